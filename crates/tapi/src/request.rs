@@ -1,0 +1,390 @@
+//! What clients ask. The answer to a request is its one reply; what becomes of it is told by events.
+
+use crate::{AddressId, CallId, LineId, LineStateKind, MediaMode, Names, OperationId, Privilege, reply};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+/// A request with the type of its reply: the typed face of one method.
+pub trait Method: Serialize + DeserializeOwned {
+    /// The method's name on the wire.
+    const NAME: &'static str;
+    /// What the server answers when the request was taken.
+    type Reply: DeserializeOwned + Serialize;
+    /// The request as one of all.
+    fn into_request(self) -> Request;
+}
+
+macro_rules! requests {
+    ($($(#[$meta:meta])* $variant:ident = $name:literal => $reply:ty;)*) => {
+        /// Any request.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "method", content = "params")]
+        pub enum Request {
+            $($(#[$meta])* #[serde(rename = $name)] $variant($variant),)*
+        }
+
+        impl Request {
+            /// Every method's name.
+            pub const METHODS: &'static [&'static str] = &[$($name),*];
+
+            /// This request's method.
+            pub fn method(&self) -> &'static str {
+                match self { $(Request::$variant(_) => $name,)* }
+            }
+
+            /// Reads a request from its method and parameters; absent parameters are an empty object.
+            ///
+            /// # Errors
+            /// [`DecodeError::UnknownMethod`], or [`DecodeError::Params`] with what serde found wrong.
+            pub fn decode(method: &str, params: Option<&RawValue>) -> Result<Request, DecodeError> {
+                let params = params.map_or("{}", RawValue::get);
+                match method {
+                    $($name => serde_json::from_str(params).map(Request::$variant).map_err(DecodeError::Params),)*
+                    _ => Err(DecodeError::UnknownMethod),
+                }
+            }
+        }
+
+        $(impl Method for $variant {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+            fn into_request(self) -> Request {
+                Request::$variant(self)
+            }
+        })*
+    };
+}
+
+/// Why a request could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// No such method.
+    #[error("unknown method")]
+    UnknownMethod,
+    /// The parameters do not fit the method.
+    #[error("{0}")]
+    Params(serde_json::Error),
+}
+
+requests! {
+    /// Register the application (lineInitializeEx). Everything else needs it first.
+    ClientOpen = "client.open" => reply::Opened;
+    /// Take up a session after its connection was lost: the same handles, and every event since `since`.
+    ClientResume = "client.resume" => reply::Opened;
+    /// End the session (lineShutdown): closes every line.
+    ClientClose = "client.close" => reply::Done;
+    /// Everything this session may see, at one moment of the event sequence.
+    StateGet = "state.get" => reply::Snapshot;
+    /// All lines (lineInitializeEx, lineGetDevCaps, lineGetLineDevStatus).
+    LineList = "line.list" => reply::Lines;
+    /// Open a line (lineOpen). Opening it again replaces the privilege and media modes.
+    LineOpen = "line.open" => reply::LineOpened;
+    /// Close a line (lineClose): calls that this session alone owns are dropped.
+    LineClose = "line.close" => reply::Done;
+    /// Choose which changes of an open line are told (lineSetStatusMessages). None at first.
+    LineSetStatusMessages = "line.set_status_messages" => reply::Done;
+    /// Place a call (lineMakeCall). Taken means that the call exists, not that it is answered.
+    CallMake = "call.make" => reply::Made;
+    /// Take responsibility for an offered call; it alerts at the far end (lineAccept).
+    CallAccept = "call.accept" => reply::Done;
+    /// Answer (lineAnswer).
+    CallAnswer = "call.answer" => reply::Done;
+    /// Hang up, abandon or reject (lineDrop). The handle stays.
+    CallDrop = "call.drop" => reply::Done;
+    /// Give up this session's handle (lineDeallocateCall). The call itself is not touched.
+    CallDeallocate = "call.deallocate" => reply::Done;
+    /// Hold (lineHold).
+    CallHold = "call.hold" => reply::Done;
+    /// Retrieve (lineUnhold).
+    CallUnhold = "call.unhold" => reply::Done;
+    /// Facts and status of one call (lineGetCallInfo, lineGetCallStatus).
+    CallGet = "call.get" => crate::Call;
+    /// Calls on the lines this session opened; gives a MONITOR handle where it has none (lineGetNewCalls).
+    CallList = "call.list" => reply::Calls;
+    /// Change this session's privilege on a call (lineSetCallPrivilege).
+    CallSetPrivilege = "call.set_privilege" => reply::Done;
+    /// Send digits to the far end (lineGenerateDigits). The event `call.generated` ends it.
+    CallSendDigits = "call.send_digits" => reply::Started;
+    /// Report the far end's digits as `call.digit` events, or no longer (lineMonitorDigits).
+    CallMonitorDigits = "call.monitor_digits" => reply::Done;
+    /// Make a tone (lineGenerateTone). The event `call.generated` ends it.
+    CallTone = "call.tone" => reply::Started;
+    /// Measure tones in what the far end sends, as `call.tone` events, or no longer (lineMonitorTones).
+    CallMonitorTones = "call.monitor_tones" => reply::Done;
+    /// Play a file (file playback terminal). The event `call.played` ends it.
+    CallPlay = "call.play" => reply::Started;
+    /// Record into a file (file recording terminal). The event `call.recorded` ends it.
+    CallRecord = "call.record" => reply::Started;
+    /// End a playback, a recording, a tone or a run of digits before its time.
+    CallStop = "call.stop" => reply::Done;
+    /// Join the audio of two calls.
+    CallBridge = "call.bridge" => reply::Done;
+    /// Take a bridge apart.
+    CallPart = "call.part" => reply::Done;
+    /// The SIP ladder or AT transcript of a call.
+    CallTrace = "call.trace" => reply::Trace;
+}
+
+/// A line by its id or by its permanent name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LineSelector {
+    /// By id.
+    Id(LineId),
+    /// By permanent name.
+    Name(String),
+}
+
+/// Parameters of `client.open`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientOpen {
+    /// The application's name, for people.
+    pub app: String,
+    /// Protocol version the client was written for: major and minor. Absent: the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<(u32, u32)>,
+    /// How long the session outlives a lost connection, in milliseconds (at most 60 000). With 0 the loss of the
+    /// connection is the death of the application.
+    #[serde(default)]
+    pub linger_ms: u64,
+}
+
+/// Parameters of `client.resume`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientResume {
+    /// The secret that `client.open` answered.
+    pub token: String,
+    /// The last event that was seen; those after it are sent again.
+    pub since: u64,
+}
+
+/// Parameters of `client.close`: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientClose {}
+
+/// Parameters of `state.get`: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateGet {}
+
+/// Parameters of `line.list`: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineList {}
+
+/// Parameters of `line.open`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineOpen {
+    /// Which line.
+    pub line: LineSelector,
+    /// What is asked on its calls: any of `monitor` and `owner`; empty or `none` to make calls only.
+    #[serde(default)]
+    pub privileges: Names<Privilege>,
+    /// Media this session takes new calls for. Empty: interactive voice.
+    #[serde(default)]
+    pub media_modes: Names<MediaMode>,
+}
+
+/// Parameters of `line.close`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineClose {
+    /// Which line.
+    pub line: LineSelector,
+}
+
+/// Parameters of `line.set_status_messages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineSetStatusMessages {
+    /// Which line; it must be open.
+    pub line: LineSelector,
+    /// The changes to be told, all of them.
+    pub states: Names<LineStateKind>,
+}
+
+/// Parameters of `call.make` (LINECALLPARAMS).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallMake {
+    /// On which line; it must be open.
+    pub line: LineSelector,
+    /// Destination: digits with dial modifiers, `tel:` or `sip:`.
+    pub to: String,
+    /// From which address of the line.
+    #[serde(default)]
+    pub address: AddressId,
+    /// Withhold our identity (LINECALLPARAMFLAGS_BLOCKID).
+    #[serde(default)]
+    pub block_id: bool,
+    /// Words of the application, kept with the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+macro_rules! on_call {
+    ($($(#[$meta:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            /// Which call.
+            pub call: CallId,
+        }
+    )*};
+}
+
+on_call! {
+    /// Parameters of `call.accept`.
+    CallAccept,
+    /// Parameters of `call.answer`.
+    CallAnswer,
+    /// Parameters of `call.deallocate`.
+    CallDeallocate,
+    /// Parameters of `call.hold`.
+    CallHold,
+    /// Parameters of `call.unhold`.
+    CallUnhold,
+    /// Parameters of `call.get`.
+    CallGet,
+    /// Parameters of `call.part`.
+    CallPart,
+}
+
+/// Parameters of `call.trace`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallTrace {
+    /// Which call.
+    pub call: CallId,
+    /// Whole messages, and not their first lines only.
+    #[serde(default)]
+    pub full: bool,
+}
+
+/// Parameters of `call.drop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallDrop {
+    /// Which call.
+    pub call: CallId,
+    /// Why, for a call not yet answered: `busy`, `reject`, `no_answer`, `do_not_disturb`, `bad_address`… Absent: `reject`
+    /// before the answer, a normal clearing after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<crate::DisconnectMode>,
+}
+
+/// Parameters of `call.list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallList {
+    /// Only this line. Absent: all lines this session opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineSelector>,
+}
+
+/// Parameters of `call.set_privilege`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallSetPrivilege {
+    /// Which call.
+    pub call: CallId,
+    /// `monitor` or `owner`.
+    pub privilege: Privilege,
+}
+
+/// Parameters of `call.send_digits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallSendDigits {
+    /// Which call.
+    pub call: CallId,
+    /// `0`-`9`, `A`-`D`, `*`, `#`; a comma is a pause of two seconds. Others are left out (TAPI ignores them too).
+    pub digits: String,
+    /// Length of a digit in milliseconds, 40 to 5 000. Absent: the line's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u32>,
+}
+
+/// Parameters of `call.monitor_digits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallMonitorDigits {
+    /// Which call.
+    pub call: CallId,
+    /// On or off.
+    pub on: bool,
+}
+
+/// Parameters of `call.tone` (LINEGENERATETONE).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallTone {
+    /// Which call.
+    pub call: CallId,
+    /// One to four frequencies in hertz, 100 to 3 900.
+    pub hz: Vec<u32>,
+    /// Length in milliseconds, 1 to 600 000.
+    pub duration_ms: u32,
+    /// Level of each frequency in dBm0, −60 to 0. Absent: −10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level_dbm0: Option<i32>,
+}
+
+/// Parameters of `call.monitor_tones` (LINEMONITORTONE).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallMonitorTones {
+    /// Which call.
+    pub call: CallId,
+    /// Frequencies to look for in hertz, at most eight. Empty: no longer.
+    pub hz: Vec<u32>,
+}
+
+/// Where audio to play comes from. The server opens no path of a client's choosing with its own rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaySource {
+    /// A WAV file below one of the configured directories, by its relative path.
+    File(String),
+    /// The descriptor passed with this request.
+    Descriptor,
+}
+
+/// Parameters of `call.play`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallPlay {
+    /// Which call.
+    pub call: CallId,
+    /// What.
+    pub source: PlaySource,
+    /// Again and again until stopped.
+    #[serde(default)]
+    pub repeat: bool,
+}
+
+/// Where a recording goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordSink {
+    /// A new WAV file below the configured directory, by its relative path. An existing one is not overwritten.
+    File(String),
+    /// The descriptor passed with this request.
+    Descriptor,
+}
+
+/// Parameters of `call.record`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Which call.
+    pub call: CallId,
+    /// Where to.
+    pub sink: RecordSink,
+    /// End after so many milliseconds. Absent: when stopped or when the call ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ms: Option<u64>,
+}
+
+/// Parameters of `call.stop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStop {
+    /// Which call.
+    pub call: CallId,
+    /// Which operation on it.
+    pub operation: OperationId,
+}
+
+/// Parameters of `call.bridge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallBridge {
+    /// One call.
+    pub call: CallId,
+    /// The other. The same call again is an echo.
+    pub with: CallId,
+}

@@ -1,0 +1,121 @@
+//! Server to provider.
+
+use crate::{CallRef, LineRef, LocalMedia};
+use serde::{Deserialize, Serialize};
+use tapi::{DisconnectMode, ErrorCode, OperationId};
+
+/// The server's name for a command, positive and unique among the outstanding ones (TSPI's dwRequestID; never the
+/// client's own id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandId(pub u64);
+
+/// One command. It is answered by exactly one [`crate::Event::Reply`] with its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Its id.
+    pub id: CommandId,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Place a call (TSPI_lineMakeCall). The reply is [`Taken::Call`].
+    MakeCall {
+        /// On which line.
+        line: LineRef,
+        /// To where, as the application wrote it. The provider checks it before anything is dialled.
+        to: String,
+        /// Details.
+        params: CallParams,
+        /// Our end of its audio.
+        media: LocalMedia,
+    },
+    /// Let an offered call alert (TSPI_lineAccept).
+    Accept {
+        /// Which call.
+        call: CallRef,
+    },
+    /// Answer an offered call (TSPI_lineAnswer).
+    Answer {
+        /// Which call.
+        call: CallRef,
+        /// Our end of its audio.
+        media: LocalMedia,
+    },
+    /// End a call, whatever its state (TSPI_lineDrop).
+    Drop {
+        /// Which call.
+        call: CallRef,
+        /// Why, where the network can carry it (a call not yet answered).
+        reason: Option<DisconnectMode>,
+    },
+    /// Hold (TSPI_lineHold). [`crate::Report::Held`] tells that it is done.
+    Hold {
+        /// Which call.
+        call: CallRef,
+    },
+    /// Retrieve (TSPI_lineUnhold). [`crate::Report::Retrieved`] tells that it is done.
+    Unhold {
+        /// Which call.
+        call: CallRef,
+    },
+    /// Send digits (TSPI_lineGenerateDigits), on lines whose digits the provider sends.
+    /// [`crate::Event::DigitsSent`] ends it.
+    SendDigits {
+        /// Which call.
+        call: CallRef,
+        /// The server's name for the run of digits.
+        operation: OperationId,
+        /// `0`-`9`, `A`-`D`, `*`, `#`; a comma is a pause of two seconds.
+        digits: String,
+        /// Length of a digit in milliseconds.
+        duration_ms: Option<u32>,
+    },
+    /// Nobody has a handle on the call any more: forget it (TSPI_lineCloseCall). It is idle.
+    CloseCall {
+        /// Which call.
+        call: CallRef,
+    },
+    /// End every call, leave the network, put every device on hook. The reply comes when that is done, and the lines
+    /// are out of service then.
+    Shutdown,
+}
+
+/// Details of a call to place (LINECALLPARAMS).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallParams {
+    /// Number of the address on the line.
+    pub address: u32,
+    /// Withhold our identity.
+    pub block_id: bool,
+}
+
+/// What a taken command made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// Nothing new.
+    Done,
+    /// This call.
+    Call(CallRef),
+}
+
+/// Why a provider or its device would not. The server turns it into the client's error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which error it becomes.
+    pub code: ErrorCode,
+    /// Which, what and why, in lower case.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: ErrorCode, text: impl std::fmt::Display) -> Refusal {
+        Refusal { code, text: text.to_string() }
+    }
+}

@@ -1,0 +1,251 @@
+//! Provider to server: replies and facts.
+
+use crate::{CommandId, MediaWire, Refusal, RemoteMedia, Taken};
+use serde::{Deserialize, Serialize};
+use tapi::{
+    AnswerEvidence, BusyMode, CallOrigin, Cause, DialtoneMode, LineCaps, OperationId, Party, Service, SpecialInfo,
+};
+
+/// A provider's own name for one of its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LineRef(pub u32);
+
+/// A provider's own name for a call, never used again while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallRef(pub u64);
+
+/// What a provider tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The one answer to a command (ASYNC_COMPLETION).
+    Reply {
+        /// Which command.
+        id: CommandId,
+        /// Taken, or refused with the reason.
+        result: Result<Taken, Refusal>,
+    },
+    /// A line appeared (LINE_CREATE).
+    LineAdded {
+        /// The provider's name for it.
+        line: LineRef,
+        /// What it is.
+        description: Box<LineDescription>,
+    },
+    /// A line is gone for good (LINE_REMOVE).
+    LineRemoved {
+        /// Which.
+        line: LineRef,
+        /// Why.
+        reason: String,
+    },
+    /// Something about a line changed (LINE_LINEDEVSTATE).
+    LineChanged {
+        /// Which.
+        line: LineRef,
+        /// What.
+        change: LineChange,
+    },
+    /// A line rings: one event a ring.
+    Ringing {
+        /// Which.
+        line: LineRef,
+        /// Number of the ring, from 0.
+        count: u32,
+        /// Pattern of a distinctive ring, from 1.
+        pattern: u32,
+    },
+    /// A call that the provider found (LINE_NEWCALL).
+    NewCall {
+        /// On which line.
+        line: LineRef,
+        /// The provider's name for it.
+        call: CallRef,
+        /// What is known of it.
+        facts: Box<CallFacts>,
+    },
+    /// A fact about a call.
+    Call {
+        /// Which.
+        call: CallRef,
+        /// The fact.
+        report: Report,
+    },
+    /// More became known of a call (LINE_CALLINFO): what is `None` stays as it was.
+    CallInfo {
+        /// Which.
+        call: CallRef,
+        /// What is known now.
+        facts: Box<CallFacts>,
+    },
+    /// The far end's side of the audio became known, or changed.
+    Media {
+        /// Which call.
+        call: CallRef,
+        /// Where and how.
+        remote: RemoteMedia,
+    },
+    /// The far end sent a digit, and the provider heard it.
+    Digit {
+        /// Which call.
+        call: CallRef,
+        /// `0`-`9`, `A`-`D`, `*`, `#`.
+        digit: char,
+        /// Its length in milliseconds, where it is known.
+        duration_ms: Option<u32>,
+    },
+    /// A run of digits was sent, or could not be.
+    DigitsSent {
+        /// Which call.
+        call: CallRef,
+        /// The server's name for the run.
+        operation: OperationId,
+        /// Whether all of them went out.
+        complete: bool,
+    },
+    /// Something crossed the wire for a call, or for the line as a whole.
+    Trace {
+        /// Which line.
+        line: LineRef,
+        /// Which call, where it belongs to one.
+        call: Option<CallRef>,
+        /// What: boxed, since most events are small.
+        entry: Box<Traced>,
+    },
+}
+
+/// What crossed the wire. Credentials are already cut out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traced {
+    /// Whether we sent it.
+    pub sent: bool,
+    /// The other end.
+    pub peer: String,
+    /// One line.
+    pub summary: String,
+    /// The whole of it, where it is more than the line.
+    pub text: Option<String>,
+}
+
+/// What a line is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineDescription {
+    /// Permanent name.
+    pub name: String,
+    /// What the device or account says of itself.
+    pub description: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// What it can do.
+    pub caps: LineCaps,
+    /// Whether it is ready.
+    pub service: Service,
+    /// What its audio runs over.
+    pub media: MediaWire,
+    /// Who sends its digits.
+    pub digits: DigitsBy,
+}
+
+/// Who sends a line's digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DigitsBy {
+    /// The provider, with [`crate::Action::SendDigits`] (`+VTS` of a GSM dongle).
+    Provider,
+    /// The media provider: telephone events where they are agreed, tones elsewhere.
+    Media,
+}
+
+/// What changed about a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineChange {
+    /// It is ready, or not.
+    Service(Service),
+    /// Signal level in percent.
+    Signal(u8),
+    /// The operator's name.
+    Operator(String),
+    /// Whether messages wait.
+    MessageWaiting(bool),
+    /// What it can do, once the device told.
+    Caps(Box<LineCaps>),
+}
+
+/// What is known of a call beside its state. `None`: not told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFacts {
+    /// Number of the address on the line.
+    pub address: Option<u32>,
+    /// Where it comes from.
+    pub origin: Option<CallOrigin>,
+    /// Who calls.
+    pub caller: Option<Party>,
+    /// Who was called.
+    pub called: Option<Party>,
+    /// Who was reached.
+    pub connected: Option<Party>,
+    /// Who sent it on.
+    pub redirecting: Option<Party>,
+    /// Where it was sent on to.
+    pub redirection: Option<Party>,
+    /// The network's own name for it (a SIP Call-ID).
+    pub network_id: Option<String>,
+}
+
+/// A fact about a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// It is presented to us.
+    Offered,
+    /// Our acceptance went out: it alerts.
+    Accepted,
+    /// Dial tone.
+    Dialtone(DialtoneMode),
+    /// Digits go out.
+    Dialing,
+    /// The network works on it.
+    Proceeding,
+    /// The far end alerts.
+    PeerRings,
+    /// Busy was heard or signalled, and the call still exists.
+    Busy(BusyMode),
+    /// Special information tones.
+    SpecialInfo(SpecialInfo),
+    /// It is answered, by the far end or by us.
+    Answered(AnswerEvidence),
+    /// We hold it now.
+    Held,
+    /// We hold it no longer.
+    Retrieved,
+    /// The far end holds us.
+    PeerHeld,
+    /// The far end holds us no longer.
+    PeerRetrieved,
+    /// What was asked did not happen (a hold or an unhold that was taken and then refused by the network): the call is
+    /// as it was.
+    Unchanged {
+        /// Why, in words.
+        reason: String,
+    },
+    /// It is over.
+    Released {
+        /// Who ended it.
+        by: ReleasedBy,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// Who ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleasedBy {
+    /// We did, on command: the call is idle.
+    Local,
+    /// The far end, the network or the device: the call is disconnected until its owner drops it.
+    Remote,
+}

@@ -1,0 +1,458 @@
+//! Call audio: what the server and a media provider say to each other (MSPI), and the descriptions of either end of a
+//! stream that travel between server and service provider.
+//!
+//! The server names streams. A stream has a wire (RTP, or 20 ms frames that a service provider carries over its own
+//! port), may be joined with another stream, and has operations on it: playbacks, recordings, tones, runs of digits.
+
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tapi::{End, OperationId, Time, ToneLevel, open_names};
+
+/// Samples in a [`Frame`].
+pub const FRAME_SAMPLES: usize = 160;
+
+/// 20 ms of audio: 160 samples of signed 16 bits at 8 kHz.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Frame(pub [i16; FRAME_SAMPLES]);
+
+impl Frame {
+    /// Nothing to be heard.
+    pub const SILENCE: Frame = Frame([0; FRAME_SAMPLES]);
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let peak = self.0.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+        write!(f, "Frame(peak {peak})")
+    }
+}
+
+/// The server's name for a stream: never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamId(pub u64);
+
+/// The shell's name for an open file that a client passed or named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DescriptorId(pub u64);
+
+open_names! {
+    /// A codec, as SDP names it.
+    pub enum Codec {
+        /// G.711 µ-law, 8 kHz.
+        Pcmu = "PCMU",
+        /// G.711 A-law, 8 kHz.
+        Pcma = "PCMA",
+        /// RFC 4733 telephone events, 8 kHz.
+        TelephoneEvent = "telephone-event",
+    }
+}
+
+/// A codec with its RTP payload type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Format {
+    /// The codec.
+    pub codec: Codec,
+    /// The payload type, 0 to 127.
+    pub payload_type: u8,
+}
+
+/// Which way audio flows, as seen from our end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// We send only.
+    SendOnly,
+    /// We receive only.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether we send.
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    /// Whether we receive.
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    /// As SDP names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+}
+
+/// What a line's audio runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaWire {
+    /// RTP over UDP, sent and received by the media provider.
+    Rtp,
+    /// [`Frame`]s that the service provider carries over a port of its own.
+    Frames,
+    /// The line has no audio that we can reach.
+    None,
+}
+
+/// Our end of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalMedia {
+    /// RTP at this address, with these formats in order of preference.
+    Rtp(LocalRtp),
+    /// Frames, under this name.
+    Frames {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// None.
+    None,
+}
+
+/// Our end of an RTP stream. Its port is bound already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalRtp {
+    /// The stream.
+    pub stream: StreamId,
+    /// The address we receive at and send from.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// What we can receive and send, best first; telephone events last.
+    pub formats: Vec<Format>,
+}
+
+/// The far end of a stream, as agreed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteMedia {
+    /// RTP.
+    Rtp(RemoteRtp),
+    /// The service provider's own port.
+    Frames {
+        /// Which way audio flows.
+        direction: Direction,
+    },
+}
+
+impl RemoteMedia {
+    /// Which way audio flows.
+    pub fn direction(&self) -> Direction {
+        match self {
+            RemoteMedia::Rtp(remote) => remote.direction,
+            RemoteMedia::Frames { direction } => *direction,
+        }
+    }
+}
+
+/// The far end of an RTP stream, as agreed in SDP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteRtp {
+    /// Where to send to.
+    pub address: SocketAddr,
+    /// What to send.
+    pub send: Format,
+    /// What may be received, with the payload types of our own description.
+    pub receive: Vec<Format>,
+    /// Payload type of telephone events to send, where agreed.
+    pub events: Option<u8>,
+    /// Which way audio flows.
+    pub direction: Direction,
+    /// Packet time to send with, in milliseconds: 20 in this version.
+    pub ptime_ms: u32,
+}
+
+/// Server to media provider. None of these is answered; what fails is told by [`Ended`](Event::Ended).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A stream exists; its far end is not known yet.
+    Open {
+        /// Our end. Never `None`.
+        local: LocalMedia,
+    },
+    /// The far end is known, or changed.
+    Connect {
+        /// Which stream.
+        stream: StreamId,
+        /// The far end.
+        remote: RemoteMedia,
+    },
+    /// The stream is over. Its operations end with `call_ended`, its join is parted.
+    Close {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// What comes in on one goes out on the other. A stream joined with itself is an echo.
+    Join {
+        /// One.
+        a: StreamId,
+        /// The other.
+        b: StreamId,
+    },
+    /// Take the join apart.
+    Part {
+        /// Either of the two.
+        stream: StreamId,
+    },
+    /// Play a WAV file (8 kHz, 16 kHz or 48 kHz; mono or stereo; 16 bits) into the stream, in place of what is joined.
+    Play {
+        /// The operation.
+        operation: OperationId,
+        /// Which stream.
+        stream: StreamId,
+        /// The file.
+        descriptor: DescriptorId,
+        /// Again and again until stopped.
+        repeat: bool,
+    },
+    /// Record both directions into a WAV file: received left, sent right.
+    Record {
+        /// The operation.
+        operation: OperationId,
+        /// Which stream.
+        stream: StreamId,
+        /// The file.
+        descriptor: DescriptorId,
+        /// End after so many milliseconds.
+        max_ms: Option<u64>,
+    },
+    /// Send digits: telephone events where agreed, tones elsewhere.
+    Digits {
+        /// The operation.
+        operation: OperationId,
+        /// Which stream.
+        stream: StreamId,
+        /// `0`-`9`, `A`-`D`, `*`, `#`; a comma is a pause of two seconds.
+        digits: String,
+        /// Length of a digit in milliseconds. Absent: 100.
+        duration_ms: Option<u32>,
+    },
+    /// Make a tone.
+    Tone {
+        /// The operation.
+        operation: OperationId,
+        /// Which stream.
+        stream: StreamId,
+        /// Its frequencies in hertz.
+        hz: Vec<u32>,
+        /// Its length in milliseconds.
+        duration_ms: u32,
+        /// Level of each frequency in dBm0.
+        level_dbm0: i32,
+    },
+    /// End an operation before its time.
+    Stop {
+        /// Which.
+        operation: OperationId,
+    },
+    /// Measure these frequencies in what is received, ten times a second; none: no longer.
+    MonitorTones {
+        /// Which stream.
+        stream: StreamId,
+        /// The frequencies in hertz, at most eight.
+        hz: Vec<u32>,
+    },
+}
+
+/// Media provider to server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// An operation ended: each does, once.
+    Ended {
+        /// Which.
+        operation: OperationId,
+        /// On which stream.
+        stream: StreamId,
+        /// How.
+        end: End,
+        /// How much of it there was, in milliseconds.
+        millis: u64,
+    },
+    /// The far end sent a digit.
+    Digit {
+        /// On which stream.
+        stream: StreamId,
+        /// `0`-`9`, `A`-`D`, `*`, `#`.
+        digit: char,
+        /// Its length in milliseconds.
+        duration_ms: Option<u32>,
+    },
+    /// Tones were measured in what was received.
+    Tones {
+        /// On which stream.
+        stream: StreamId,
+        /// One entry for each asked frequency.
+        tones: Vec<ToneLevel>,
+        /// Level of the whole signal in tenths of dBm0.
+        level_ddbm0: i32,
+    },
+}
+
+/// A datagram that is built in place: no allocation for a packet.
+#[derive(Clone, Copy)]
+pub struct Packet {
+    len: u16,
+    bytes: [u8; Packet::CAPACITY],
+}
+
+impl Packet {
+    /// Longest packet: 60 ms of G.711 with its header, and some.
+    pub const CAPACITY: usize = 512;
+
+    /// An empty packet.
+    pub const fn new() -> Packet {
+        Packet { len: 0, bytes: [0; Packet::CAPACITY] }
+    }
+
+    /// A copy of `bytes`; `None` when they are too many.
+    pub fn copy_of(bytes: &[u8]) -> Option<Packet> {
+        let mut packet = Packet::new();
+        packet.buffer().get_mut(..bytes.len())?.copy_from_slice(bytes);
+        packet.set_len(bytes.len());
+        Some(packet)
+    }
+
+    /// The whole room, to write into.
+    pub fn buffer(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Sets how much of the room is used; more than there is counts as all.
+    pub fn set_len(&mut self, len: usize) {
+        self.len = len.min(Packet::CAPACITY) as u16;
+    }
+
+    /// What is to be sent.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl Default for Packet {
+    fn default() -> Packet {
+        Packet::new()
+    }
+}
+
+impl std::fmt::Debug for Packet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Packet({} bytes)", self.len)
+    }
+}
+
+/// What goes into a media provider.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A command of the server.
+    Command(Command),
+    /// A datagram arrived at a stream's port.
+    Packet {
+        /// Which stream.
+        stream: StreamId,
+        /// Where from.
+        from: SocketAddr,
+        /// The datagram.
+        bytes: &'a [u8],
+    },
+    /// A service provider heard 20 ms of audio.
+    Frame {
+        /// Which stream.
+        stream: StreamId,
+        /// The audio.
+        frame: &'a Frame,
+    },
+    /// A file to play was read: 8 kHz, mono.
+    Loaded {
+        /// For which operation.
+        operation: OperationId,
+        /// Its samples.
+        samples: Arc<[i16]>,
+    },
+    /// A file could not be read, or not be written to any longer.
+    Failed {
+        /// For which operation.
+        operation: OperationId,
+        /// How it ends: `failed` or `disk_full`.
+        end: End,
+    },
+    /// The deadline passed.
+    Timeout,
+}
+
+/// What comes out of a media provider.
+#[allow(clippy::large_enum_variant, reason = "packets and frames are moved once and never allocated")]
+#[derive(Debug)]
+pub enum Output {
+    /// An event for the server.
+    Event(Event),
+    /// A datagram to send from a stream's port.
+    Packet {
+        /// Which stream.
+        stream: StreamId,
+        /// Where to.
+        to: SocketAddr,
+        /// The datagram.
+        packet: Packet,
+    },
+    /// 20 ms of audio for a service provider to send.
+    Frame {
+        /// Which stream.
+        stream: StreamId,
+        /// The audio.
+        frame: Frame,
+    },
+    /// Read this file and answer [`Input::Loaded`] or [`Input::Failed`].
+    Load {
+        /// For which operation.
+        operation: OperationId,
+        /// The file.
+        descriptor: DescriptorId,
+    },
+    /// Begin a recording in this file.
+    RecordingBegins {
+        /// For which operation.
+        operation: OperationId,
+        /// The file.
+        descriptor: DescriptorId,
+    },
+    /// 20 ms of a recording.
+    Recorded {
+        /// For which operation.
+        operation: OperationId,
+        /// What was received.
+        received: Frame,
+        /// What was sent.
+        sent: Frame,
+    },
+    /// The recording is over: make the file complete.
+    RecordingEnds {
+        /// For which operation.
+        operation: OperationId,
+    },
+}
+
+/// A provider of call audio, pure: it sees packets, frames and times, never sockets or files.
+pub trait MediaProvider {
+    /// Takes one input.
+    fn handle(&mut self, now: Time, input: Input<'_>);
+    /// Gives the next output, until there is none.
+    fn poll_output(&mut self) -> Option<Output>;
+    /// When it wants [`Input::Timeout`] at the latest.
+    fn poll_timeout(&self) -> Option<Time>;
+}
