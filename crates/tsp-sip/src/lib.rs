@@ -1,1 +1,9 @@
-//! placeholder
+//! Service provider for SIP accounts and trunks, as a pure machine.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod sip;
+
+pub use config::{Config, LineConfig, Timers};
+pub use sip::{PORT, Sip};

@@ -1,0 +1,61 @@
+//! What a provider starts with.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// A SIP user agent with its lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The provider's name.
+    pub name: String,
+    /// The address its socket is bound to. It stands in Via and Contact, so it must be one that peers can reach: the
+    /// unspecified address (`0.0.0.0`, `::`) makes every line go out of service with that reason.
+    pub listen: SocketAddr,
+    /// What stands in `User-Agent` and `Server`; empty: no such header.
+    #[serde(default)]
+    pub user_agent: String,
+    /// The timers' base values.
+    #[serde(default)]
+    pub timers: Timers,
+    /// Its lines.
+    pub lines: Vec<LineConfig>,
+}
+
+/// Base values of the timers of RFC 3261 section 17, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timers {
+    /// T1, the estimate of a round trip.
+    pub t1_ms: u64,
+    /// T2, the longest interval between retransmissions.
+    pub t2_ms: u64,
+    /// T4, the longest life of a message in the network.
+    pub t4_ms: u64,
+}
+
+impl Default for Timers {
+    /// The RFC's values.
+    fn default() -> Timers {
+        Timers { t1_ms: 500, t2_ms: 4_000, t4_ms: 5_000 }
+    }
+}
+
+/// A trunk that is known by address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineConfig {
+    /// Permanent name, `sip:trunk`.
+    pub name: String,
+    /// What it is, for people.
+    #[serde(default)]
+    pub description: String,
+    /// Our user part.
+    pub user: String,
+    /// Our domain.
+    pub domain: String,
+    /// Addresses and networks that the trunk sends from: `192.0.2.1`, `2001:db8::/32`.
+    pub peers: Vec<String>,
+    /// Where outgoing calls are sent to, `host:port`; none: to the host of the called URI.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// Calls at one time.
+    pub max_calls: u32,
+}
