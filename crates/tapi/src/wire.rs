@@ -1,8 +1,22 @@
-//! The frames of the socket protocol: JSON-RPC 2.0, one object a line.
+//! The frames of the socket protocol: JSON-RPC 2.0, one object a line. What they mean stands in the
+//! [crate's documentation](crate).
+//!
+//! The server's side uses [`Lines`], [`decode_request`], [`encode_hello`], [`encode_reply`], [`encode_event`] and
+//! [`encode_rpc_error`]; the client's side [`Lines`], [`encode_request`] and [`decode_server_line`]. All of them append
+//! whole lines, line feed included, and none of them panics, whatever the peer sends.
 
-use crate::{Delivered, Error, ErrorCode, Generation, RequestId};
+mod decode;
+mod encode;
+mod lines;
+
+pub use decode::{ServerLine, ServerLineError, decode_request, decode_server_line};
+pub use encode::{
+    encode_any_request, encode_event, encode_hello, encode_refusal, encode_reply, encode_request, encode_rpc_error,
+};
+pub use lines::{Lines, TooLong};
+
+use crate::{Delivered, Error, ErrorCode, Generation, PlaySource, RecordSink, Request, request};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// Version of the protocol: major and minor.
 pub const API_VERSION: (u32, u32) = (1, 0);
@@ -10,7 +24,13 @@ pub const API_VERSION: (u32, u32) = (1, 0);
 /// Longest line that the server takes, in bytes, its line feed included.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// The first line of a connection, from the server.
+/// Most descriptors that a connection may have sent without a request having claimed them.
+pub const MAX_UNCLAIMED_DESCRIPTORS: usize = 8;
+
+/// Where the daemon listens, unless it is told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/tapid/api.sock";
+
+/// The first line of a connection, from the server: the parameters of the notification `hello`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Version of the daemon.
@@ -25,23 +45,11 @@ pub struct Hello {
     pub max_line: usize,
 }
 
-/// A line from a client, before its parameters are read.
-#[derive(Debug, Deserialize)]
-pub struct RawRequest<'a> {
-    /// The client's name for the request.
-    pub id: Option<RequestId>,
-    /// The method.
-    pub method: std::borrow::Cow<'a, str>,
-    /// The parameters, unread.
-    #[serde(borrow, default)]
-    pub params: Option<&'a RawValue>,
-}
-
 /// JSON-RPC's own error codes, for what is wrong before a request is one.
 pub mod rpc {
-    /// The line is not JSON.
+    /// The line is not JSON, or longer than [`MAX_LINE`](super::MAX_LINE).
     pub const PARSE: i32 = -32_700;
-    /// The object is not a request.
+    /// The line is not an object, or lacks what a request needs.
     pub const INVALID_REQUEST: i32 = -32_600;
     /// No such method.
     pub const UNKNOWN_METHOD: i32 = -32_601;
@@ -61,6 +69,27 @@ pub struct RpcError {
     /// The reason as TAPI names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<RpcErrorData>,
+}
+
+impl RpcError {
+    /// An error of the connection itself, with one of the codes of [`rpc`].
+    pub fn new(code: i32, message: impl std::fmt::Display) -> RpcError {
+        RpcError { code, message: message.to_string(), data: None }
+    }
+
+    /// The reason as TAPI names it, where the request was read and refused.
+    pub fn refusal(&self) -> Option<Error> {
+        self.data.as_ref().map(|data| Error { code: data.lineerr, message: self.message.clone() })
+    }
+}
+
+impl std::fmt::Display for RpcError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.data {
+            Some(data) => write!(f, "{} ({})", self.message, data.lineerr.name()),
+            None => write!(f, "{} ({})", self.message, self.code),
+        }
+    }
 }
 
 /// The reason of a refusal.
@@ -92,3 +121,23 @@ pub struct EventLine {
     /// The event.
     pub params: Delivered,
 }
+
+/// Whether a request names a descriptor that came with its line.
+///
+/// # Descriptors
+/// A request that passes a file carries exactly one descriptor by `SCM_RIGHTS` on the first byte of its own line: the
+/// whole line, or at least its beginning, is one `sendmsg`. The kernel delivers the descriptor no later than that byte,
+/// though perhaps in one read with lines before it. So the server keeps descriptors in the order of their arrival, a
+/// request that names one takes the oldest, and once no part of a line is waiting ([`Lines::is_empty`]) those that
+/// nobody claimed are closed, as they belonged to lines that named none. More than [`MAX_UNCLAIMED_DESCRIPTORS`] at
+/// once is an error that ends the connection.
+pub fn names_descriptor(request: &Request) -> bool {
+    match request {
+        Request::CallPlay(request::CallPlay { source, .. }) => matches!(source, PlaySource::Descriptor),
+        Request::CallRecord(request::CallRecord { sink, .. }) => matches!(sink, RecordSink::Descriptor),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
