@@ -1,0 +1,51 @@
+# Two commands do all the set-up on a fresh Debian machine:  make demo   and   make check
+SHELL := /bin/bash
+CARGO ?= cargo
+FUZZ_SECONDS ?= 600
+.PHONY: help deps build release demo check fmt clippy size test doc fuzz fuzz-short bench clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+deps: ## install what the other targets need (Debian packages), and say so
+	@tools/deps.sh
+
+build: deps ## build everything, for debugging
+	$(CARGO) build --workspace --all-features
+
+release: deps ## build the programs as they are shipped
+	$(CARGO) build --release -p tapid -p tapictl -p tapi-sim
+
+demo: release ## a SIP call and a modem call: placed, answered, bridged, heard, and kept over a restart
+	@python3 demo/demo.py --bin target/release
+
+check: deps fmt clippy size test doc fuzz-short ## everything that must pass
+	@echo "check: all passed"
+
+fmt: ## formatting
+	$(CARGO) fmt --all --check
+
+clippy: ## lints, warnings denied
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+
+size: ## files up to 500 lines, tests aside
+	@tools/size.sh
+
+test: deps ## unit, pair, world and process tests
+	$(CARGO) test --workspace --all-features
+
+doc: ## documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+fuzz-short: ## every fuzz target for two seconds
+	$(CARGO) run --release -q -p tapi-fuzz -- --seconds 2
+
+fuzz: ## every fuzz target for long (FUZZ_SECONDS=600)
+	$(CARGO) run --release -q -p tapi-fuzz -- --seconds $(FUZZ_SECONDS)
+
+bench: release ## figures: packets, calls, memory, round trips, as multiples within one run
+	$(CARGO) build --release -p tapi-bench -p msp-engine --examples
+	@tools/bench.sh
+
+clean: ## remove what was built
+	$(CARGO) clean

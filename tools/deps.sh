@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building and testing need, and says what is missing that it cannot install.
+set -euo pipefail
+
+declare -A package=(
+  [cc]=gcc [make]=make [pkg-config]=pkg-config [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core
+)
+missing=()
+for tool in "${!package[@]}"; do
+  command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")
+done
+# The linker needs libc's headers beside the compiler.
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "deps: installing ${missing[*]}"
+  sudo=
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null 2>&1 || { echo "deps: not root and no sudo: run 'apt-get install ${missing[*]}' as root" >&2; exit 1; }
+    sudo=sudo
+  fi
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+  echo "deps: Rust is missing: install the stable toolchain as https://rustup.rs says, then run make again" >&2
+  exit 1
+fi
+need=1.90
+have=$(rustc --version | sed -E 's/rustc ([0-9]+\.[0-9]+).*/\1/')
+if [ "$(printf '%s\n%s\n' "$need" "$have" | sort -V | head -n 1)" != "$need" ]; then
+  echo "deps: Rust $need or newer is needed, this is $have: run 'rustup update stable'" >&2
+  exit 1
+fi
+for component in cargo-fmt cargo-clippy; do
+  command -v "$component" >/dev/null 2>&1 || { echo "deps: $component is missing: run 'rustup component add rustfmt clippy'" >&2; exit 1; }
+done
