@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+pub mod client;
 mod error;
 mod event;
 mod id;
