@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+pub mod message;
 mod sip;
 
 pub use config::{Config, LineConfig, Timers};

@@ -1,0 +1,157 @@
+//! Whether a request may be acted on (RFC 3261 section 8.2, the order of its tests).
+
+use super::{Message, Method, Name, Params, Scheme, Start, Uri, Via, content_type_is};
+
+/// Methods that are acted on.
+pub const SUPPORTED_METHODS: &[Method] = &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options];
+
+/// The same as the value of Allow.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The status of the answer.
+    pub status: u16,
+    /// Its words, where they are not the standard's.
+    pub reason: Option<String>,
+    /// Headers that go with it.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Reject {
+    /// A plain refusal.
+    pub fn new(status: u16) -> Reject {
+        Reject { status, reason: None, headers: Vec::new() }
+    }
+
+    fn bad(reason: impl Into<String>) -> Reject {
+        Reject { status: 400, reason: Some(format!("Bad Request - {}", reason.into())), headers: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Reject {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// Tests a request. What has passed has one readable From (with or without tag), To, Call-ID and CSeq, a top Via, a method
+/// that is acted on, a Request-URI of a scheme that we know, no extension and no body that we do not.
+pub fn check(message: &Message<'_>) -> Result<(), Reject> {
+    let Start::Request { method, uri, version } = &message.start else {
+        return Err(Reject::bad("not a request"));
+    };
+    if !version.eq_ignore_ascii_case("SIP/2.0") {
+        return Err(Reject::new(505));
+    }
+    if let Some(fault) = message.fault {
+        return Err(Reject::bad(fault));
+    }
+    let method = Method::from(*method);
+    headers(message, &method)?;
+    if !SUPPORTED_METHODS.contains(&method) {
+        let status = if Method::KNOWN.contains(&method) { 405 } else { 501 };
+        return Err(Reject::new(status).with("Allow", ALLOW));
+    }
+    request_uri(uri)?;
+    // CANCEL and ACK are never refused for extensions (RFC 3261 sections 8.2.2.3 and 9.2).
+    if matches!(method, Method::Ack | Method::Cancel) {
+        return Ok(());
+    }
+    hops(message, &method)?;
+    extensions(message)?;
+    content(message)
+}
+
+fn headers(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
+    for name in [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType] {
+        let mut lines = message.lines(name);
+        match (lines.next(), lines.next()) {
+            (_, Some(_)) => return Err(Reject::bad(format!("more than one {}", name.as_str()))),
+            (None, _) if !matches!(name, Name::MaxForwards | Name::ContentType) => {
+                return Err(Reject::bad(format!("no {}", name.as_str())));
+            }
+            _ => {}
+        }
+    }
+    for value in message.values(Name::Via) {
+        if Via::parse(value).is_none() {
+            return Err(Reject::bad("unreadable Via"));
+        }
+    }
+    let readable = |ok: bool, name: &str| if ok { Ok(()) } else { Err(Reject::bad(format!("unreadable {name}"))) };
+    readable(message.via().is_some(), "Via")?;
+    readable(message.from().is_some_and(|from| address_is_whole(from.uri)), "From")?;
+    readable(message.to().is_some_and(|to| address_is_whole(to.uri)), "To")?;
+    readable(message.call_id().is_some_and(|id| !id.is_empty() && !id.contains(' ')), "Call-ID")?;
+    let Some(cseq) = message.cseq() else {
+        return Err(Reject::bad("unreadable CSeq"));
+    };
+    if cseq.method != *method {
+        return Err(Reject::bad("the method of CSeq is not the request's"));
+    }
+    if *method == Method::Invite {
+        match message.values(Name::Contact).count() {
+            0 => return Err(Reject::bad("no Contact")),
+            1 => readable(message.contact().is_some_and(|contact| address_is_whole(contact.uri)), "Contact")?,
+            _ => return Err(Reject::bad("more than one Contact")),
+        }
+    }
+    Ok(())
+}
+
+/// A URI of any scheme will do in From and To.
+fn address_is_whole(uri: &str) -> bool {
+    Uri::parse(uri).is_ok()
+}
+
+fn request_uri(text: &str) -> Result<(), Reject> {
+    let uri = Uri::parse(text).map_err(|error| Reject::bad(error.to_string()))?;
+    match uri.scheme {
+        Scheme::Other => Err(Reject::new(416)),
+        Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => Err(Reject::bad("headers in the Request-URI")),
+        _ => Ok(()),
+    }
+}
+
+/// A request that may go no further has not reached us by a plan of ours; an OPTIONS may still ask who is there, and a
+/// dialog is never ended by it.
+fn hops(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
+    let Some(value) = message.first(Name::MaxForwards) else {
+        return Ok(());
+    };
+    let number: Option<u8> = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    match number {
+        None => Err(Reject::bad("unreadable Max-Forwards")),
+        Some(0) if *method != Method::Options && message.to_tag().is_none() => Err(Reject::new(483)),
+        Some(_) => Ok(()),
+    }
+}
+
+fn extensions(message: &Message<'_>) -> Result<(), Reject> {
+    let mut unknown = Vec::new();
+    for name in [Name::Require, Name::ProxyRequire] {
+        unknown.extend(message.values(name).map(|tag| String::from_utf8_lossy(tag).into_owned()));
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(Reject::new(420).with("Unsupported", unknown.join(", "))) }
+}
+
+fn content(message: &Message<'_>) -> Result<(), Reject> {
+    if message.body.is_empty() {
+        return Ok(());
+    }
+    let identity = |value: &[u8]| value.eq_ignore_ascii_case(b"identity");
+    if !message.values(Name::ContentEncoding).all(identity) {
+        return Err(Reject::new(415).with("Accept-Encoding", "identity"));
+    }
+    let optional = message.first(Name::ContentDisposition).is_some_and(|value| {
+        let params = value.iter().position(|&byte| byte == b';').and_then(|at| value.get(at + 1..));
+        params.is_some_and(|params| Params::of(params).first("handling") == Some(b"optional"))
+    });
+    match message.first(Name::ContentType) {
+        Some(kind) if content_type_is(kind, "application/sdp") => Ok(()),
+        Some(_) if optional => Ok(()),
+        Some(_) => Err(Reject::new(415).with("Accept", "application/sdp")),
+        None => Err(Reject::bad("a body without Content-Type")),
+    }
+}

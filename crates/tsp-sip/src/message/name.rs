@@ -1,0 +1,89 @@
+//! Names of headers.
+
+macro_rules! names {
+    ($($variant:ident = $text:literal $lower:literal $(| $compact:literal)?),* $(,)?) => {
+        /// A header's name. Unknown names are kept as written, and are equal without regard to case.
+        #[derive(Clone, Copy, Debug)]
+        pub enum Name<'a> {
+            $(#[doc = $text] $variant,)*
+            /// Any other.
+            Other(&'a str),
+        }
+
+        impl<'a> Name<'a> {
+            /// The full name as it is usually written.
+            pub fn as_str(&self) -> &'a str {
+                match self {
+                    $(Name::$variant => $text,)*
+                    Name::Other(text) => text,
+                }
+            }
+
+            fn known(lower: &[u8]) -> Option<Name<'static>> {
+                match lower {
+                    $($lower $(| $compact)? => Some(Name::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+names! {
+    Accept = "Accept" b"accept",
+    Allow = "Allow" b"allow",
+    Authorization = "Authorization" b"authorization",
+    CSeq = "CSeq" b"cseq",
+    CallId = "Call-ID" b"call-id" | b"i",
+    Contact = "Contact" b"contact" | b"m",
+    ContentDisposition = "Content-Disposition" b"content-disposition",
+    ContentEncoding = "Content-Encoding" b"content-encoding" | b"e",
+    ContentLength = "Content-Length" b"content-length" | b"l",
+    ContentType = "Content-Type" b"content-type" | b"c",
+    From = "From" b"from" | b"f",
+    MaxForwards = "Max-Forwards" b"max-forwards",
+    Privacy = "Privacy" b"privacy",
+    ProxyAuthorization = "Proxy-Authorization" b"proxy-authorization",
+    ProxyRequire = "Proxy-Require" b"proxy-require",
+    Reason = "Reason" b"reason",
+    RecordRoute = "Record-Route" b"record-route",
+    Require = "Require" b"require",
+    RetryAfter = "Retry-After" b"retry-after",
+    Route = "Route" b"route",
+    Server = "Server" b"server",
+    Subject = "Subject" b"subject" | b"s",
+    Supported = "Supported" b"supported" | b"k",
+    To = "To" b"to" | b"t",
+    Unsupported = "Unsupported" b"unsupported",
+    UserAgent = "User-Agent" b"user-agent",
+    Via = "Via" b"via" | b"v",
+    Warning = "Warning" b"warning",
+}
+
+const LONGEST: usize = 20;
+
+impl<'a> Name<'a> {
+    /// The header that is called so, fully or compactly, in any case.
+    pub fn parse(text: &'a str) -> Name<'a> {
+        let mut lower = [0u8; LONGEST];
+        let Some(room) = lower.get_mut(..text.len()) else {
+            return Name::Other(text);
+        };
+        for (to, from) in room.iter_mut().zip(text.bytes()) {
+            *to = from.to_ascii_lowercase();
+        }
+        Name::known(room).unwrap_or(Name::Other(text))
+    }
+}
+
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Name<'_>) -> bool {
+        match (self, other) {
+            (Name::Other(a), Name::Other(b)) => a.eq_ignore_ascii_case(b),
+            (Name::Other(_), _) | (_, Name::Other(_)) => false,
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+        }
+    }
+}
+
+impl Eq for Name<'_> {}
