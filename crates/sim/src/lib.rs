@@ -1,1 +1,5 @@
-//! placeholder
+//! The test world: virtual time, a net, a small exchange, modems, applications, and what must hold after every step.
+
+pub mod conformance;
+pub mod loopback;
+pub mod net;
