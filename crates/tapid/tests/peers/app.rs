@@ -1,0 +1,94 @@
+//! An application on the socket, as a test drives it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tapi::client::blocking::Client;
+use tapi::request::{CallDeallocate, CallDrop, ClientOpen, LineOpen};
+use tapi::{CallId, CallState, EventBody, LineSelector, Method, Names, Privilege};
+
+/// Long enough for a loaded machine; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An application that owns the calls of `sip:trunk`.
+pub struct App {
+    client: Client,
+    /// Everything that happened so far, for the message of a failed test.
+    seen: Vec<String>,
+}
+
+impl App {
+    pub fn new(socket: &Path) -> App {
+        let mut client = Client::connect(socket).unwrap();
+        client.call(ClientOpen { app: "test".into(), ..ClientOpen::default() }).unwrap();
+        client
+            .call(LineOpen {
+                line: LineSelector::Name("sip:trunk".into()),
+                privileges: Names::from([Privilege::Owner, Privilege::Monitor]),
+                media_modes: Names::new(),
+            })
+            .unwrap();
+        App { client, seen: Vec::new() }
+    }
+
+    /// Asks, and is not refused.
+    pub fn ask<M: Method>(&mut self, request: M) -> M::Reply {
+        self.client.call(request).unwrap_or_else(|error| panic!("{}: {error}; seen: {:#?}", M::NAME, self.seen))
+    }
+
+    /// The first event that `pick` takes; others are passed over.
+    pub fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(&EventBody) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let Some(delivered) = self.client.next_event(Some(Duration::from_millis(200))).unwrap() else { continue };
+            self.seen.push(format!("{:?}", delivered.event.body));
+            if let Some(found) = pick(&delivered.event.body) {
+                return found;
+            }
+        }
+        panic!("no {what} within {PATIENCE:?}; seen: {:#?}", self.seen);
+    }
+
+    /// The next incoming call.
+    pub fn offered(&mut self) -> CallId {
+        self.wait("offered call", |body| match body {
+            EventBody::CallState { call, state: CallState::Offering(_), .. } => Some(*call),
+            _ => None,
+        })
+    }
+
+    /// The next state of a call.
+    pub fn state(&mut self, of: CallId) -> CallState {
+        self.wait("state", |body| match body {
+            EventBody::CallState { call, state, .. } if *call == of => Some(state.clone()),
+            _ => None,
+        })
+    }
+
+    /// The states of a call from now to `last`, that one included.
+    pub fn states_to(&mut self, call: CallId, last: &str) -> Vec<String> {
+        let mut states = Vec::new();
+        loop {
+            let state = self.state(call);
+            states.push(state.to_string());
+            if state.name() == last {
+                return states;
+            }
+        }
+    }
+
+    /// Hangs up, sees the call idle, and lets go of it.
+    pub fn hang_up(&mut self, call: CallId) {
+        self.ask(CallDrop { call, reason: None });
+        assert_eq!(self.states_to(call, "idle"), ["idle"], "a local hang-up goes straight to idle");
+        self.ask(CallDeallocate { call });
+    }
+
+    /// Waits for the far end's hang-up, and lets go of the call.
+    pub fn wait_for_hang_up(&mut self, call: CallId) -> Vec<String> {
+        let states = self.states_to(call, "disconnected");
+        self.ask(CallDrop { call, reason: None });
+        assert_eq!(self.state(call), CallState::Idle);
+        self.ask(CallDeallocate { call });
+        states
+    }
+}

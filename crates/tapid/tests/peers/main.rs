@@ -1,0 +1,10 @@
+//! The built daemon against programs that none of us wrote: SIPp and baresip, over loopback, with audio judged by its
+//! content. A tool that is missing fails the test with the command that installs it.
+
+mod app;
+mod baresip;
+mod baresip_tests;
+mod daemon;
+mod sipp;
+mod sipp_tests;
+mod sound;

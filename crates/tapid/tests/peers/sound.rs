@@ -1,0 +1,47 @@
+//! Tones in WAV files, made and measured. Levels are dBm0: a full-scale sine is +3.14.
+
+use std::f64::consts::TAU;
+use std::path::Path;
+
+const RATE: f64 = 8000.0;
+
+/// Writes a tone as a WAV file of 16 bits, mono, 8 kHz.
+pub fn write_tone(path: &Path, hz: f64, seconds: f64, dbm0: f64) {
+    let peak = 32767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
+    let samples: Vec<u8> = (0..(seconds * RATE) as usize)
+        .flat_map(|n| ((peak * (TAU * hz * n as f64 / RATE).sin()) as i16).to_le_bytes())
+        .collect();
+    let mut file = Vec::new();
+    file.extend(b"RIFF");
+    file.extend((36 + samples.len() as u32).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend(8000u32.to_le_bytes());
+    file.extend(16000u32.to_le_bytes());
+    file.extend(b"\x02\0\x10\0data");
+    file.extend((samples.len() as u32).to_le_bytes());
+    file.extend(samples);
+    std::fs::write(path, file).unwrap();
+}
+
+/// Samples of a mono WAV file of 16 bits, wherever its data chunk begins.
+pub fn read(path: &Path) -> Vec<i16> {
+    let bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(4).position(|word| word == b"data").map_or(bytes.len(), |at| at + 8);
+    bytes[at.min(bytes.len())..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// Level of a frequency in each 20 ms, by Goertzel.
+pub fn levels(samples: &[i16], hz: f64) -> Vec<f64> {
+    samples
+        .chunks_exact(160)
+        .map(|window| {
+            let factor = 2.0 * (TAU * hz / RATE).cos();
+            let (mut last, mut before) = (0.0, 0.0);
+            for &sample in window {
+                (last, before) = (f64::from(sample) + factor * last - before, last);
+            }
+            let power = last * last + before * before - factor * last * before;
+            20.0 * (2.0 * power.max(1e-9).sqrt() / 160.0 / 32767.0).max(1e-6).log10() + 3.14
+        })
+        .collect()
+}
