@@ -1,35 +1,30 @@
 //! Media service provider: RTP, G.711, jitter buffer, telephone events and tones, as pure machines.
+//!
+//! [`Msp`] is the provider: commands, packets, frames and times in; events, packets, frames and samples to record out
+//! ([`tspi::media`]). What it is made of can be used by itself: [`rtp`], [`g711`], [`jitter`], [`event`], [`tone`].
+//!
+//! # What goes where
+//! A stream sends, in this order: digits or a tone, a playback, the stream that it is joined with, nothing. Nothing means
+//! no packets but one of silence when the far end becomes known and one a second after that; a stream of frames gets a
+//! frame of silence instead.
+//!
+//! Packets of a joined stream are relayed as they come, not decoded, where both far ends use the same codec and nothing
+//! of ours is sent; a recording or a tone monitor decodes a copy. Else they pass through a playout buffer and leave with
+//! the 20 ms tick.
 
 #![forbid(unsafe_code)]
 
-use serde::{Deserialize, Serialize};
-use tapi::Time;
-use tspi::media::{Input, MediaProvider, Output};
+pub mod event;
+pub mod fuzz;
+pub mod g711;
+mod generate;
+pub mod jitter;
+mod msp;
+pub mod rtp;
+mod stats;
+mod stream;
+pub mod tone;
+mod wire;
 
-/// The media provider: all streams of a node and what is joined to what.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Msp {
-    random: tspi::Random,
-}
-
-impl Msp {
-    /// Without streams. `seed` gives SSRCs, first sequence numbers and first timestamps.
-    pub fn new(seed: [u8; 32]) -> Msp {
-        Msp { random: tspi::Random::from_seed(seed) }
-    }
-
-    /// To be called once after deserialising: playbacks and recordings, whose files are gone, end with `restarted`.
-    pub fn restored(&mut self) {}
-}
-
-impl MediaProvider for Msp {
-    fn handle(&mut self, _now: Time, _input: Input<'_>) {}
-
-    fn poll_output(&mut self) -> Option<Output> {
-        None
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        None
-    }
-}
+pub use msp::Msp;
+pub use stats::{Counters, Stats};

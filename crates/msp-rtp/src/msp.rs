@@ -1,0 +1,525 @@
+//! The switch: all streams, what is joined to what, and the 20 ms tick.
+
+use crate::event::Received;
+use crate::generate::{Generate, Play};
+use crate::rtp::{Arrival, Datagram};
+use crate::stats::{Counters, Stats};
+use crate::stream::{Joined, Record, Spoken, Stream, Wire};
+use crate::tone::Meter;
+use crate::wire::{MAX_PAYLOAD, Payload, Relayed, RtpWire};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tapi::{End, OperationId, Time};
+use tspi::Random;
+use tspi::media::{
+    Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, RemoteMedia, StreamId,
+};
+
+/// The tick, in microseconds.
+const TICK: u64 = 20_000;
+/// Ticks that are made up for when the clock comes late; more are left out.
+const MAX_CATCH_UP: u32 = 5;
+
+/// The media provider: all streams of a node and what is joined to what.
+///
+/// A snapshot may be taken whenever all outputs were taken. Ticks are at whole multiples of 20 ms, so that a provider
+/// goes on where its snapshot was taken.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Msp {
+    random: Random,
+    streams: BTreeMap<StreamId, Stream>,
+    operations: BTreeMap<OperationId, StreamId>,
+    counters: Counters,
+    tick_at: Option<Time>,
+    /// No keep-alive is due before.
+    sweep_at: Option<Time>,
+    #[serde(skip)]
+    outputs: VecDeque<Output>,
+    #[serde(skip)]
+    order: Vec<StreamId>,
+}
+
+impl Msp {
+    /// Without streams. `seed` gives SSRCs, first sequence numbers and first timestamps.
+    pub fn new(seed: [u8; 32]) -> Msp {
+        Msp {
+            random: Random::from_seed(seed),
+            streams: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            counters: Counters::default(),
+            tick_at: None,
+            sweep_at: None,
+            outputs: VecDeque::new(),
+            order: Vec::new(),
+        }
+    }
+
+    /// To be called once after deserialising: playbacks and recordings, whose files are gone, end with `restarted`.
+    pub fn restored(&mut self) {
+        for (id, stream) in &mut self.streams {
+            let play = stream.play.take().map(|play| (play.operation, play.millis()));
+            let record = stream.record.take().map(|record| (record.operation, record.millis()));
+            for (operation, millis) in play.into_iter().chain(record) {
+                self.operations.remove(&operation);
+                let ended = Event::Ended { operation, stream: *id, end: End::Restarted, millis };
+                self.outputs.push_back(Output::Event(ended));
+            }
+        }
+    }
+
+    /// The streams, with their ports where they are RTP.
+    pub fn streams(&self) -> impl Iterator<Item = (StreamId, Option<u16>)> + '_ {
+        self.streams.iter().map(|(id, stream)| {
+            let port = match &stream.wire {
+                Wire::Rtp(wire) => Some(wire.port),
+                Wire::Frames(_) => None,
+            };
+            (*id, port)
+        })
+    }
+
+    /// What all streams together met.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What one stream met.
+    pub fn stats(&self, stream: StreamId) -> Option<Stats> {
+        self.streams.get(&stream).map(Stream::stats)
+    }
+
+    fn command(&mut self, now: Time, command: Command) {
+        match command {
+            Command::Open { local } => self.open(local),
+            Command::Connect { stream, remote } => self.connect(now, stream, &remote),
+            Command::Close { stream } => self.close(stream),
+            Command::Join { a, b } => self.join(a, b),
+            Command::Part { stream } => self.part(stream),
+            Command::Play { operation, stream, descriptor, repeat } => {
+                self.play(operation, stream, descriptor, repeat);
+            }
+            Command::Record { operation, stream, descriptor, max_ms } => {
+                self.record(operation, stream, descriptor, max_ms);
+            }
+            Command::Digits { operation, stream, digits, duration_ms } => {
+                self.generate(operation, stream, Generate::digits(operation, &digits, duration_ms));
+            }
+            Command::Tone { operation, stream, hz, duration_ms, level_dbm0 } => {
+                self.generate(operation, stream, Generate::tone(operation, &hz, duration_ms, level_dbm0));
+            }
+            Command::Stop { operation } => self.stop(operation, End::Cancelled),
+            Command::MonitorTones { stream, hz } => match self.streams.get_mut(&stream) {
+                Some(stream) => stream.meter = if hz.is_empty() { None } else { Some(Meter::new(&hz)) },
+                None => self.counters.misdirected += 1,
+            },
+        }
+        self.wake(now);
+    }
+
+    fn open(&mut self, local: LocalMedia) {
+        let (id, wire) = match local {
+            LocalMedia::Rtp(rtp) => (rtp.stream, Wire::Rtp(Box::new(RtpWire::new(rtp.port, &mut self.random)))),
+            LocalMedia::Frames { stream } => (stream, Wire::Frames(None)),
+            LocalMedia::None => {
+                self.counters.misdirected += 1;
+                return;
+            }
+        };
+        match self.streams.entry(id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Stream::new(wire));
+            }
+            Entry::Occupied(_) => self.counters.misdirected += 1,
+        }
+    }
+
+    fn connect(&mut self, now: Time, id: StreamId, remote: &RemoteMedia) {
+        let mut first = None;
+        match (self.streams.get_mut(&id).map(|stream| &mut stream.wire), remote) {
+            (Some(Wire::Rtp(wire)), RemoteMedia::Rtp(remote)) => {
+                wire.connect(remote);
+                if !wire.sent_lately(now) {
+                    first = wire.silence(now);
+                }
+                // The next sweep finds when a packet is due.
+                self.sweep_at = self.sweep_at.into_iter().chain(wire.keep_alive_at()).min();
+            }
+            (Some(Wire::Frames(direction)), RemoteMedia::Frames { direction: agreed }) => *direction = Some(*agreed),
+            _ => self.counters.misdirected += 1,
+        }
+        self.send(id, first);
+    }
+
+    fn close(&mut self, id: StreamId) {
+        self.part(id);
+        let Some(stream) = self.streams.remove(&id) else { return };
+        if let Wire::Rtp(mut wire) = stream.wire
+            && let Some(received) = wire.digits.flush()
+        {
+            self.digit(id, received);
+        }
+        if let Some(generate) = stream.generate {
+            self.ended(generate.operation, id, End::CallEnded, generate.millis());
+        }
+        if let Some(play) = stream.play {
+            self.ended(play.operation, id, End::CallEnded, play.millis());
+        }
+        if let Some(record) = stream.record {
+            self.outputs.push_back(Output::RecordingEnds { operation: record.operation });
+            self.ended(record.operation, id, End::CallEnded, record.millis());
+        }
+    }
+
+    fn join(&mut self, a: StreamId, b: StreamId) {
+        if !self.streams.contains_key(&a) || !self.streams.contains_key(&b) {
+            self.counters.misdirected += 1;
+            return;
+        }
+        self.part(a);
+        self.part(b);
+        for (one, other) in [(a, b), (b, a)] {
+            if let Some(stream) = self.streams.get_mut(&one) {
+                stream.joined = Some(other);
+            }
+        }
+    }
+
+    fn part(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            self.counters.misdirected += 1;
+            return;
+        };
+        let other = stream.joined.take();
+        if let Some(stream) = other.and_then(|other| self.streams.get_mut(&other)) {
+            stream.joined = None;
+        }
+    }
+
+    /// The stream of a new operation. Where there is none, or the operation exists, nothing begins.
+    fn begin(&mut self, operation: OperationId, id: StreamId) -> Option<&mut Stream> {
+        if self.operations.contains_key(&operation) {
+            self.counters.misdirected += 1;
+            return None;
+        }
+        if !self.streams.contains_key(&id) {
+            self.ended(operation, id, End::Failed, 0);
+            return None;
+        }
+        self.operations.insert(operation, id);
+        self.streams.get_mut(&id)
+    }
+
+    fn play(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, repeat: bool) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        if let Some(before) = stream.play.replace(Play::new(operation, repeat)) {
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+        self.outputs.push_back(Output::Load { operation, descriptor });
+    }
+
+    fn record(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, max_ms: Option<u64>) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        if let Some(before) = stream.record.replace(Record { operation, max_ms, frames: 0 }) {
+            self.outputs.push_back(Output::RecordingEnds { operation: before.operation });
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+        self.outputs.push_back(Output::RecordingBegins { operation, descriptor });
+    }
+
+    fn generate(&mut self, operation: OperationId, id: StreamId, generate: Option<Generate>) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        let Some(generate) = generate else {
+            self.ended(operation, id, End::Failed, 0);
+            return;
+        };
+        if let Some(before) = stream.generate.replace(generate) {
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+    }
+
+    /// Ends an operation that may be running.
+    fn stop(&mut self, operation: OperationId, end: End) {
+        let Some(id) = self.operations.get(&operation).copied() else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let is_it = |other: OperationId| other == operation;
+        let millis = if let Some(generate) = stream.generate.take_if(|generate| is_it(generate.operation)) {
+            generate.millis()
+        } else if let Some(play) = stream.play.take_if(|play| is_it(play.operation)) {
+            play.millis()
+        } else if let Some(record) = stream.record.take_if(|record| is_it(record.operation)) {
+            self.outputs.push_back(Output::RecordingEnds { operation });
+            record.millis()
+        } else {
+            return;
+        };
+        self.ended(operation, id, end, millis);
+    }
+
+    fn loaded(&mut self, operation: OperationId, samples: std::sync::Arc<[i16]>) {
+        let id = self.operations.get(&operation);
+        let stream = id.and_then(|id| self.streams.get_mut(id));
+        if let Some(play) = stream.and_then(|stream| stream.play.as_mut()).filter(|play| play.operation == operation) {
+            play.load(samples);
+        }
+    }
+
+    fn ended(&mut self, operation: OperationId, stream: StreamId, end: End, millis: u64) {
+        self.operations.remove(&operation);
+        self.outputs.push_back(Output::Event(Event::Ended { operation, stream, end, millis }));
+    }
+
+    fn digit(&mut self, stream: StreamId, received: Received) {
+        let Received { digit, duration_ms } = received;
+        self.outputs.push_back(Output::Event(Event::Digit { stream, digit, duration_ms: Some(duration_ms) }));
+    }
+
+    fn send(&mut self, stream: StreamId, packet: Option<(SocketAddr, Packet)>) {
+        if let Some((to, packet)) = packet {
+            self.counters.sent += 1;
+            self.outputs.push_back(Output::Packet { stream, to, packet });
+        }
+    }
+
+    fn packet(&mut self, now: Time, id: StreamId, from: SocketAddr, bytes: &[u8]) {
+        self.counters.received += 1;
+        let Some(stream) = self.streams.get(&id) else {
+            self.counters.unknown_stream += 1;
+            return;
+        };
+        let joined = stream.joined.and_then(|other| Some((other, self.streams.get(&other)?)));
+        let listened = stream.is_listened(joined.map(|(_, other)| other));
+        let relay_to = joined.filter(|(_, other)| stream.relays_to(other)).map(|(other, _)| other);
+        let Some(Admitted { relayed, arrival, received }) = self.admit(now, id, from, bytes) else { return };
+        for received in received.into_iter().flatten() {
+            self.digit(id, received);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if arrival == Arrival::First {
+            stream.forget_heard();
+        }
+        match relayed.payload {
+            Payload::Audio(law) if listened => {
+                let late = stream.jitter().counts().late;
+                stream.jitter().packet(now, relayed.timestamp, law, relayed.bytes);
+                self.counters.late += stream.jitter().counts().late - late;
+                self.wake(now);
+            }
+            Payload::Audio(_) => {}
+            Payload::Events => self.wake(now),
+        }
+        if let Some(Wire::Rtp(wire)) = relay_to.and_then(|to| self.streams.get_mut(&to)).map(|stream| &mut stream.wire)
+        {
+            let packet = wire.relay(now, relayed);
+            self.counters.relayed += u64::from(packet.is_some());
+            self.send(relay_to.unwrap_or(id), packet);
+        }
+    }
+
+    /// Takes a packet in at its stream's wire; `None` when it is dropped.
+    fn admit<'a>(&mut self, now: Time, id: StreamId, from: SocketAddr, bytes: &'a [u8]) -> Option<Admitted<'a>> {
+        let counters = &mut self.counters;
+        let stream = self.streams.get_mut(&id)?;
+        let Wire::Rtp(wire) = &mut stream.wire else {
+            counters.unknown_stream += 1;
+            return None;
+        };
+        let Some(remote) = &wire.remote else {
+            counters.unknown_stream += 1;
+            return None;
+        };
+        let packet = match Datagram::parse(bytes) {
+            Datagram::Rtp(packet) => packet,
+            Datagram::Rtcp => {
+                counters.rtcp += 1;
+                return None;
+            }
+            Datagram::Malformed => {
+                counters.malformed += 1;
+                return None;
+            }
+        };
+        let Some(payload) = remote.payload(packet.payload_type()) else {
+            counters.unknown_payload += 1;
+            return None;
+        };
+        let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence_number().into(), packet.timestamp());
+        if !wire.latch.admit(remote.address, from, ssrc, sequence) {
+            counters.wrong_source += 1;
+            return None;
+        }
+        if packet.payload().len() > MAX_PAYLOAD {
+            counters.oversize += 1;
+            return None;
+        }
+        wire.stats.received += 1;
+        if !remote.direction.receives() {
+            counters.muted += 1;
+            return None;
+        }
+        let mut received = [None, None];
+        let arrival = wire.source.arrive(now, ssrc, sequence, timestamp);
+        match arrival {
+            Arrival::First => received[0] = wire.digits.flush(),
+            Arrival::Next | Arrival::Reordered => {}
+            Arrival::Duplicate | Arrival::Astray => {
+                wire.stats.duplicates += 1;
+                counters.out_of_sequence += 1;
+                return None;
+            }
+        }
+        let bytes = packet.payload();
+        if payload == Payload::Events {
+            received[1] = wire.digits.packet(now, timestamp, packet.mark(), bytes);
+        }
+        let (run, marker) = (wire.source.run(), packet.mark());
+        let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };
+        Some(Admitted { relayed, arrival, received })
+    }
+
+    fn frame(&mut self, now: Time, id: StreamId, frame: &Frame) {
+        let Some(stream) = self.streams.get(&id) else {
+            self.counters.unknown_stream += 1;
+            return;
+        };
+        let listened = stream.is_listened(stream.joined.and_then(|other| self.streams.get(&other)));
+        if !matches!(stream.wire, Wire::Frames(_)) || !stream.receives() {
+            self.counters.muted += 1;
+        } else if listened && let Some(stream) = self.streams.get_mut(&id) {
+            stream.jitter().frame(now, frame);
+            self.wake(now);
+        }
+    }
+
+    /// Asks for a tick.
+    fn wake(&mut self, now: Time) {
+        if self.tick_at.is_none() {
+            self.tick_at = Some(Time((now.0 / TICK + 1) * TICK));
+        }
+    }
+
+    fn timeout(&mut self, now: Time) {
+        for _ in 0..MAX_CATCH_UP {
+            match self.tick_at {
+                Some(at) if at <= now => self.tick(at),
+                _ => break,
+            }
+        }
+        if let Some(at) = self.tick_at.filter(|at| *at <= now) {
+            let skipped = (now.0 - at.0) / TICK + 1;
+            self.counters.skipped_ticks += skipped;
+            self.tick_at = Some(Time(at.0 + skipped * TICK));
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep(now);
+        }
+    }
+
+    fn tick(&mut self, at: Time) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(
+            self.streams.iter().filter(|(_, stream)| Self::takes_part(&self.streams, stream)).map(|(id, _)| *id),
+        );
+        for id in &order {
+            let Some(stream) = self.streams.get(id) else { continue };
+            let listened = stream.is_listened(stream.joined.and_then(|other| self.streams.get(&other)));
+            let received = self.streams.get_mut(id).and_then(|stream| stream.hear(at, listened));
+            if let Some(received) = received {
+                self.digit(*id, received);
+            }
+        }
+        for id in &order {
+            let Some(stream) = self.streams.get(id) else { continue };
+            let other = stream.joined.and_then(|other| self.streams.get(&other));
+            let joined = other.map_or(Joined::default(), |other| other.offer(stream, at));
+            if let Some(stream) = self.streams.get_mut(id) {
+                let spoken = stream.speak(at, joined);
+                self.spoken(*id, spoken);
+            }
+        }
+        self.order = order;
+        let goes_on = self.streams.values().any(Stream::is_active);
+        self.tick_at = if goes_on { Some(at + Duration::from_micros(TICK)) } else { None };
+    }
+
+    /// Whether a stream, or the one it is joined with, has something to do.
+    fn takes_part(streams: &BTreeMap<StreamId, Stream>, stream: &Stream) -> bool {
+        stream.is_active() || stream.joined.and_then(|other| streams.get(&other)).is_some_and(Stream::is_active)
+    }
+
+    fn spoken(&mut self, id: StreamId, spoken: Spoken) {
+        self.send(id, spoken.packet);
+        if let Some(frame) = spoken.frame {
+            self.outputs.push_back(Output::Frame { stream: id, frame });
+        }
+        if let Some(measured) = spoken.measured {
+            let event = Event::Tones { stream: id, tones: measured.tones, level_ddbm0: measured.level_ddbm0 };
+            self.outputs.push_back(Output::Event(event));
+        }
+        for (operation, millis) in spoken.generated.into_iter().chain(spoken.played) {
+            self.ended(operation, id, End::Done, millis);
+        }
+        if let Some((operation, received, sent)) = spoken.recorded {
+            self.outputs.push_back(Output::Recorded { operation, received, sent });
+            if spoken.record_full {
+                self.stop(operation, End::Done);
+            }
+        }
+    }
+
+    /// Sends a packet where none was for a second.
+    fn sweep(&mut self, now: Time) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(self.streams.keys());
+        let mut next: Option<Time> = None;
+        for id in &order {
+            let Some(Wire::Rtp(wire)) = self.streams.get_mut(id).map(|stream| &mut stream.wire) else { continue };
+            let due = wire.keep_alive_at().is_some_and(|at| at <= now);
+            let packet = if due { wire.silence(now) } else { None };
+            let at = wire.keep_alive_at();
+            next = next.into_iter().chain(at).min();
+            self.send(*id, packet);
+        }
+        self.order = order;
+        self.sweep_at = next;
+    }
+}
+
+/// A packet that was taken in.
+struct Admitted<'a> {
+    relayed: Relayed<'a>,
+    arrival: Arrival,
+    /// Digits that are complete by it: one that a source left behind, one that this packet ends.
+    received: [Option<Received>; 2],
+}
+
+impl MediaProvider for Msp {
+    fn handle(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Command(command) => self.command(now, command),
+            Input::Packet { stream, from, bytes } => self.packet(now, stream, from, bytes),
+            Input::Frame { stream, frame } => self.frame(now, stream, frame),
+            Input::Loaded { operation, samples } => {
+                self.loaded(operation, samples);
+                self.wake(now);
+            }
+            Input::Failed { operation, end } => self.stop(operation, end),
+            Input::Timeout => self.timeout(now),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.tick_at.into_iter().chain(self.sweep_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! One stream: its wire, what it is joined with, and the operations on it.
+
+use crate::event::{EventSender, Received, code_of};
+use crate::generate::{Generate, Play, Sound};
+use crate::jitter::Jitter;
+use crate::stats::Stats;
+use crate::tone::{Measured, Meter, Tone};
+use crate::wire::RtpWire;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use tapi::{OperationId, Time};
+use tspi::media::{Direction, Frame, Packet, StreamId};
+
+/// What a stream's audio runs over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Wire {
+    Rtp(Box<RtpWire>),
+    /// A service provider's port; `None` until the far end is known.
+    Frames(Option<Direction>),
+}
+
+/// A recording.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub operation: OperationId,
+    pub max_ms: Option<u64>,
+    pub frames: u64,
+}
+
+impl Record {
+    pub fn millis(&self) -> u64 {
+        self.frames * 20
+    }
+}
+
+/// A digit of the stream that this one is joined with, made anew for a far end that cannot have it as it came.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Passing {
+    Event { began: Time, sender: EventSender },
+    Tone { began: Time, tone: Tone },
+}
+
+/// A stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stream {
+    pub wire: Wire,
+    pub joined: Option<StreamId>,
+    pub play: Option<Play>,
+    pub record: Option<Record>,
+    pub generate: Option<Generate>,
+    pub meter: Option<Meter>,
+    passing: Option<Passing>,
+    jitter: Option<Box<Jitter>>,
+    /// Within a tick: what was heard.
+    #[serde(skip)]
+    heard: Option<Frame>,
+}
+
+/// What the joined stream gives to one that does not get its packets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Joined {
+    /// What it heard.
+    pub heard: Option<Frame>,
+    /// The digit that its far end sends now, and since when.
+    pub digit: Option<(char, Time)>,
+    /// Whether its packets are relayed: then what it heard was sent already.
+    pub relayed: bool,
+}
+
+/// What came of 20 ms.
+#[allow(clippy::large_enum_variant, reason = "moved once and never allocated")]
+#[derive(Debug, Default)]
+pub(crate) struct Spoken {
+    pub packet: Option<(SocketAddr, Packet)>,
+    pub frame: Option<Frame>,
+    pub generated: Option<(OperationId, u64)>,
+    pub played: Option<(OperationId, u64)>,
+    pub recorded: Option<(OperationId, Frame, Frame)>,
+    pub record_full: bool,
+    pub measured: Option<Measured>,
+}
+
+impl Stream {
+    pub fn new(wire: Wire) -> Stream {
+        Stream {
+            wire,
+            joined: None,
+            play: None,
+            record: None,
+            generate: None,
+            meter: None,
+            passing: None,
+            jitter: None,
+            heard: None,
+        }
+    }
+
+    fn rtp(&self) -> Option<&RtpWire> {
+        match &self.wire {
+            Wire::Rtp(wire) => Some(wire),
+            Wire::Frames(_) => None,
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        match &self.wire {
+            Wire::Rtp(wire) => wire.remote.is_some(),
+            Wire::Frames(direction) => direction.is_some(),
+        }
+    }
+
+    pub fn receives(&self) -> bool {
+        match &self.wire {
+            Wire::Rtp(wire) => wire.receives(),
+            Wire::Frames(direction) => direction.is_some_and(Direction::receives),
+        }
+    }
+
+    /// Whether it makes what it sends itself, whatever it is joined with.
+    fn has_own_sound(&self) -> bool {
+        self.generate.is_some() || self.passing.is_some() || self.play.as_ref().is_some_and(Play::is_playing)
+    }
+
+    /// Whether packets that come here can go out on `other` without being decoded.
+    pub fn relays_to(&self, other: &Stream) -> bool {
+        match (self.rtp(), other.rtp()) {
+            (Some(from), Some(to)) => !other.has_own_sound() && from.agrees_with(to),
+            _ => false,
+        }
+    }
+
+    /// Whether anyone wants what is heard here as audio.
+    pub fn is_listened(&self, joined: Option<&Stream>) -> bool {
+        self.meter.is_some()
+            || self.record.is_some()
+            || joined.is_some_and(|other| other.record.is_some() || !self.relays_to(other))
+    }
+
+    /// Whether the next tick can bring anything about.
+    pub fn is_active(&self) -> bool {
+        let digits = self.rtp().is_some_and(|wire| wire.digits.is_open());
+        let frames = matches!(self.wire, Wire::Frames(Some(_)));
+        let heard = self.jitter.as_ref().is_some_and(|jitter| !jitter.is_idle());
+        let own = self.is_connected() && self.has_own_sound();
+        digits || frames || heard || own || self.record.is_some() || self.meter.is_some()
+    }
+
+    /// The playout buffer, made when it is first needed.
+    pub fn jitter(&mut self) -> &mut Jitter {
+        self.jitter.get_or_insert_default()
+    }
+
+    /// Forgets audio that waits to be played.
+    pub fn forget_heard(&mut self) {
+        if let Some(jitter) = &mut self.jitter {
+            jitter.reset();
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        let playout = self.jitter.as_ref().map(|jitter| jitter.counts()).unwrap_or_default();
+        let wire =
+            self.rtp().map(|wire| Stats { lost: wire.source.lost(), jitter_us: wire.source.jitter_us(), ..wire.stats });
+        Stats { late: playout.late, concealed: playout.concealed, ..wire.unwrap_or_default() }
+    }
+
+    /// The first half of a tick: what is heard, and a digit that ended.
+    pub fn hear(&mut self, at: Time, listened: bool) -> Option<Received> {
+        self.heard = None;
+        if listened {
+            self.heard = self.jitter.as_mut().and_then(|jitter| jitter.pop(at));
+        } else {
+            self.forget_heard();
+        }
+        match &mut self.wire {
+            Wire::Rtp(wire) => wire.digits.timeout(at),
+            Wire::Frames(_) => None,
+        }
+    }
+
+    /// What a joined stream takes from here.
+    pub fn offer(&self, to: &Stream, at: Time) -> Joined {
+        let digit = self.rtp().and_then(|wire| wire.digits.sounding(at));
+        Joined { heard: self.heard, digit, relayed: self.relays_to(to) }
+    }
+
+    /// The second half of a tick: what is sent.
+    pub fn speak(&mut self, at: Time, joined: Joined) -> Spoken {
+        let mut spoken = Spoken::default();
+        let sound = if self.is_connected() { self.sound(at, &joined, &mut spoken) } else { None };
+        let mut sent = match &sound {
+            Some(Sound::Audio(frame)) => *frame,
+            _ => Frame::SILENCE,
+        };
+        match &mut self.wire {
+            Wire::Rtp(wire) => {
+                spoken.packet = sound.and_then(|sound| wire.sound(at, &sound));
+                if joined.relayed {
+                    sent = joined.heard.unwrap_or(sent);
+                } else if spoken.packet.is_none() {
+                    sent = Frame::SILENCE;
+                }
+            }
+            Wire::Frames(Some(direction)) if direction.sends() => spoken.frame = Some(sent),
+            Wire::Frames(_) => sent = Frame::SILENCE,
+        }
+        self.note(sent, &mut spoken);
+        spoken
+    }
+
+    /// The first source that has something: digits or tone, playback, the joined stream.
+    fn sound(&mut self, at: Time, joined: &Joined, spoken: &mut Spoken) -> Option<Sound> {
+        let (timestamp, events) = match &mut self.wire {
+            Wire::Rtp(wire) => {
+                let events = wire.remote.as_ref().is_some_and(|remote| remote.events.is_some());
+                (wire.timestamp(at), events)
+            }
+            Wire::Frames(_) => (0, false),
+        };
+        if let Some(generate) = &mut self.generate {
+            if let Some(sound) = generate.step(timestamp, events) {
+                return Some(sound);
+            }
+            spoken.generated = Some((generate.operation, generate.millis()));
+            self.generate = None;
+        }
+        if let Some(play) = self.play.as_mut().filter(|play| play.is_playing()) {
+            if let Some(frame) = play.step() {
+                return Some(Sound::Audio(frame));
+            }
+            spoken.played = Some((play.operation, play.millis()));
+            self.play = None;
+        }
+        if joined.relayed {
+            return None;
+        }
+        self.pass(joined.digit, timestamp, events).or(joined.heard.map(Sound::Audio))
+    }
+
+    /// Passes the joined stream's digit on, as an event or as a tone.
+    fn pass(&mut self, digit: Option<(char, Time)>, timestamp: u32, events: bool) -> Option<Sound> {
+        match &mut self.passing {
+            Some(Passing::Event { began, sender }) => {
+                if digit.is_none_or(|(_, since)| since != *began) {
+                    sender.finish();
+                }
+                if let Some(packet) = sender.step() {
+                    return Some(Sound::Event(packet));
+                }
+                self.passing = None;
+            }
+            Some(Passing::Tone { began, tone }) => {
+                if digit.is_some_and(|(_, since)| since == *began) {
+                    return Some(Sound::Audio(tone.frame()));
+                }
+                self.passing = None;
+            }
+            None => {}
+        }
+        let (digit, began) = digit?;
+        let (passing, sound) = if events {
+            let mut sender = EventSender::new(code_of(digit)?, timestamp, None);
+            let sound = Sound::Event(sender.step()?);
+            (Passing::Event { began, sender }, sound)
+        } else {
+            let mut tone = Tone::of_digit(digit)?;
+            let sound = Sound::Audio(tone.frame());
+            (Passing::Tone { began, tone }, sound)
+        };
+        self.passing = Some(passing);
+        Some(sound)
+    }
+
+    fn note(&mut self, sent: Frame, spoken: &mut Spoken) {
+        let received = self.heard.unwrap_or(Frame::SILENCE);
+        if let Some(meter) = &mut self.meter {
+            spoken.measured = meter.frame(&received);
+        }
+        if let Some(record) = &mut self.record {
+            record.frames += 1;
+            spoken.recorded = Some((record.operation, received, sent));
+            spoken.record_full = record.max_ms.is_some_and(|max_ms| record.millis() >= max_ms);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The RTP wire of a stream: what was agreed with the far end, and both halves of the session.
+
+use crate::event::EventReceiver;
+use crate::g711::Law;
+use crate::generate::Sound;
+use crate::rtp::{Latch, Outgoing, RelayMap, Sender, Source};
+use crate::stats::Stats;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tapi::Time;
+use tspi::Random;
+use tspi::media::{Codec, Direction, Frame, Packet, RemoteRtp};
+
+/// How long nothing may be sent while the direction sends: translators of addresses forget.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// The longest payload that is relayed.
+pub(crate) const MAX_PAYLOAD: usize = 480;
+
+/// What a payload type stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Payload {
+    Audio(Law),
+    Events,
+}
+
+/// The far end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Remote {
+    pub address: SocketAddr,
+    pub direction: Direction,
+    pub events: Option<u8>,
+    /// The law to send with its payload type; `None` where nothing that we can make was agreed.
+    pub send: Option<(Law, u8)>,
+    receive: Vec<(u8, Payload)>,
+}
+
+impl Remote {
+    fn new(remote: &RemoteRtp) -> Remote {
+        let payload = |codec: &Codec| match codec {
+            Codec::TelephoneEvent => Some(Payload::Events),
+            other => Law::of(other).map(Payload::Audio),
+        };
+        Remote {
+            address: remote.address,
+            direction: remote.direction,
+            events: remote.events,
+            send: Law::of(&remote.send.codec).map(|law| (law, remote.send.payload_type)),
+            receive: remote.receive.iter().filter_map(|f| Some((f.payload_type, payload(&f.codec)?))).collect(),
+        }
+    }
+
+    pub fn payload(&self, payload_type: u8) -> Option<Payload> {
+        self.receive.iter().find(|(number, _)| *number == payload_type).map(|(_, payload)| *payload)
+    }
+
+    fn hears(&self, wanted: Payload) -> bool {
+        self.receive.iter().any(|(_, payload)| *payload == wanted)
+    }
+}
+
+/// The wire.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RtpWire {
+    pub port: u16,
+    pub remote: Option<Remote>,
+    pub latch: Latch,
+    pub source: Source,
+    pub digits: EventReceiver,
+    pub stats: Stats,
+    sender: Sender,
+    map: Option<RelayMap>,
+    sent_at: Option<Time>,
+}
+
+/// A packet to relay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relayed<'a> {
+    /// Number of the stream it came from, and the run of its source.
+    pub from: u64,
+    pub run: u32,
+    pub payload: Payload,
+    pub marker: bool,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub bytes: &'a [u8],
+}
+
+impl RtpWire {
+    pub fn new(port: u16, random: &mut Random) -> RtpWire {
+        RtpWire {
+            port,
+            remote: None,
+            latch: Latch::Open { candidate: None },
+            source: Source::default(),
+            digits: EventReceiver::default(),
+            stats: Stats::default(),
+            sender: Sender::new(random),
+            map: None,
+            sent_at: None,
+        }
+    }
+
+    /// Takes a description of the far end. Whom we listen to is learnt anew only if its address changed.
+    pub fn connect(&mut self, remote: &RemoteRtp) {
+        let known = self.remote.as_ref().is_some_and(|before| before.address == remote.address);
+        if !known {
+            self.latch = Latch::Open { candidate: None };
+        }
+        self.remote = Some(Remote::new(remote));
+        self.map = None;
+    }
+
+    pub fn sends(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.direction.sends() && remote.send.is_some())
+    }
+
+    pub fn receives(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.direction.receives())
+    }
+
+    /// Whether what comes from here can go to `other` as it is.
+    pub fn agrees_with(&self, other: &RtpWire) -> bool {
+        let (Some(from), Some(to)) = (&self.remote, &other.remote) else { return false };
+        let Some((law, _)) = to.send else { return false };
+        let events = !from.hears(Payload::Events) || to.events.is_some();
+        from.direction.receives() && to.direction.sends() && from.hears(Payload::Audio(law)) && events
+    }
+
+    /// When a packet must be sent lest the path be forgotten.
+    pub fn keep_alive_at(&self) -> Option<Time> {
+        if self.sends() { Some(self.sent_at.map_or(Time::ZERO, |at| at + KEEP_ALIVE)) } else { None }
+    }
+
+    /// Whether something was sent a moment ago.
+    pub fn sent_lately(&self, now: Time) -> bool {
+        self.sent_at.is_some_and(|at| now < at + Duration::from_millis(40))
+    }
+
+    /// The timestamp of what is sent now.
+    pub fn timestamp(&mut self, now: Time) -> u32 {
+        self.sender.timestamp(now)
+    }
+
+    /// A packet of our own, where the direction and the formats allow one.
+    pub fn sound(&mut self, now: Time, sound: &Sound) -> Option<(SocketAddr, Packet)> {
+        let remote = self.remote.as_ref().filter(|remote| remote.direction.sends())?;
+        let to = self.latch.destination(remote.address);
+        let packet = match sound {
+            Sound::Audio(frame) => {
+                let (law, payload_type) = remote.send?;
+                self.sender.audio(now, payload_type, &law.encode_frame(frame))
+            }
+            Sound::Event(event) => {
+                let (marker, timestamp) = (event.marker, event.timestamp);
+                let header = Outgoing { payload_type: remote.events?, marker, sequence: 0, timestamp };
+                self.sender.event(header, &event.payload, u32::from(event.duration))
+            }
+        };
+        self.map = None;
+        self.sent(now);
+        Some((to, packet))
+    }
+
+    /// A packet of silence.
+    pub fn silence(&mut self, now: Time) -> Option<(SocketAddr, Packet)> {
+        self.sound(now, &Sound::Audio(Frame::SILENCE))
+    }
+
+    /// Somebody else's packet, with our SSRC, numbers and payload types.
+    pub fn relay(&mut self, now: Time, packet: Relayed<'_>) -> Option<(SocketAddr, Packet)> {
+        let remote = self.remote.as_ref()?;
+        let (law, audio) = remote.send?;
+        let events = remote.events;
+        let to = self.latch.destination(remote.address);
+        let fits = self.map.is_some_and(|map| map.fits(packet.from, packet.run));
+        if !fits {
+            let (sequence, timestamp) = (packet.sequence, packet.timestamp);
+            let map = RelayMap::anchored(packet.from, packet.run, &mut self.sender, now, sequence, timestamp);
+            self.map = Some(map);
+        }
+        let (sequence, timestamp) = self.map.as_mut()?.apply(packet.sequence, packet.timestamp)?;
+        let built = match packet.payload {
+            Payload::Audio(from) => {
+                let marker = packet.marker || !fits;
+                let header = Outgoing { payload_type: audio, marker, sequence, timestamp };
+                let samples = packet.bytes.len() as u32;
+                let mut room = [0; MAX_PAYLOAD];
+                let bytes = convert(from, law, packet.bytes, &mut room)?;
+                self.sender.relayed(header, bytes, samples)
+            }
+            Payload::Events => {
+                let header = Outgoing { payload_type: events?, marker: packet.marker, sequence, timestamp };
+                let samples = match packet.bytes {
+                    [_, _, high, low, ..] => u16::from_be_bytes([*high, *low]),
+                    _ => 0,
+                };
+                self.sender.relayed(header, packet.bytes, u32::from(samples))
+            }
+        };
+        self.sent(now);
+        Some((to, built))
+    }
+
+    fn sent(&mut self, now: Time) {
+        self.stats.sent += 1;
+        self.sent_at = Some(now);
+    }
+}
+
+/// The same octets in another law; `None` where they are too many.
+fn convert<'a>(from: Law, to: Law, bytes: &'a [u8], room: &'a mut [u8; MAX_PAYLOAD]) -> Option<&'a [u8]> {
+    if from == to {
+        return Some(bytes);
+    }
+    let room = room.get_mut(..bytes.len())?;
+    for (octet, other) in room.iter_mut().zip(bytes) {
+        *octet = from.convert(to, *other);
+    }
+    Some(room)
+}
