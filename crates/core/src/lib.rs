@@ -1,42 +1,34 @@
-//! The telephony server as a pure machine.
+//! The telephony server as a pure machine: lines that come and go, calls, sessions with their privileges, requests and
+//! events. It is fed [`Input`]s with their time and gives [`Output`]s and a deadline; it knows no socket, task or clock.
+//!
+//! Where TAPI's documentation leaves a choice, this server chose:
+//! - A found call goes to the first session by order of `line.open` that asked for OWNER and the call's media mode; all
+//!   others that asked for MONITOR monitor it. A call that has monitors and no owner is left ringing, since any of them
+//!   may take it; one that nobody wants is dropped with the provider's own reason.
+//! - The last owner may deallocate a call that goes on: it is ownerless then. A session that closes the line or dies
+//!   has the calls dropped that it alone owned.
+//! - A call that the far end ended stays `disconnected` while somebody owns it. Without an owner it is `idle` at once.
+//! - Sessions with different privileges see different features: they get events of their own numbers.
+//! - A line that goes away disconnects its calls (`unavail`) before `line.closed`, which voids them; no `idle` follows.
 
 #![forbid(unsafe_code)]
 
+mod after;
+mod call;
+mod check;
+mod emit;
+mod features;
 mod io;
+mod line;
+mod media;
+mod pending;
+mod progress;
+mod provider;
+mod request;
+mod server;
+mod session;
 
+pub use after::after;
+pub use check::Summary;
 pub use io::*;
-
-use serde::{Deserialize, Serialize};
-use tapi::{Generation, Time};
-
-/// All telephony state, and what decides on it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Server {
-    config: Config,
-    seq: u64,
-}
-
-impl Server {
-    /// A server without lines or clients.
-    pub fn new(config: Config) -> Server {
-        Server { config, seq: 0 }
-    }
-
-    /// Takes one input.
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
-
-    /// Gives the next output, until there is none.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        None
-    }
-
-    /// When it wants [`Input::Timeout`] at the latest.
-    pub fn poll_timeout(&self) -> Option<Time> {
-        None
-    }
-
-    /// The generation of the state and its last event, for a greeting.
-    pub fn position(&self) -> (Generation, u64) {
-        (self.config.generation, self.seq)
-    }
-}
+pub use server::Server;

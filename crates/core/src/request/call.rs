@@ -1,0 +1,217 @@
+//! Requests that make, answer, hold, end and look at calls.
+
+use super::{Answer, Outcome};
+use crate::Server;
+use crate::call::{Call, Draft, Presence};
+use crate::pending::{Asker, What};
+use crate::provider::{blank, media_mode};
+use tapi::request::{CallDrop, CallList, CallMake, CallSetPrivilege, CallTrace};
+use tapi::{
+    CallId, CallInfo, CallOrigin, CallState, ErrorCode, Feature, InfoKind, LineId, Names, Party, Privilege, Reply,
+    SessionId, Time, reply,
+};
+use tspi::{Action, CallParams, LocalMedia};
+
+/// Longest destination and longest comment, in bytes.
+const MAX_TEXT: usize = 1_024;
+
+impl Server {
+    pub(super) fn call_make(&mut self, now: Time, asker: Asker, make: CallMake) -> Outcome {
+        let id = self.opened_line(asker.session, &make.line)?;
+        let line = self.in_service(id)?;
+        let name = &line.description.name;
+        let addresses = line.description.addresses.len().max(1);
+        if usize::try_from(make.address.0).is_ok_and(|address| address >= addresses) {
+            let why = format!("line {name} has {addresses} addresses, no number {}", make.address.0);
+            return Err(ErrorCode::InvalAddressId.because(why));
+        }
+        if make.to.len() > MAX_TEXT || make.to.chars().any(char::is_control) {
+            return Err(ErrorCode::InvalAddress.because("the destination is too long or has control characters"));
+        }
+        if make.comment.as_ref().is_some_and(|comment| comment.len() > MAX_TEXT) {
+            return Err(ErrorCode::InvalParam.because(format!("comment is longer than {MAX_TEXT} bytes")));
+        }
+        if !line.can_make() {
+            let calls = line.description.caps.max_calls;
+            return Err(ErrorCode::CallUnavail.because(format!("all {calls} calls of line {name} are in use")));
+        }
+        let (provider, reference, wire) = (line.provider, line.reference, line.description.media);
+        let mut info = blank(id, name.clone());
+        info.media_mode = Names::from([media_mode(&line.description.caps.media_modes)]);
+        info.call = CallId(self.fresh_id());
+        let stream = self.open_stream(provider, wire, info.call)?;
+        let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
+        let params = CallParams { address: make.address.0, block_id: make.block_id };
+        let action = Action::MakeCall { line: reference, to: make.to.clone(), params, media };
+        let info = self.outbound(info, asker.session, make);
+        self.count_making(id, 1);
+        self.command(now, Some(asker), (provider, id), What::Make(Box::new(Draft { info, stream })), action);
+        Ok(Answer::Later)
+    }
+
+    fn outbound(&self, info: CallInfo, maker: SessionId, make: CallMake) -> CallInfo {
+        CallInfo {
+            uid: self.uid(info.call),
+            address: make.address,
+            origin: CallOrigin::Outbound,
+            caller: if make.block_id { Party::blocked() } else { Party::unavailable() },
+            called: Party::new(Some(make.to), None),
+            app: self.sessions.get(&maker).map(|session| session.app.clone()),
+            comment: make.comment,
+            ..info
+        }
+    }
+
+    /// Sends a command about a call whose reply is all there is to it.
+    fn plain(&mut self, now: Time, asker: Asker, call: CallId, action: Action) -> Outcome {
+        let call = self.owned(asker.session, call)?;
+        let (provider, line) = (call.provider, call.info.line);
+        self.command(now, Some(asker), (provider, line), What::Plain, action);
+        Ok(Answer::Later)
+    }
+
+    pub(super) fn call_accept(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
+        let call = self.controlled(asker.session, id, &Feature::Accept)?.reference;
+        self.plain(now, asker, id, Action::Accept { call })
+    }
+
+    pub(super) fn call_answer(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
+        let call = self.controlled(asker.session, id, &Feature::Answer)?;
+        if call.answering.is_some() {
+            return Err(ErrorCode::InvalCallState.because(format!("call {id} is being answered")));
+        }
+        let (provider, line, reference) = (call.provider, call.info.line, call.reference);
+        let wire = self.in_service(line)?.description.media;
+        let stream = match &call.stream {
+            Some(stream) => Some(stream.clone()),
+            None => self.open_stream(provider, wire, id)?,
+        };
+        let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
+        let action = Action::Answer { call: reference, media };
+        let command = self.command(now, Some(asker), (provider, line), What::Answer(id), action);
+        if let Some(call) = self.calls.get_mut(&id) {
+            (call.stream, call.answering) = (stream, Some(command));
+        }
+        Ok(Answer::Later)
+    }
+
+    /// A call that the far end ended is idle at once: the provider has nothing left to do with it.
+    pub(super) fn call_drop(&mut self, now: Time, asker: Asker, drop: CallDrop) -> Outcome {
+        let call = self.controlled(asker.session, drop.call, &Feature::Drop)?;
+        if call.state.is_over() {
+            self.enter(now, drop.call, CallState::Idle);
+            return Ok(Answer::DONE);
+        }
+        self.drop_call(now, drop.call, Some(asker), drop.reason);
+        Ok(Answer::Later)
+    }
+
+    /// Frees this session's handle; what it began on the call is stopped. The call goes on, without an owner if need
+    /// be (TAPI 2.0 and later); one that the far end ended is idle once its last owner is gone.
+    pub(super) fn call_deallocate(&mut self, now: Time, session: SessionId, id: CallId) -> Outcome {
+        self.handled(session, id)?;
+        self.stop_operations(id, |operation| operation.session == session);
+        self.remove_handle(now, session, id);
+        self.settle(now, id);
+        Ok(Answer::DONE)
+    }
+
+    pub(super) fn call_hold(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
+        let call = self.controlled(asker.session, id, &Feature::Hold)?;
+        let (reference, line) = (call.reference, self.in_service(call.info.line)?);
+        let room = line.description.caps.max_held_calls;
+        if line.counts.held >= room {
+            let name = &line.description.name;
+            return Err(ErrorCode::ResourceUnavail.because(format!("line {name} can hold {room} calls")));
+        }
+        self.plain(now, asker, id, Action::Hold { call: reference })
+    }
+
+    pub(super) fn call_unhold(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
+        let call = self.controlled(asker.session, id, &Feature::Unhold)?;
+        let (reference, line) = (call.reference, call.info.line);
+        self.in_service(line)?;
+        self.plain(now, asker, id, Action::Unhold { call: reference })
+    }
+
+    pub(super) fn call_get(&self, session: SessionId, id: CallId) -> Outcome {
+        let (call, privilege) = self.handled(session, id)?;
+        Ok(Answer::Now(Reply::Call(Box::new(self.view_call(call, privilege)))))
+    }
+
+    /// The calls on lines that this session opened. What it had no handle on, it monitors from now on.
+    pub(super) fn call_list(&mut self, now: Time, session: SessionId, list: CallList) -> Outcome {
+        let lines: Vec<LineId> = match &list.line {
+            Some(line) => vec![self.opened_line(session, line)?],
+            None => self.sessions.get(&session).into_iter().flat_map(|session| session.lines.clone()).collect(),
+        };
+        let on_lines = lines.iter().filter_map(|line| self.lines.by_id.get(line)).flat_map(|line| &line.calls);
+        let told = |id: &&CallId| self.calls.get(id).is_some_and(|call| call.presence == Presence::Told);
+        let mut ids: Vec<CallId> = on_lines.filter(told).copied().collect();
+        ids.sort_unstable();
+        let mut calls = Vec::with_capacity(ids.len());
+        for id in ids {
+            calls.extend(self.listed(now, session, id));
+        }
+        Ok(Answer::Now(Reply::Calls(reply::Calls { calls })))
+    }
+
+    fn listed(&mut self, now: Time, session: SessionId, id: CallId) -> Option<tapi::Call> {
+        let call = self.calls.get(&id)?;
+        if !call.handles.contains_key(&session) {
+            // An idle call that this session never had is no news.
+            if call.state == CallState::Idle {
+                return None;
+            }
+            self.give_handle(session, id, Privilege::Monitor);
+            if let Some(handle) = self.calls.get_mut(&id).and_then(|call| call.handles.get_mut(&session)) {
+                handle.told = true;
+            }
+            self.emit_info(now, id, Names::from([InfoKind::Monitors]), Some(session));
+        }
+        let call = self.calls.get(&id)?;
+        call.handles.get(&session).map(|handle| self.view_call(call, &handle.privilege))
+    }
+
+    pub(super) fn call_set_privilege(&mut self, now: Time, session: SessionId, set: CallSetPrivilege) -> Outcome {
+        let (call, privilege) = self.handled(session, set.call)?;
+        let changed = match (privilege, &set.privilege) {
+            (Privilege::Monitor, Privilege::Owner) => {
+                let line = self.lines.by_id.get(&call.info.line);
+                if line.is_none_or(|line| !line.opens.contains_key(&session)) {
+                    let why = format!("this session has not opened line {}", call.info.line);
+                    return Err(ErrorCode::InvalLineHandle.because(why));
+                }
+                [InfoKind::OwnersIncreased, InfoKind::Monitors]
+            }
+            (Privilege::Owner, Privilege::Monitor) => {
+                if call.info.owners <= 1 && call.state != CallState::Idle {
+                    let why = format!("call {} is {} and has no other owner", set.call, call.state);
+                    return Err(ErrorCode::InvalCallState.because(why));
+                }
+                [InfoKind::OwnersDecreased, InfoKind::Monitors]
+            }
+            (own, asked) if own == asked => return Ok(Answer::DONE),
+            (_, asked) => {
+                return Err(ErrorCode::InvalCallPrivilege.because(format!("{asked} cannot be asked for")));
+            }
+        };
+        if let Some(call) = self.calls.get_mut(&set.call) {
+            if let Some(handle) = call.handles.get_mut(&session) {
+                handle.privilege = set.privilege;
+            }
+            call.recount();
+        }
+        self.emit_info(now, set.call, Names::from(changed), Some(session));
+        Ok(Answer::DONE)
+    }
+
+    pub(super) fn call_trace(&self, session: SessionId, trace: &CallTrace) -> Outcome {
+        let (call, _): (&Call, _) = self.handled(session, trace.call)?;
+        let mut entries: Vec<_> = call.trace.entries.iter().cloned().collect();
+        if !trace.full {
+            entries.iter_mut().for_each(|entry| entry.text = None);
+        }
+        Ok(Answer::Now(Reply::Trace(reply::Trace { entries, forgotten: call.trace.forgotten })))
+    }
+}

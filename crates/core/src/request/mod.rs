@@ -1,0 +1,161 @@
+//! Requests: one function a method, in one file a family. Each is answered at once, or when its provider took it.
+
+mod call;
+mod line;
+mod media;
+
+use crate::call::Call;
+use crate::pending::Asker;
+use crate::{ClientId, Output, Server};
+use tapi::{CallId, Error, ErrorCode, Feature, Privilege, Reply, Request, RequestId, SessionId, Time, reply};
+use tspi::media::DescriptorId;
+
+/// Requests of one connection that wait for providers.
+const MAX_OUTSTANDING: usize = 1_024;
+
+/// What a taken request leads to.
+pub(crate) enum Answer {
+    /// This reply, at once.
+    Now(Reply),
+    /// The reply comes with the provider's.
+    Later,
+}
+
+impl Answer {
+    /// Done, at once.
+    pub(crate) const DONE: Answer = Answer::Now(Reply::Done(reply::Done {}));
+}
+
+/// How a method ends.
+pub(crate) type Outcome = Result<Answer, Error>;
+
+impl Server {
+    /// A client asks something. Its reply goes out before any event that the request causes.
+    pub(crate) fn request(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        id: RequestId,
+        request: Request,
+        descriptor: Option<DescriptorId>,
+    ) {
+        let mark = self.outputs.len();
+        let mut file = descriptor;
+        let result = match self.admit(client, id) {
+            Ok(()) => self.perform(now, client, id, request, &mut file),
+            Err(error) => Err(error),
+        };
+        let reply = match result {
+            Ok(Answer::Now(reply)) => Some(Ok(reply)),
+            Ok(Answer::Later) => None,
+            Err(error) => Some(Err(error)),
+        };
+        if let Some(result) = reply {
+            self.outputs.insert(mark, Output::Reply { client, id, result });
+        }
+        if let Some(descriptor) = file {
+            self.output(Output::Discard { descriptor });
+        }
+    }
+
+    fn admit(&self, client: ClientId, id: RequestId) -> Result<(), Error> {
+        let Some(client) = self.clients.get(&client) else {
+            return Err(ErrorCode::InvalAppHandle.because("this connection is not known"));
+        };
+        if client.outstanding.contains(&id) {
+            return Err(ErrorCode::InvalParam.because(format!("request {id} is not answered yet")));
+        }
+        if client.outstanding.len() >= MAX_OUTSTANDING {
+            return Err(ErrorCode::RequestOverrun.because(format!("{MAX_OUTSTANDING} requests are not answered yet")));
+        }
+        Ok(())
+    }
+
+    fn perform(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        id: RequestId,
+        request: Request,
+        file: &mut Option<DescriptorId>,
+    ) -> Outcome {
+        let request = match request {
+            Request::ClientOpen(open) => {
+                self.running()?;
+                return self.client_open(client, open).map(Answer::Now);
+            }
+            Request::ClientResume(resume) => {
+                self.running()?;
+                return self.client_resume(client, resume).map(Answer::Now);
+            }
+            other => other,
+        };
+        let asker = Asker { client, session: self.registered(client)?, id };
+        match request {
+            Request::CallMake(make) => self.call_make(now, asker, make),
+            Request::CallAccept(accept) => self.call_accept(now, asker, accept.call),
+            Request::CallAnswer(answer) => self.call_answer(now, asker, answer.call),
+            Request::CallDrop(drop) => self.call_drop(now, asker, drop),
+            Request::CallDeallocate(free) => self.call_deallocate(now, asker.session, free.call),
+            Request::CallHold(hold) => self.call_hold(now, asker, hold.call),
+            Request::CallUnhold(unhold) => self.call_unhold(now, asker, unhold.call),
+            Request::CallGet(get) => self.call_get(asker.session, get.call),
+            Request::CallList(list) => self.call_list(now, asker.session, list),
+            Request::CallSetPrivilege(set) => self.call_set_privilege(now, asker.session, set),
+            Request::CallTrace(trace) => self.call_trace(asker.session, &trace),
+            Request::CallSendDigits(send) => self.call_send_digits(now, asker, &send),
+            Request::CallMonitorDigits(monitor) => self.call_monitor_digits(asker.session, &monitor),
+            Request::CallTone(tone) => self.call_tone(asker.session, tone),
+            Request::CallMonitorTones(monitor) => self.call_monitor_tones(asker.session, monitor),
+            Request::CallPlay(play) => self.call_play(asker.session, &play, file),
+            Request::CallRecord(record) => self.call_record(asker.session, &record, file),
+            Request::CallStop(stop) => self.call_stop(asker.session, &stop),
+            Request::CallBridge(bridge) => self.call_bridge(now, asker.session, &bridge),
+            Request::CallPart(part) => self.call_part(now, asker.session, part.call),
+            Request::ClientClose(_) => self.client_close(now, asker).map(Answer::Now),
+            Request::StateGet(_) => Ok(self.state_get(asker.session)),
+            Request::LineList(_) => Ok(self.line_list()),
+            Request::LineOpen(open) => self.line_open(now, asker.session, open),
+            Request::LineClose(close) => self.line_close(now, asker.session, &close),
+            Request::LineSetStatusMessages(set) => self.line_set_status_messages(asker.session, set),
+            Request::ClientOpen(_) | Request::ClientResume(_) => Ok(Answer::DONE),
+        }
+    }
+
+    /// A call that this session has a handle on, with its privilege there.
+    fn handled(&self, session: SessionId, id: CallId) -> Result<(&Call, &Privilege), Error> {
+        let call = self.calls.get(&id);
+        let handle = call.and_then(|call| call.handles.get(&session).map(|handle| (call, &handle.privilege)));
+        handle.ok_or_else(|| ErrorCode::InvalCallHandle.because(format!("this session has no handle on call {id}")))
+    }
+
+    /// A call that this session owns.
+    fn owned(&self, session: SessionId, id: CallId) -> Result<&Call, Error> {
+        match self.handled(session, id)? {
+            (call, Privilege::Owner) => Ok(call),
+            _ => Err(ErrorCode::NotOwner.because(format!("this session does not own call {id}"))),
+        }
+    }
+
+    /// Whether a call's line can do this ever, and the call now.
+    fn can(&self, call: &Call, feature: &Feature) -> Result<(), Error> {
+        let line = self.lines.by_id.get(&call.info.line);
+        let Some(line) = line else { return Err(ErrorCode::NoDevice.because("the call's line is gone")) };
+        let id = call.info.call;
+        if !line.description.caps.call_features.contains(feature) {
+            let name = &line.description.name;
+            return Err(ErrorCode::OperationUnavail.because(format!("line {name} cannot {feature}")));
+        }
+        if !crate::features::fits(&call.state, call.audio(line.description.digits), feature) {
+            return Err(ErrorCode::InvalCallState.because(format!("call {id} is {}: no {feature}", call.state)));
+        }
+        Ok(())
+    }
+
+    /// A call that this session owns, and that `feature` fits now.
+    fn controlled(&self, session: SessionId, id: CallId, feature: &Feature) -> Result<&Call, Error> {
+        let call = self.owned(session, id)?;
+        self.can(call, feature)?;
+        Ok(call)
+    }
+}
