@@ -1,0 +1,227 @@
+//! What each command does.
+
+use crate::args::{Args, Command};
+use crate::failure::{Code, Failure};
+use crate::out::{Out, wall_now};
+use crate::session::{Moment, Session};
+use crate::{dial, events, ladder, media, show};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tapi::request::{CallAccept, CallAnswer, CallBridge, CallDrop, CallHold, CallPart, CallTrace, CallUnhold};
+use tapi::{CallId, CallState, DisconnectMode, EventBody, Method};
+
+/// How long a call may take to come into the state that was asked for.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// Does what the command line says.
+pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
+    match &args.command {
+        Command::Status => status(args, out),
+        Command::Lines => lines(args, out),
+        Command::Calls => calls(args, out),
+        Command::Call { id } => call(args, id, out),
+        Command::Trace { id, full } => trace(args, id, *full, out),
+        Command::Dial { line, number, play, hangup_after_answer, detach, timeout } => {
+            let after = match (hangup_after_answer, detach) {
+                (true, _) => dial::Afterwards::HangUp,
+                (_, true) => dial::Afterwards::Detach,
+                _ => dial::Afterwards::Stay,
+            };
+            let wish = dial::Wish { line, number, play: play.as_deref(), after, timeout: *timeout };
+            dial::run(args, &wish, out)
+        }
+        Command::Answer { id } => change(
+            args,
+            id,
+            "answer",
+            |call| CallAnswer { call },
+            |state| matches!(state, CallState::Connected(_)),
+            out,
+        ),
+        Command::Accept { id } => {
+            let taken = |state: &CallState| matches!(state, CallState::Accepted | CallState::Connected(_));
+            change(args, id, "accept", |call| CallAccept { call }, taken, out)
+        }
+        Command::Hangup { id, reason } => {
+            let reason = reason.as_deref().map(DisconnectMode::from);
+            known(reason.as_ref())?;
+            change(args, id, "hangup", |call| CallDrop { call, reason }, CallState::is_over, out)
+        }
+        Command::Hold { id } => {
+            change(args, id, "hold", |call| CallHold { call }, |state| *state == CallState::OnHold, out)
+        }
+        Command::Unhold { id } => change(
+            args,
+            id,
+            "unhold",
+            |call| CallUnhold { call },
+            |state| matches!(state, CallState::Connected(_)),
+            out,
+        ),
+        Command::Digits { id, digits } => media::digits(args, id, digits, out),
+        Command::Play { id, file, repeat } => media::play(args, id, file, *repeat, out),
+        Command::Record { id, file, seconds, force } => {
+            media::record(args, id, &media::Target { file, seconds: *seconds, force: *force }, out)
+        }
+        Command::Bridge { id, with } => bridge(args, id, with, out),
+        Command::Part { id } => part(args, id, out),
+        Command::Events => events::run(args, out),
+    }
+}
+
+/// A misspelt reason must not go out as an unknown one.
+fn known(reason: Option<&DisconnectMode>) -> Result<(), Failure> {
+    match reason {
+        Some(DisconnectMode::Other(name)) => {
+            let names: Vec<&str> = DisconnectMode::KNOWN.iter().map(DisconnectMode::as_str).collect();
+            Err(Failure::new(Code::Usage, format!("there is no reason {name:?}")).with_hint(names.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn status(args: &Args, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let calls = session.calls()?;
+    let lines = session.lines()?;
+    let hello = session.client().hello().clone();
+    if out.json {
+        let ready = lines.iter().filter(|line| line.status.service.is_in()).count();
+        out.object(&json!({
+            "socket": args.socket, "tapid": hello.tapid, "api": hello.api, "generation": hello.generation,
+            "seq": hello.seq, "lines": lines.len(), "lines_in_service": ready, "calls": calls.len(),
+        }))?;
+    } else {
+        let socket = args.socket.display().to_string();
+        let text = show::status(&socket, &hello, &lines, &calls, wall_now(), out.paint);
+        out.text(&text)?;
+    }
+    session.close()?;
+    Ok(Code::Done)
+}
+
+fn lines(args: &Args, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let lines = session.lines()?;
+    match out.json {
+        true => lines.iter().try_for_each(|line| out.object(line))?,
+        false => out.text(&show::lines(&lines, out.paint))?,
+    }
+    session.close()?;
+    Ok(Code::Done)
+}
+
+fn calls(args: &Args, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let calls = session.calls()?;
+    match out.json {
+        true => calls.iter().try_for_each(|call| out.object(call))?,
+        false => out.text(&show::calls(&calls, wall_now(), out.paint))?,
+    }
+    session.close()?;
+    Ok(Code::Done)
+}
+
+fn call(args: &Args, id: &str, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.find(id)?;
+    match out.json {
+        true => out.object(&call)?,
+        false => out.text(&show::call(&call, wall_now(), out.paint))?,
+    }
+    session.close()?;
+    Ok(Code::Done)
+}
+
+fn trace(args: &Args, id: &str, full: bool, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.find(id)?.info.call;
+    let trace = session.call(CallTrace { call, full })?;
+    match out.json {
+        true => trace.entries.iter().try_for_each(|entry| out.object(entry))?,
+        false => out.text(&ladder::render(&trace, out.paint))?,
+    }
+    session.close()?;
+    Ok(Code::Done)
+}
+
+/// Takes a call over, changes its state, waits until it has changed, and leaves it as it is.
+fn change<M: Method>(
+    args: &Args,
+    id: &str,
+    action: &str,
+    request: impl FnOnce(CallId) -> M,
+    reached: impl Fn(&CallState) -> bool,
+    out: &mut Out,
+) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.own(id)?.info.call;
+    let done = session.call(request(call)).map(drop).and_then(|()| settle(&mut session, call, &reached));
+    session.leave(call)?;
+    let state = done?;
+    if out.json {
+        out.object(&json!({"call": call, "action": action, "state": state.name(), "mode": state.mode()}))?;
+    } else {
+        let shown = out.paint.tone(show::tone(&state), &state.to_string());
+        out.line(&format!("call {call}: {shown}"))?;
+    }
+    if reached(&state) {
+        return Ok(Code::Done);
+    }
+    Err(Failure::new(Code::Failed, format!("call {call} ended: {state}")).with_hint(format!("tapictl trace {call}")))
+}
+
+/// Waits for the state, or the end of the call.
+fn settle(session: &mut Session, wanted: CallId, reached: &impl Fn(&CallState) -> bool) -> Result<CallState, Failure> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let state = match session.moment(Some(deadline))? {
+            Moment::Event(delivered) => match delivered.event.body {
+                EventBody::CallState { call, state, .. } if call == wanted => state,
+                _ => continue,
+            },
+            Moment::Missed => session.get(wanted)?.status.state,
+            Moment::Interrupted => return Err(Failure::new(Code::Failed, "interrupted")),
+            Moment::Late => {
+                let message = format!("call {wanted}: asked for and not done within {} s", SETTLE.as_secs());
+                let hint = format!("tapictl trace {wanted}");
+                return Err(Failure::new(Code::Timeout, message).with_hint(hint));
+            }
+        };
+        if reached(&state) || state.is_over() {
+            return Ok(state);
+        }
+    }
+}
+
+fn bridge(args: &Args, id: &str, with: &str, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.own(id)?.info.call;
+    let with = session.own(with)?.info.call;
+    let done = session.call(CallBridge { call, with });
+    session.call(tapi::request::CallDeallocate { call })?;
+    if with == call {
+        session.close()?;
+    } else {
+        session.leave(with)?;
+    }
+    done?;
+    match out.json {
+        true => out.object(&json!({"call": call, "action": "bridge", "with": with}))?,
+        false => out.line(&format!("call {call}: bridged with call {with}"))?,
+    }
+    Ok(Code::Done)
+}
+
+fn part(args: &Args, id: &str, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.own(id)?.info.call;
+    let done = session.call(CallPart { call });
+    session.leave(call)?;
+    done?;
+    match out.json {
+        true => out.object(&json!({"call": call, "action": "part"}))?,
+        false => out.line(&format!("call {call}: on its own"))?,
+    }
+    Ok(Code::Done)
+}

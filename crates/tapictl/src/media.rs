@@ -1,0 +1,186 @@
+//! Digits, playing and recording: operations that an event ends.
+
+use crate::args::Args;
+use crate::failure::{Code, Failure};
+use crate::out::Out;
+use crate::session::{Moment, Session};
+use crate::show::seconds;
+use serde_json::json;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tapi::request::{CallPlay, CallRecord, CallSendDigits, CallStop};
+use tapi::{CallId, End, ErrorCode, EventBody, OperationId, PlaySource, RecordSink};
+
+/// How long an operation may take to end once it was stopped.
+const STOP: Duration = Duration::from_secs(5);
+
+/// Where a recording goes, and for how long.
+#[derive(Debug)]
+pub struct Target<'a> {
+    pub file: &'a Path,
+    pub seconds: Option<Duration>,
+    pub force: bool,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub end: End,
+    /// How much audio went by; 0 for digits and tones.
+    pub millis: u64,
+}
+
+/// Sends digits, and waits until they are out.
+pub fn digits(args: &Args, id: &str, digits: &str, out: &mut Out) -> Result<Code, Failure> {
+    let digits = digits.to_owned();
+    operation(args, id, "digits", out, |session, call| {
+        Ok(session.call(CallSendDigits { call, digits, duration_ms: None })?.operation)
+    })
+}
+
+/// Plays a file until its end.
+pub fn play(args: &Args, id: &str, file: &Path, repeat: bool, out: &mut Out) -> Result<Code, Failure> {
+    let file = open(file)?;
+    operation(args, id, "play", out, |session, call| start_playing(session, call, file, repeat))
+}
+
+/// Records until Ctrl-C, the given time, or the end of the call.
+pub fn record(args: &Args, id: &str, target: &Target<'_>, out: &mut Out) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.own(id)?.info.call;
+    let max_ms = target.seconds.map(|seconds| u64::try_from(seconds.as_millis()).unwrap_or(u64::MAX));
+    let file = match create(target) {
+        Ok(file) => file,
+        Err(failure) => return session.leave(call).and(Err(failure)),
+    };
+    session.hold_signals()?;
+    let request = CallRecord { call, sink: RecordSink::Descriptor, max_ms };
+    match session.client().call_with_descriptor(request, file.into()) {
+        Ok(started) => finish(&mut session, call, "record", started.operation, out),
+        Err(error) => {
+            // Nothing was written: the empty file is of no use, and would be in the way of the next try.
+            let _ = std::fs::remove_file(target.file);
+            session.leave(call)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Opens a file to play, with the rights of the user.
+pub fn open(file: &Path) -> Result<File, Failure> {
+    File::open(file).map_err(|error| unusable(file, &error))
+}
+
+/// Starts a playback from an open file.
+pub fn start_playing(session: &mut Session, call: CallId, file: File, repeat: bool) -> Result<OperationId, Failure> {
+    let request = CallPlay { call, source: PlaySource::Descriptor, repeat };
+    Ok(session.client().call_with_descriptor(request, file.into())?.operation)
+}
+
+/// The end of an operation, if this event is it.
+pub fn ended(body: &EventBody, wanted: OperationId) -> Option<Ended> {
+    let (operation, end, millis) = match body {
+        EventBody::CallGenerated { operation, end, .. } => (operation, end, 0),
+        EventBody::CallPlayed { operation, end, played_ms, .. } => (operation, end, *played_ms),
+        EventBody::CallRecorded { operation, end, recorded_ms, .. } => (operation, end, *recorded_ms),
+        _ => return None,
+    };
+    (*operation == wanted).then(|| Ended { end: end.clone(), millis })
+}
+
+fn create(target: &Target<'_>) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match target.force {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    options.open(target.file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => unusable(target.file, &error).with_hint("--force, or another name"),
+        _ => unusable(target.file, &error),
+    })
+}
+
+fn unusable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Code::Failed, format!("{}: {error}", file.display()))
+}
+
+/// Takes a call over, begins an operation on it, waits for its end, and leaves the call.
+fn operation(
+    args: &Args,
+    id: &str,
+    action: &str,
+    out: &mut Out,
+    begin: impl FnOnce(&mut Session, CallId) -> Result<OperationId, Failure>,
+) -> Result<Code, Failure> {
+    let mut session = Session::open(args)?;
+    let call = session.own(id)?.info.call;
+    session.hold_signals()?;
+    match begin(&mut session, call) {
+        Ok(operation) => finish(&mut session, call, action, operation, out),
+        Err(failure) => session.leave(call).and(Err(failure)),
+    }
+}
+
+/// Waits for the end, leaves the call, and says how it went.
+fn finish(
+    session: &mut Session,
+    call: CallId,
+    action: &str,
+    operation: OperationId,
+    out: &mut Out,
+) -> Result<Code, Failure> {
+    if !out.json && action != "digits" {
+        out.line(&format!("call {call}: {action} since now; Ctrl-C stops it"))?;
+    }
+    let ended = wait(session, call, operation);
+    session.leave(call)?;
+    let Ended { end, millis } = ended?;
+    if out.json {
+        out.object(&json!({"call": call, "action": action, "operation": operation, "end": end, "ms": millis}))?;
+    } else {
+        let length = if millis > 0 { format!(" after {:.1} s", seconds(millis)) } else { String::new() };
+        out.line(&format!("call {call}: {action} {end}{length}"))?;
+    }
+    match end {
+        End::Done | End::Cancelled => Ok(Code::Done),
+        End::CallEnded if action == "record" => Ok(Code::Done),
+        End::DiskFull => Err(Failure::new(Code::Failed, "the disk is full").with_hint("another file system")),
+        End::Failed => {
+            let hint = "a WAV file with 16-bit PCM, A-law or µ-law, one channel, 8000 Hz";
+            Err(Failure::new(Code::Failed, format!("{action} failed")).with_hint(hint))
+        }
+        other => Err(Failure::new(Code::Failed, format!("{action} ended: {other}"))),
+    }
+}
+
+/// Ctrl-C stops the operation; its end is waited for all the same.
+fn wait(session: &mut Session, call: CallId, operation: OperationId) -> Result<Ended, Failure> {
+    let mut deadline = None;
+    loop {
+        match session.moment(deadline)? {
+            Moment::Event(delivered) => {
+                if let Some(ended) = ended(&delivered.event.body, operation) {
+                    return Ok(ended);
+                }
+            }
+            Moment::Interrupted if deadline.is_none() => {
+                stop(session, call, operation)?;
+                deadline = Some(Instant::now() + STOP);
+            }
+            Moment::Interrupted => return Err(Failure::new(Code::Failed, "interrupted")),
+            Moment::Missed => {}
+            Moment::Late => return Err(Failure::new(Code::Timeout, "it was stopped, and no end was told")),
+        }
+    }
+}
+
+/// Stopping what ended by itself a moment ago is no error.
+pub fn stop(session: &mut Session, call: CallId, operation: OperationId) -> Result<(), Failure> {
+    match session.call(CallStop { call, operation }) {
+        Err(failure) if failure.reason.is_none() => Err(failure),
+        Err(failure) if failure.reason == Some(ErrorCode::NotOwner) => Err(failure),
+        _ => Ok(()),
+    }
+}
