@@ -48,7 +48,7 @@ fn is_network(peer: &str) -> bool {
 fn heading(peer: &str, ladder: bool, width: usize, paint: Paint) -> String {
     let peer = clean(peer);
     let text = match ladder {
-        true => format!("{:>11}{:>width$}", "tapid", peer, width = width.saturating_sub(2) + peer.chars().count() / 2),
+        true => format!("{:>11}tapid{peer:>width$}", "", width = width.saturating_sub(3)),
         false => format!("{:>9}  {peer}", ""),
     };
     format!("{}\n", paint.tone(Tone::Strong, &text))
@@ -105,13 +105,13 @@ mod tests {
         let text = render(&Trace { entries, forgotten: 0 }, Paint::Plain);
         assert_eq!(
             text,
-            "      tapid                                 192.0.2.7:5060
-    0.000  │── INVITE sip:100@example.org ──────────→│
-    0.012  │←─ 100 Trying ───────────────────────────│
-    1.250  │←─ 200 OK ───────────────────────────────│
+            "           tapid                       192.0.2.7:5060
+    0.000  │── INVITE sip:100@example.org ─────────→│
+    0.012  │←─ 100 Trying ──────────────────────────│
+    1.250  │←─ 200 OK ──────────────────────────────│
              SIP/2.0 200 OK
              CSeq: 1 INVITE
-    1.251  │── ACK sip:100@example.org ─────────────→│
+    1.251  │── ACK sip:100@example.org ────────────→│
 "
         );
     }
