@@ -105,8 +105,7 @@ impl Session {
         })
     }
 
-    /// The call that is meant, as its owner. The line is opened as owner only if the server insists: an owner of the
-    /// line is offered calls.
+    /// The call that is meant, as its owner. Its line stays open as a monitor's: an owner's would be offered new calls.
     pub fn own(&mut self, wanted: &str) -> Result<Call, Failure> {
         let call = self.find(wanted)?;
         let owner = CallSetPrivilege { call: call.info.call, privilege: Privilege::Owner };
