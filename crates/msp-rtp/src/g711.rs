@@ -185,16 +185,35 @@ mod tests {
         }
     }
 
+    /// The decision values of G.711 tables 1 and 2, scaled to 16 bits: where a chord begins, and its step.
+    fn decision_values(law: Law) -> Vec<u32> {
+        let chords: [(u32, u32); 8] = match law {
+            Law::Mu => [(0, 2), (31, 4), (95, 8), (223, 16), (479, 32), (991, 64), (2015, 128), (4063, 256)],
+            Law::A => [(0, 2), (32, 2), (64, 4), (128, 8), (256, 16), (512, 32), (1024, 64), (2048, 128)],
+        };
+        let scale = if law == Law::Mu { 4 } else { 8 };
+        let value = |begin: u32, step: u32, n: u32| (begin + step * n) * scale;
+        let mut values: Vec<u32> = chords.iter().flat_map(|(b, s)| (0..16).map(|n| value(*b, *s, n))).collect();
+        if law == Law::Mu {
+            // The first step of µ-law's first chord is half as long.
+            values[1..16].iter_mut().for_each(|value| *value -= scale);
+        }
+        values
+    }
+
     #[test]
-    fn every_sample_goes_to_the_nearest_code() {
+    fn every_sample_is_quantised_at_the_recommendations_decision_values() {
         for law in [Law::Mu, Law::A] {
+            let values = decision_values(law);
             for sample in i16::MIN..=i16::MAX {
-                let chosen = (i32::from(law.decode(law.encode(sample))) - i32::from(sample)).abs();
-                let octet = law.encode(sample);
-                for other in [octet.wrapping_add(1), octet.wrapping_sub(1), octet ^ 1, octet ^ 3, octet ^ 0x10] {
-                    let error = (i32::from(law.decode(other)) - i32::from(sample)).abs();
-                    assert!(chosen <= error, "{law:?} {sample}: {octet:#x} is worse than {other:#x}");
-                }
+                let magnitude = match law {
+                    Law::A if sample < 0 => u32::from(!sample as u16),
+                    _ => u32::from(sample.unsigned_abs()),
+                };
+                let number = values.partition_point(|value| *value <= magnitude) as u8 - 1;
+                let sign = if sample < 0 { 0x80 } else { 0 };
+                let octet = if law == Law::Mu { !number ^ sign } else { (number | 0x80) ^ 0x55 ^ sign };
+                assert_eq!(law.encode(sample), octet, "{law:?} {sample}");
             }
         }
     }
