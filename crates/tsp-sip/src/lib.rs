@@ -1,10 +1,32 @@
-//! Service provider for SIP accounts and trunks, as a pure machine.
+//! Service provider for SIP trunks, as a pure machine.
+//!
+//! [`Sip`] is a user agent over UDP (RFC 3261) with lines that are trunks known by address. It is fed datagrams and commands
+//! with their time and drained of datagrams and events ([`tspi::Provider`]); its socket is [`PORT`].
+//!
+//! | module | standard |
+//! |---|---|
+//! | [`message`] | RFC 3261 sections 7, 20, 25; RFC 3581; RFC 5118 |
+//! | [`transaction`] | RFC 3261 section 17, RFC 6026 |
+//! | `dialog`, `invite` | RFC 3261 sections 9, 12 to 15; RFC 5407; RFC 6141 |
+//! | [`sdp`] | RFC 8866, RFC 3264 |
+//! | `cause` | RFC 3326, RFC 3398 |
 
 #![forbid(unsafe_code)]
 
+mod cause;
 mod config;
+mod counters;
+mod dialog;
+mod endpoint;
+pub mod fuzz;
+mod invite;
+mod line;
 pub mod message;
+pub mod sdp;
 mod sip;
+pub mod transaction;
 
 pub use config::{Config, LineConfig, Timers};
-pub use sip::{PORT, Sip};
+pub use counters::Counters;
+pub use endpoint::PORT;
+pub use sip::Sip;

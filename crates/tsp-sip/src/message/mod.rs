@@ -24,7 +24,7 @@ pub use octets::Octets;
 pub use scan::{MAX_DATAGRAM, MAX_HEADERS, MAX_VIAS, Unreadable, scan};
 pub use uri::{Scheme, Uri, UriError, unescape};
 pub use value::{CSeq, NameAddr, Params, Via, quote};
-pub use write::{Draft, content_type_is};
+pub use write::{Draft, content_type_is, description};
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
 //! The writer.
 
-use super::{Method, vocabulary};
+use super::{Message, Method, Name, vocabulary};
 use std::fmt::Write as _;
 
 /// A message that is being written.
@@ -77,4 +77,10 @@ pub fn content_type_is(value: &[u8], kind: &str) -> bool {
             _ => return false,
         }
     }
+}
+
+/// The session description that a message carries.
+pub fn description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    let named = message.first(Name::ContentType).is_some_and(|kind| content_type_is(kind, "application/sdp"));
+    if named && !message.body.is_empty() { Some(message.body) } else { None }
 }

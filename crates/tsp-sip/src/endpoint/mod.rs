@@ -1,0 +1,234 @@
+//! What all calls share: transactions, deadlines, the way out.
+
+mod client;
+mod server;
+mod wake;
+
+pub(crate) use client::{Client, Outcome};
+pub(crate) use server::{Answer, Server};
+pub(crate) use wake::{Wake, Wakes};
+
+use crate::line::Line;
+use crate::message::{Draft, Message, Method};
+use crate::transaction::Timing;
+use crate::{Config, Counters};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use tapi::{Service, Time};
+use tspi::{CallRef, CommandId, Event, LineRef, Output, PortId, Random, Refusal, Report, Taken, Traced};
+
+/// The provider's UDP socket.
+pub const PORT: PortId = PortId(0);
+
+/// Most transactions at one time, either way.
+pub(crate) const MAX_TRANSACTIONS: usize = 131_072;
+
+/// To whom a transaction belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub line: u32,
+    pub call: Option<u64>,
+    pub purpose: Purpose,
+}
+
+/// What a transaction of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    Invite,
+    Reinvite,
+    Cancel,
+    Bye,
+    /// Nobody waits for the outcome.
+    Stray,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Endpoint {
+    pub config: Config,
+    pub lines: Vec<Line>,
+    pub random: Random,
+    pub counters: Counters,
+    pub wakes: Wakes,
+    /// Calls by Call-ID and our own tag.
+    pub dialogs: BTreeMap<String, u64>,
+    /// Calls that the server has not closed.
+    pub open: BTreeSet<u64>,
+    clients: BTreeMap<u64, Client>,
+    client_keys: BTreeMap<String, u64>,
+    servers: BTreeMap<u64, Server>,
+    server_keys: BTreeMap<String, u64>,
+    merged: BTreeMap<String, u64>,
+    last_transaction: u64,
+    #[serde(skip)]
+    pub outputs: VecDeque<Output>,
+}
+
+impl Endpoint {
+    pub fn new(config: Config, seed: [u8; 32]) -> Endpoint {
+        let lines = config.lines.iter().cloned().map(Line::new).collect();
+        Endpoint {
+            config,
+            lines,
+            random: Random::from_seed(seed),
+            counters: Counters::default(),
+            wakes: Wakes::default(),
+            dialogs: BTreeMap::new(),
+            open: BTreeSet::new(),
+            clients: BTreeMap::new(),
+            client_keys: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            server_keys: BTreeMap::new(),
+            merged: BTreeMap::new(),
+            last_transaction: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub fn timing(&self) -> Timing {
+        Timing::udp(self.config.timers)
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.clients.is_empty() && self.servers.is_empty()
+    }
+
+    /// Transactions now, of either kind.
+    pub fn transactions(&self) -> usize {
+        self.clients.len() + self.servers.len()
+    }
+
+    fn next_transaction(&mut self) -> u64 {
+        self.last_transaction += 1;
+        self.last_transaction
+    }
+
+    pub fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub fn reply(&mut self, id: CommandId, result: Result<Taken, Refusal>) {
+        self.emit(Event::Reply { id, result });
+    }
+
+    pub fn report(&mut self, call: u64, report: Report) {
+        self.emit(Event::Call { call: CallRef(call), report });
+    }
+
+    pub fn service(&mut self, line: usize, service: Service) {
+        let line = LineRef(u32::try_from(line).unwrap_or(u32::MAX));
+        self.emit(Event::LineChanged { line, change: tspi::LineChange::Service(service) });
+    }
+
+    fn transmit(&mut self, to: SocketAddr, bytes: &[u8]) {
+        self.outputs.push_back(Output::Datagram { port: PORT, to, bytes: bytes.to_vec() });
+    }
+
+    /// Tells what crossed the wire for a line, and for a call while the server knows it.
+    pub fn trace(&mut self, line: u32, call: Option<u64>, sent: bool, peer: SocketAddr, bytes: &[u8]) {
+        let call = call.filter(|call| self.open.contains(call)).map(CallRef);
+        let (summary, text) = traced(bytes);
+        let entry = Box::new(Traced { sent, peer: peer.to_string(), summary, text: Some(text) });
+        self.emit(Event::Trace { line: LineRef(line), call, entry });
+    }
+
+    /// A Via for a new request of ours, and its branch.
+    pub fn via(&mut self) -> (String, String) {
+        let branch = format!("z9hG4bK{}", self.random.token(20));
+        (format!("SIP/2.0/UDP {};branch={branch};rport", self.config.listen), branch)
+    }
+
+    /// Our Contact.
+    pub fn contact(&self, line: u32) -> String {
+        let user = self.lines.get(line as usize).map_or("", |line| line.config.user.as_str());
+        format!("<sip:{user}@{}>", self.config.listen)
+    }
+
+    /// Ends a request with what all of ours carry.
+    pub fn finish(&self, draft: Draft, body: Option<&[u8]>) -> Vec<u8> {
+        let agent = &self.config.user_agent;
+        let draft = if agent.is_empty() { draft } else { draft.header("User-Agent", agent) };
+        draft.finish(body.map(|body| ("application/sdp", body)))
+    }
+
+    /// Sends ACK to a 2xx: no transaction of its own, sent again whenever the 2xx comes again.
+    pub fn acknowledge(&mut self, tx: u64, tag: &str, to: SocketAddr, ack: Vec<u8>) {
+        let owner = self.clients.get_mut(&tx).map(|client| {
+            client.keep_ack(tag, to, &ack);
+            client.owner
+        });
+        self.transmit(to, &ack);
+        if let Some(owner) = owner {
+            self.trace(owner.line, owner.call, true, to, &ack);
+        }
+    }
+
+    /// A 2xx that no call wants (another branch of a fork, or too late): it is acknowledged, and its dialog ended
+    /// (RFC 3261 section 13.2.2.4).
+    pub fn refuse_success(&mut self, now: Time, tx: u64, response: &Message<'_>, from: SocketAddr) {
+        let Some(owner) = self.clients.get(&tx).map(|client| client.owner) else {
+            return;
+        };
+        let Some(local_tag) = response.from_tag() else {
+            return;
+        };
+        let Some(dialog) = crate::dialog::Dialog::of_response(response, &local_tag, from) else {
+            return;
+        };
+        let to = dialog.next_hop();
+        let (via, _) = self.via();
+        let ack = self.finish(dialog.request(&Method::Ack, dialog.local_cseq, &via), None);
+        self.acknowledge(tx, dialog.remote_tag.as_deref().unwrap_or_default(), to, ack);
+        let (via, branch) = self.via();
+        let bye = self.finish(dialog.request(&Method::Bye, dialog.local_cseq + 1, &via), None);
+        self.request(now, Owner { purpose: Purpose::Stray, ..owner }, Method::Bye, &branch, to, bye);
+    }
+}
+
+/// The one line and the whole text of a message, credentials cut out.
+fn traced(bytes: &[u8]) -> (String, String) {
+    let text = String::from_utf8_lossy(bytes);
+    let first = text.lines().next().unwrap_or_default();
+    let summary = first.strip_prefix("SIP/2.0 ").or_else(|| first.strip_suffix(" SIP/2.0")).unwrap_or(first);
+    (summary.trim_end().to_owned(), cut_credentials(&text))
+}
+
+fn cut_credentials(text: &str) -> String {
+    if !text.to_ascii_lowercase().contains("authorization") {
+        return text.to_owned();
+    }
+    let mut kept = String::with_capacity(text.len());
+    let (mut inside, mut headers) = (false, true);
+    for line in text.split_inclusive('\n') {
+        headers &= !line.trim_end().is_empty();
+        inside = headers && (inside && line.starts_with([' ', '\t']) || names_credentials(line));
+        match line.split_once(':') {
+            Some((name, _)) if inside && names_credentials(line) => {
+                kept.push_str(name);
+                kept.push_str(": [cut]\r\n");
+            }
+            _ if inside => {}
+            _ => kept.push_str(line),
+        }
+    }
+    kept
+}
+
+fn names_credentials(line: &str) -> bool {
+    let name = line.split(':').next().unwrap_or_default().trim();
+    name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("proxy-authorization")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_cut_out_of_the_trace_even_when_folded() {
+        let text = b"INVITE sip:a@b SIP/2.0\r\nAuthorization : Digest username=\"a\",\r\n  response=\"secret\"\r\nTo: x\r\n\r\nauthorization: body";
+        let (summary, text) = traced(text);
+        assert_eq!(summary, "INVITE sip:a@b");
+        assert!(!text.contains("secret") && text.contains("Authorization : [cut]\r\nTo: x\r\n\r\nauthorization: body"));
+    }
+}

@@ -1,0 +1,381 @@
+//! Server transactions: their messages around the machines.
+
+use super::{Endpoint, MAX_TRANSACTIONS, Wake};
+use crate::message::{ALLOW, Draft, Message, Method, Name, Octets, Reject, Via};
+use crate::transaction::server_invite::{self, ServerInvite};
+use crate::transaction::server_non_invite::{self, ServerNonInvite};
+use crate::transaction::{ServerAct, ServerEvent, Timing};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use tapi::Time;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Machine {
+    Invite(ServerInvite),
+    NonInvite(ServerNonInvite),
+}
+
+/// A request of a peer's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Server {
+    line: u32,
+    call: Option<u64>,
+    key: String,
+    merged: Option<String>,
+    machine: Machine,
+    reply_to: SocketAddr,
+    echo: Echo,
+    response: Octets,
+    wake: Option<Time>,
+}
+
+/// What every response repeats of its request (RFC 3261 section 8.2.6.2), until the final one is written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Echo {
+    /// Via, From, Call-ID and CSeq, as lines.
+    lines: Octets,
+    to: Octets,
+    to_has_tag: bool,
+    /// Record-Route, as lines.
+    routes: Octets,
+}
+
+/// A response that is to be sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub reason: Option<String>,
+    /// Our tag, where the request's To has none.
+    pub tag: Option<String>,
+    pub headers: Vec<(&'static str, String)>,
+    /// Whether it makes or changes a dialog.
+    pub dialog: bool,
+    pub body: Option<Vec<u8>>,
+}
+
+impl Answer {
+    pub fn new(status: u16) -> Answer {
+        Answer { status, ..Answer::default() }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn tag(mut self, tag: &str) -> Answer {
+        self.tag = Some(tag.to_owned());
+        self
+    }
+
+    /// What an OPTIONS is told, and a 200 to INVITE too.
+    pub fn abilities(self) -> Answer {
+        self.with("Allow", ALLOW).with("Accept", "application/sdp").with("Supported", "")
+    }
+}
+
+impl From<Reject> for Answer {
+    fn from(reject: Reject) -> Answer {
+        Answer { status: reject.status, reason: reject.reason, headers: reject.headers, ..Answer::default() }
+    }
+}
+
+impl Server {
+    fn on(&mut self, now: Time, event: ServerEvent, timing: &Timing) -> Vec<ServerAct> {
+        match &mut self.machine {
+            Machine::Invite(machine) => machine.on(now, event, timing),
+            Machine::NonInvite(machine) => machine.on(now, event, timing),
+        }
+    }
+
+    fn next(&self) -> Option<Time> {
+        match &self.machine {
+            Machine::Invite(machine) => machine.deadlines.next(),
+            Machine::NonInvite(machine) => machine.deadlines.next(),
+        }
+    }
+
+    fn expired(&mut self, now: Time) -> Option<ServerEvent> {
+        let timer = match &mut self.machine {
+            Machine::Invite(machine) => machine.deadlines.expired(now),
+            Machine::NonInvite(machine) => machine.deadlines.expired(now),
+        };
+        timer.map(ServerEvent::Timer)
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine) => machine.state == server_invite::State::Terminated,
+            Machine::NonInvite(machine) => machine.state == server_non_invite::State::Terminated,
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine) => machine.state != server_invite::State::Proceeding,
+            Machine::NonInvite(machine) => machine.state == server_non_invite::State::Completed,
+        }
+    }
+}
+
+/// Where responses go: the source when asked so (RFC 3581), else the source's address with the port of Via (RFC 3261
+/// section 18.2.2).
+fn reply_to(via: &Via<'_>, from: SocketAddr) -> SocketAddr {
+    if via.params.first("rport").is_some() {
+        return from;
+    }
+    let port = via.port.filter(|port| *port != 0).unwrap_or(5060);
+    SocketAddr::new(from.ip(), port)
+}
+
+/// The name of a transaction (RFC 3261 section 17.2.3); ACK and CANCEL are sought by the name of their INVITE.
+pub(crate) fn key(message: &Message<'_>, method: &Method) -> Option<String> {
+    let via = message.via()?;
+    if let Some(branch) = via.unique_branch() {
+        let port = via.port.unwrap_or(5060);
+        return Some(format!("{branch} {}:{port} {method}", via.host.to_ascii_lowercase()));
+    }
+    // A peer of RFC 2543.
+    let first = String::from_utf8_lossy(message.values(Name::Via).next()?).into_owned();
+    let tag = message.from_tag().unwrap_or_default();
+    Some(format!("2543 {} {tag} {} {} {first} {method}", message.uri()?, message.call_id()?, message.cseq()?.number))
+}
+
+fn merged_key(message: &Message<'_>) -> Option<String> {
+    if message.to_tag().is_some() || message.method()? == Method::Cancel {
+        return None;
+    }
+    let cseq = message.cseq()?;
+    Some(format!("{} {} {} {}", message.from_tag().unwrap_or_default(), message.call_id()?, cseq.number, cseq.method))
+}
+
+impl Echo {
+    fn of(message: &Message<'_>, from: SocketAddr) -> Echo {
+        let mut lines = Vec::with_capacity(512);
+        let mut push = |name: &str, value: &[u8]| {
+            lines.extend_from_slice(name.as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value);
+            lines.extend_from_slice(b"\r\n");
+        };
+        for (at, value) in message.values(Name::Via).enumerate() {
+            match Via::parse(value).filter(|_| at == 0) {
+                Some(via) => push("Via", &answered(value, &via, from)),
+                None => push("Via", value),
+            }
+        }
+        for name in [Name::From, Name::CallId, Name::CSeq] {
+            if let Some(value) = message.first(name) {
+                push(name.as_str(), value);
+            }
+        }
+        let mut routes = Vec::new();
+        for value in message.lines(Name::RecordRoute) {
+            routes.extend_from_slice(b"Record-Route: ");
+            routes.extend_from_slice(value);
+            routes.extend_from_slice(b"\r\n");
+        }
+        let to = message.first(Name::To).unwrap_or_default().into();
+        Echo { lines: lines.into(), to, to_has_tag: message.to_tag().is_some(), routes: routes.into() }
+    }
+}
+
+/// The topmost Via with what we saw: `received` and the value of `rport`.
+fn answered(value: &[u8], via: &Via<'_>, from: SocketAddr) -> Vec<u8> {
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    let mut text = value.get(..end).unwrap_or_default().to_vec();
+    for (name, value) in via.params.iter() {
+        if name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport") {
+            continue;
+        }
+        text.push(b';');
+        text.extend_from_slice(name);
+        if !value.is_empty() {
+            text.push(b'=');
+            text.extend_from_slice(value);
+        }
+    }
+    let wants_port = via.params.first("rport").is_some();
+    if wants_port || via.host.parse() != Ok(from.ip()) {
+        text.extend_from_slice(format!(";received={}", from.ip()).as_bytes());
+    }
+    if wants_port {
+        text.extend_from_slice(format!(";rport={}", from.port()).as_bytes());
+    }
+    text
+}
+
+impl Endpoint {
+    /// The transaction that a request repeats.
+    pub fn known_server(&self, message: &Message<'_>, method: &Method) -> Option<u64> {
+        self.server_keys.get(&key(message, method)?).copied()
+    }
+
+    /// The call that a transaction is about, where there is one.
+    pub fn server_call(&self, id: u64) -> Option<u64> {
+        self.servers.get(&id).and_then(|server| server.call)
+    }
+
+    /// Whether a request came twice on different ways (RFC 3261 section 8.2.2.2).
+    pub fn is_merged(&self, message: &Message<'_>, tx: u64) -> bool {
+        merged_key(message).and_then(|key| self.merged.get(&key)).is_some_and(|first| *first != tx)
+    }
+
+    /// Begins a transaction for a request.
+    pub fn serve(&mut self, message: &Message<'_>, from: SocketAddr, line: u32, call: Option<u64>) -> Option<u64> {
+        let method = message.method()?;
+        let key = key(message, &method)?;
+        let via = message.via()?;
+        self.make_room_for_server();
+        let id = self.next_transaction();
+        let machine = match method {
+            Method::Invite => Machine::Invite(ServerInvite::new(&self.timing())),
+            _ => Machine::NonInvite(ServerNonInvite::new()),
+        };
+        let merged = merged_key(message);
+        let server = Server {
+            line,
+            call,
+            key,
+            merged,
+            machine,
+            reply_to: reply_to(&via, from),
+            echo: Echo::of(message, from),
+            response: Octets::default(),
+            wake: None,
+        };
+        self.server_keys.insert(server.key.clone(), id);
+        if let Some(key) = &server.merged {
+            self.merged.entry(key.clone()).or_insert(id);
+        }
+        self.servers.insert(id, server);
+        Some(id)
+    }
+
+    /// Gives a transaction to a call.
+    pub fn assign(&mut self, id: u64, call: u64) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.call = Some(call);
+        }
+    }
+
+    /// Sends a response.
+    pub fn respond(&mut self, now: Time, id: u64, answer: Answer) {
+        let timing = self.timing();
+        let agent = self.config.user_agent.clone();
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        if server.is_settled() {
+            return;
+        }
+        let event = match answer.status {
+            100..=199 => ServerEvent::Provisional,
+            200..=299 => ServerEvent::Success,
+            _ => ServerEvent::Failure,
+        };
+        server.response = write(&server.echo, &answer, &agent).into();
+        let acts = server.on(now, event, &timing);
+        if server.is_settled() {
+            server.echo = Echo::default();
+        }
+        self.act_server(id, &acts);
+    }
+
+    /// Sends the 2xx to an INVITE again: the call does so until ACK comes.
+    pub fn respond_again(&mut self, id: u64) {
+        self.counters.retransmits += 1;
+        self.act_server(id, &[ServerAct::Resend]);
+    }
+
+    /// A request came again, or ACK to a failure came.
+    pub fn server_event(&mut self, now: Time, id: u64, event: ServerEvent) {
+        let timing = self.timing();
+        if let Some(server) = self.servers.get_mut(&id) {
+            let acts = server.on(now, event, &timing);
+            self.act_server(id, &acts);
+        }
+    }
+
+    /// A transaction's deadline passed.
+    pub fn server_woke(&mut self, now: Time, id: u64) {
+        let timing = self.timing();
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.wake = None;
+        }
+        while let Some(server) = self.servers.get_mut(&id)
+            && let Some(event) = server.expired(now)
+        {
+            let acts = server.on(now, event, &timing);
+            self.act_server(id, &acts);
+        }
+        self.act_server(id, &[]);
+    }
+
+    fn act_server(&mut self, id: u64, acts: &[ServerAct]) {
+        for act in acts {
+            let Some(server) = self.servers.get(&id) else {
+                return;
+            };
+            if !matches!(act, ServerAct::Send | ServerAct::Resend) || server.response.is_empty() {
+                continue;
+            }
+            let (line, call, to, bytes) = (server.line, server.call, server.reply_to, server.response.clone());
+            self.counters.retransmits += u64::from(*act == ServerAct::Resend);
+            self.transmit(to, &bytes.0);
+            self.trace(line, call, true, to, &bytes.0);
+        }
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        if server.is_over() {
+            self.remove_server(id);
+            return;
+        }
+        let next = server.next();
+        self.wakes.set(Wake::Server(id), &mut server.wake, next);
+    }
+
+    fn remove_server(&mut self, id: u64) {
+        let Some(mut server) = self.servers.remove(&id) else {
+            return;
+        };
+        self.wakes.set(Wake::Server(id), &mut server.wake, None);
+        if self.server_keys.get(&server.key) == Some(&id) {
+            self.server_keys.remove(&server.key);
+        }
+        if let Some(key) = server.merged.filter(|key| self.merged.get(key) == Some(&id)) {
+            self.merged.remove(&key);
+        }
+    }
+
+    fn make_room_for_server(&mut self) {
+        if self.servers.len() < MAX_TRANSACTIONS {
+            return;
+        }
+        let settled = self.servers.iter().find(|(_, server)| server.is_settled()).map(|(id, _)| *id);
+        if let Some(id) = settled.or_else(|| self.servers.keys().next().copied()) {
+            self.counters.evicted += 1;
+            self.remove_server(id);
+        }
+    }
+}
+
+fn write(echo: &Echo, answer: &Answer, agent: &str) -> Vec<u8> {
+    let mut to = echo.to.0.clone();
+    if let Some(tag) = answer.tag.as_ref().filter(|_| !echo.to_has_tag && answer.status != 100) {
+        to.extend_from_slice(b";tag=");
+        to.extend_from_slice(tag.as_bytes());
+    }
+    let mut draft = Draft::response(answer.status, answer.reason.as_deref()).raw(&echo.lines).header("To", to);
+    if answer.dialog {
+        draft = draft.raw(&echo.routes);
+    }
+    for (name, value) in &answer.headers {
+        draft.push(name, value);
+    }
+    if !agent.is_empty() {
+        draft.push("Server", agent);
+    }
+    draft.finish(answer.body.as_deref().map(|body| ("application/sdp", body)))
+}

@@ -1,0 +1,50 @@
+//! Deadlines of everything, in one order.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use tapi::Time;
+
+/// Who wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Wake {
+    Client(u64),
+    Server(u64),
+    Call(u64),
+    /// The port is to be opened again.
+    Port,
+    /// The stop has taken long enough.
+    Stop,
+}
+
+/// All deadlines, earliest first. Everyone has at most one, and keeps it beside its own state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Wakes(BTreeSet<(Time, Wake)>);
+
+impl Wakes {
+    /// Moves the deadline of `who` from `held` to `at`.
+    pub fn set(&mut self, who: Wake, held: &mut Option<Time>, at: Option<Time>) {
+        if *held == at {
+            return;
+        }
+        if let Some(old) = held.take() {
+            self.0.remove(&(old, who));
+        }
+        if let Some(new) = at {
+            self.0.insert((new, who));
+        }
+        *held = at;
+    }
+
+    /// The earliest.
+    pub fn next(&self) -> Option<Time> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out one that has passed. Its holder must forget it.
+    pub fn expired(&mut self, now: Time) -> Option<Wake> {
+        if self.0.first()?.0 > now {
+            return None;
+        }
+        self.0.pop_first().map(|(_, who)| who)
+    }
+}

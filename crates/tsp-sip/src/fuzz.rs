@@ -1,0 +1,64 @@
+//! Entry points for a fuzzer: whatever the bytes are, none of these panics.
+
+use crate::message::{Uri, check, scan, vocabulary};
+use crate::sdp::{Sdp, Session};
+use crate::{Config, LineConfig, PORT, Sip, Timers};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tapi::Time;
+use tspi::media::Codec;
+use tspi::{Format, Input, LocalRtp, Provider, StreamId};
+
+/// Reads a datagram every way there is, and feeds it to a provider that takes everybody for a peer.
+pub fn datagram(bytes: &[u8]) {
+    if let Ok(message) = scan(bytes) {
+        let _ = check(&message);
+        let _ = (message.summary(), message.via(), message.contact(), message.to_tag(), message.from_tag());
+        let _ = (vocabulary::request(&message), vocabulary::response(&message));
+        for header in &message.headers {
+            let _ = std::str::from_utf8(&header.value).map(Uri::parse);
+        }
+    }
+    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
+    let mut sip = Sip::new(config(), [7; 32]);
+    let mut now = Time::ZERO;
+    sip.handle(now, Input::Timeout);
+    sip.handle(now, Input::Datagram { port: PORT, from, bytes });
+    for _ in 0..64 {
+        while sip.poll_output().is_some() {}
+        let Some(at) = sip.poll_timeout() else {
+            break;
+        };
+        now = now.max(at);
+        sip.handle(now, Input::Timeout);
+    }
+}
+
+/// Reads a session description, as offer and as answer.
+pub fn sdp(bytes: &[u8]) {
+    let _ = Sdp::parse(bytes);
+    let _ = Session::fits(bytes);
+    let formats = [(Codec::Pcmu, 0), (Codec::Pcma, 8), (Codec::TelephoneEvent, 101)]
+        .map(|(codec, payload_type)| Format { codec, payload_type });
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let local = LocalRtp { stream: StreamId(1), address, port: 4000, formats: formats.into() };
+    let mut session = Session::new(1, local);
+    let _ = session.offer();
+    let _ = session.accept(bytes);
+    if let Ok((answer, _)) = session.answer(bytes) {
+        let _ = Sdp::parse(&answer);
+    }
+}
+
+fn config() -> Config {
+    let line = LineConfig {
+        name: "sip:fuzz".into(),
+        description: String::new(),
+        user: "100".into(),
+        domain: "127.0.0.1".into(),
+        peers: vec!["0.0.0.0/0".into(), "::/0".into()],
+        proxy: None,
+        max_calls: 4,
+    };
+    let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5062);
+    Config { name: "fuzz".into(), listen, user_agent: "tapid".into(), timers: Timers::default(), lines: vec![line] }
+}

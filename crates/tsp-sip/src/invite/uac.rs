@@ -1,0 +1,291 @@
+//! Calls that we place (RFC 3261 section 13.2).
+
+use super::{Call, Role, State, Timer};
+use crate::LineConfig;
+use crate::cause;
+use crate::dialog::{self, Dialog};
+use crate::endpoint::{Endpoint, Purpose};
+use crate::message::{ALLOW, Draft, Message, Method, Scheme, Uri, description};
+use crate::sdp::{Misfit, Session};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tapi::{AnswerEvidence, Cause, DisconnectMode, ErrorCode, Time};
+use tspi::{CallRef, CommandId, LocalRtp, Refusal, Report, Taken};
+
+/// How long a name may take to be resolved.
+const RESOLVE: Duration = Duration::from_secs(5);
+/// Longest destination, in bytes.
+const MAX_DESTINATION: usize = 256;
+
+/// What a call of ours began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outgoing {
+    command: CommandId,
+    uri: String,
+    from: String,
+    call_id: String,
+    tag: String,
+    private: bool,
+}
+
+/// Where a call is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To this address.
+    Address(SocketAddr),
+    /// To a name, `host:port`.
+    Name(String),
+}
+
+/// The Request-URI for what an application wrote, and where to send it.
+pub(crate) fn destination(line: &LineConfig, to: &str) -> Result<(String, Target), Refusal> {
+    let refuse = |why: &str| Refusal::new(ErrorCode::InvalAddress, format!("destination {why}"));
+    let to = to.trim();
+    if to.is_empty() || to.len() > MAX_DESTINATION {
+        return Err(refuse("is empty or too long"));
+    }
+    if to.chars().any(|character| character.is_control() || character == ' ' || "<>\"".contains(character)) {
+        return Err(refuse("has characters that no address has"));
+    }
+    let uri = match to.split_once(':') {
+        Some(_) => to.to_owned(),
+        None => {
+            // Visual separators of a dialled number are not part of it.
+            let dialled = to.chars().all(|character| character.is_ascii_digit() || "+*#-.()".contains(character));
+            let user: String =
+                if dialled { to.chars().filter(|character| !"-.()".contains(*character)).collect() } else { to.into() };
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+*-_.!~'()&=$,".contains(&byte);
+            if user.is_empty() || !user.bytes().all(|byte| plain(byte) || byte == b'#' || byte == b'@') {
+                return Err(refuse("is neither a number nor a URI"));
+            }
+            let user = user.replace('#', "%23");
+            if user.contains('@') { format!("sip:{user}") } else { format!("sip:{user}@{}", line.domain) }
+        }
+    };
+    let parsed = Uri::parse(&uri).map_err(|error| refuse(&format!("is not an address: {error}")))?;
+    if !matches!(parsed.scheme, Scheme::Sip | Scheme::Tel) || !parsed.headers.is_empty() {
+        return Err(refuse("is not a sip or tel URI"));
+    }
+    let next = match (&line.proxy, parsed.scheme) {
+        (Some(proxy), _) => hop(proxy),
+        (None, Scheme::Tel) => hop(&line.domain),
+        (None, _) => match dialog::address(&parsed) {
+            Some(address) => Some(Target::Address(address)),
+            None => Some(Target::Name(format!("{}:{}", parsed.host, parsed.port.unwrap_or(5060)))),
+        },
+    };
+    let next = next.ok_or_else(|| refuse("has no host to be sent to"))?;
+    Ok((uri, next))
+}
+
+/// `host`, `host:port`, an address with or without port.
+fn hop(text: &str) -> Option<Target> {
+    if let Ok(address) = text.parse() {
+        return Some(Target::Address(address));
+    }
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
+        return Some(Target::Address(SocketAddr::new(ip, 5060)));
+    }
+    match text.rsplit_once(':') {
+        _ if text.is_empty() => None,
+        Some((_, port)) => port.parse::<u16>().ok().map(|_| Target::Name(text.to_owned())),
+        None => Some(Target::Name(format!("{text}:5060"))),
+    }
+}
+
+impl Call {
+    /// A call to place: nothing is sent yet.
+    pub fn to_place(
+        ep: &mut Endpoint,
+        id: u64,
+        line: u32,
+        command: CommandId,
+        (uri, private): (String, bool),
+        local: LocalRtp,
+    ) -> Call {
+        let config = ep.lines.get(line as usize).map(|line| line.config.clone());
+        let tag = ep.random.token(12);
+        let call_id = format!("{}@{}", ep.random.token(24), ep.config.listen.ip());
+        let from = match config {
+            Some(_) if private => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+            Some(config) => format!("<sip:{}@{}>;tag={tag}", config.user, config.domain),
+            None => format!("<sip:anonymous@anonymous.invalid>;tag={tag}"),
+        };
+        let outgoing = Outgoing { command, uri, from, call_id, tag, private };
+        let mut call = Call::new(id, line, State::Resolving, Role::Caller(outgoing));
+        call.session = Some(Session::new(ep.random.next_u64(), local));
+        call
+    }
+
+    /// Waits for a name.
+    pub fn await_address(&mut self, now: Time) {
+        self.deadlines.set(Timer::Resolve, now + RESOLVE);
+    }
+
+    /// A name could not be resolved: the command is refused, and the call was never there.
+    pub fn on_unresolved(&mut self, ep: &mut Endpoint, why: &str) {
+        let Role::Caller(outgoing) = &self.role else {
+            return;
+        };
+        if self.state == State::Resolving {
+            let text = format!("the next hop of the call is not known: {why}");
+            let command = outgoing.command;
+            self.forget_unplaced(ep);
+            ep.reply(command, Err(Refusal::new(ErrorCode::OperationFailed, text)));
+        }
+    }
+
+    fn forget_unplaced(&mut self, ep: &mut Endpoint) {
+        self.state = State::Ended;
+        self.standing = super::Standing::Closed;
+        if let Some(line) = ep.lines.get_mut(self.line as usize) {
+            line.live = line.live.saturating_sub(1);
+        }
+    }
+
+    /// The command is refused since everything stops.
+    pub fn stop_resolving(&mut self, ep: &mut Endpoint) {
+        if let (State::Resolving, Role::Caller(outgoing)) = (&self.state, &self.role) {
+            let command = outgoing.command;
+            self.forget_unplaced(ep);
+            ep.reply(command, Err(Refusal::new(ErrorCode::ServiceNotRunning, "the provider is stopping")));
+        }
+    }
+
+    /// Sends the INVITE and says that the call is taken.
+    pub fn place(&mut self, ep: &mut Endpoint, now: Time, to: SocketAddr) {
+        let (State::Resolving, Role::Caller(outgoing), Some(session)) = (&self.state, &self.role, &mut self.session)
+        else {
+            return;
+        };
+        let Outgoing { command, uri, from, call_id, tag, private } = outgoing.clone();
+        self.deadlines.clear(Timer::Resolve);
+        let offer = session.offer();
+        let (via, branch) = ep.via();
+        let mut draft = Draft::request(&Method::Invite, &uri)
+            .header("Via", via)
+            .header("Max-Forwards", "70")
+            .header("From", from)
+            .header("To", format!("<{uri}>"))
+            .header("Call-ID", &call_id)
+            .header("CSeq", "1 INVITE")
+            .header("Contact", ep.contact(self.line))
+            .header("Allow", ALLOW);
+        if private {
+            draft.push("Privacy", "id");
+        }
+        let bytes = ep.finish(draft, Some(&offer));
+        self.state = State::Calling;
+        self.list(ep, &call_id, &tag);
+        ep.open.insert(self.id);
+        ep.reply(command, Ok(Taken::Call(CallRef(self.id))));
+        let owner = self.owner(Purpose::Invite);
+        self.invite = Some(ep.request(now, owner, Method::Invite, &branch, to, bytes));
+        self.report(ep, Report::Dialing);
+    }
+
+    /// A response to the first INVITE.
+    pub(super) fn on_invite_response(
+        &mut self,
+        ep: &mut Endpoint,
+        now: Time,
+        tx: u64,
+        message: &Message<'_>,
+        from: SocketAddr,
+    ) {
+        let status = message.status().unwrap_or_default();
+        match (&self.state, status) {
+            (State::Calling | State::Proceeding | State::Ringing, 100..=199) => self.on_progress(ep, message, status),
+            (State::CancelHeld, 100..=199) => self.send_cancel(ep, now),
+            (State::Calling | State::Proceeding | State::Ringing, 200..=299) => {
+                self.on_success(ep, now, tx, message, from);
+            }
+            // CANCEL and 200 crossed: what nobody wants any more is taken and ended.
+            (State::CancelHeld | State::Cancelled, 200..=299) => {
+                ep.refuse_success(now, tx, message, from);
+                self.state = State::Ended;
+            }
+            // Another branch of a fork answered too.
+            (_, 200..=299) => ep.refuse_success(now, tx, message, from),
+            (State::Calling | State::Proceeding, 300..=699) => self.end(ep, cause::of(message, false)),
+            (State::Ringing, 300..=699) => self.end(ep, cause::of(message, true)),
+            (State::CancelHeld | State::Cancelled, 300..=699) => self.state = State::Ended,
+            _ => {}
+        }
+    }
+
+    fn on_progress(&mut self, ep: &mut Endpoint, message: &Message<'_>, status: u16) {
+        // A description in an unreliable 18x is a preview of the answer (RFC 6337 section 2.2).
+        let early = match &mut self.session {
+            Some(session) if !description(message).is_none() && status > 100 => {
+                session.accept(description(message).unwrap_or_default()).ok()
+            }
+            _ => None,
+        };
+        let rings = status == 180 || (status == 183 && early.is_some());
+        if self.state == State::Calling {
+            self.state = State::Proceeding;
+            self.report(ep, Report::Proceeding);
+        }
+        if let Some(agreed) = &early {
+            self.report_media(ep, agreed);
+        }
+        if rings && self.state == State::Proceeding {
+            self.state = State::Ringing;
+            self.report(ep, Report::PeerRings);
+        }
+    }
+
+    fn on_success(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>, from: SocketAddr) {
+        let Role::Caller(outgoing) = &self.role else {
+            return;
+        };
+        let Some(dialog) = Dialog::of_response(message, &outgoing.tag, from) else {
+            // Without Contact there is no way to acknowledge it.
+            let text = "the 2xx names no Contact";
+            return self.end(ep, Cause::new(DisconnectMode::Incompatible).with_text(text));
+        };
+        self.send_ack(ep, tx, &dialog);
+        self.dialog = Some(dialog);
+        self.state = State::Confirmed;
+        let agreed = match &mut self.session {
+            Some(session) if description(message).is_none() => session.agreed().cloned().ok_or(Misfit::NoAudio),
+            Some(session) => session.accept(description(message).unwrap_or_default()),
+            None => Err(Misfit::NoAudio),
+        };
+        match agreed {
+            Ok(agreed) => {
+                self.report_media(ep, &agreed);
+                self.report(ep, Report::Answered(AnswerEvidence::Signalled));
+                if agreed.held_by_peer {
+                    self.report(ep, Report::PeerHeld);
+                }
+            }
+            Err(misfit) => {
+                let cause = Cause::new(DisconnectMode::Incompatible).with_text(misfit.to_string());
+                self.break_off(ep, now, cause);
+            }
+        }
+    }
+
+    /// ACK to a 2xx: a new branch, the number of its INVITE (RFC 3261 section 13.2.2.4).
+    pub(super) fn send_ack(&self, ep: &mut Endpoint, tx: u64, dialog: &Dialog) {
+        let (via, _) = ep.via();
+        let ack = ep.finish(dialog.request(&Method::Ack, dialog.local_cseq, &via), None);
+        ep.acknowledge(tx, dialog.remote_tag.as_deref().unwrap_or_default(), dialog.next_hop(), ack);
+    }
+
+    pub(super) fn send_cancel(&mut self, ep: &mut Endpoint, now: Time) {
+        if let Some(tx) = self.invite {
+            ep.cancel(now, tx, self.owner(Purpose::Cancel));
+        }
+        self.state = State::Cancelled;
+        self.deadlines.set(Timer::GiveUp, now + ep.timing().life());
+    }
+
+    pub(super) fn on_invite_timeout(&mut self, ep: &mut Endpoint) {
+        let cause = Cause::new(DisconnectMode::Unreachable).with_text("no response to the INVITE");
+        self.end(ep, cause);
+    }
+}

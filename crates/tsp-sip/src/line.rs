@@ -1,0 +1,135 @@
+//! Lines: trunks that are known by address.
+
+use crate::LineConfig;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use tapi::{BearerMode, Feature, LineCaps, LineFlag, MediaMode, Service};
+use tspi::{DigitsBy, LineDescription, MediaWire};
+
+/// A line with its peers read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub config: LineConfig,
+    pub peers: Vec<Network>,
+    /// Calls that the server still counts.
+    pub live: u32,
+}
+
+/// Addresses that share their first bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`, with or without brackets.
+    pub fn parse(text: &str) -> Option<Network> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(most);
+        if bits > most { None } else { Some(Network { address, bits }) }
+    }
+
+    /// Whether the address is one of these; an IPv4 address in IPv6 clothes counts as itself.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(address)) => {
+                same(u128::from(u32::from(net)), u128::from(u32::from(address)), 32, self.bits)
+            }
+            (IpAddr::V6(net), IpAddr::V6(address)) => same(net.into(), address.into(), 128, self.bits),
+            _ => false,
+        }
+    }
+}
+
+fn same(a: u128, b: u128, width: u32, bits: u8) -> bool {
+    (a ^ b).checked_shr(width - u32::from(bits)).is_none_or(|rest| rest == 0)
+}
+
+impl Line {
+    /// A line out of its configuration. Peers that are no addresses match nobody: [`Line::trouble`] names them.
+    pub fn new(config: LineConfig) -> Line {
+        let peers = config.peers.iter().filter_map(|text| Network::parse(text)).collect();
+        Line { config, peers, live: 0 }
+    }
+
+    pub fn knows(&self, from: SocketAddr) -> bool {
+        self.peers.iter().any(|peer| peer.contains(from.ip()))
+    }
+
+    /// What is wrong with its configuration.
+    pub fn trouble(&self) -> Option<String> {
+        let bad = self.config.peers.iter().find(|text| Network::parse(text).is_none())?;
+        Some(format!("peer {bad} is neither an address nor a network"))
+    }
+
+    pub fn description(&self, service: Service) -> LineDescription {
+        let LineConfig { name, description, user, domain, .. } = &self.config;
+        LineDescription {
+            name: name.clone(),
+            description: description.clone(),
+            addresses: vec![format!("sip:{user}@{domain}")],
+            caps: self.caps(),
+            service,
+            media: MediaWire::Rtp,
+            digits: DigitsBy::Media,
+        }
+    }
+
+    fn caps(&self) -> LineCaps {
+        use Feature as F;
+        LineCaps {
+            bearer_modes: [BearerMode::Voice, BearerMode::Speech].into(),
+            media_modes: [MediaMode::InteractiveVoice, MediaMode::AutomatedVoice].into(),
+            call_features: [
+                F::Accept,
+                F::Answer,
+                F::Drop,
+                F::Hold,
+                F::Unhold,
+                F::GenerateDigits,
+                F::MonitorDigits,
+                F::GenerateTone,
+                F::MonitorTones,
+                F::Play,
+                F::Record,
+                F::Bridge,
+                F::Part,
+            ]
+            .into(),
+            flags: [LineFlag::AcceptToAlert].into(),
+            max_calls: self.config.max_calls,
+            max_held_calls: self.config.max_calls,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (network, address, inside) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.0/24", "192.0.2.255", true),
+            ("192.0.2.0/25", "192.0.2.128", false),
+            ("0.0.0.0/0", "203.0.113.7", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+        ] {
+            let network = Network::parse(network).unwrap();
+            assert_eq!(network.contains(address.parse().unwrap()), inside, "{network:?} {address}");
+        }
+        assert_eq!(Network::parse("192.0.2.0/33"), None);
+        assert_eq!(Network::parse("pbx.example.org"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Commands of the server.
+
+use super::{Course, MAX_CALLS, Port, STOP, Sip};
+use crate::endpoint::Wake;
+use crate::invite::{Call, Standing, State, Target, destination, rtp};
+use std::net::SocketAddr;
+use tapi::{ErrorCode, Time};
+use tspi::{Action, CallParams, CallRef, Command, CommandId, LineRef, LocalMedia, Output, Refusal, Taken};
+
+impl Sip {
+    pub(super) fn command(&mut self, now: Time, command: Command) {
+        let id = command.id;
+        match command.action {
+            Action::MakeCall { line, to, params, media } => {
+                if let Err(refusal) = self.make_call(now, id, line, &to, &params, media) {
+                    self.endpoint.reply(id, Err(refusal));
+                }
+            }
+            Action::Accept { call } => self.on_call(id, call, &[State::Offered], |call, ep| {
+                ep.reply(id, Ok(Taken::Done));
+                call.accept(ep, now);
+            }),
+            Action::Answer { call, media } => match rtp(media) {
+                Some(local) => self.on_call(id, call, &[State::Offered, State::Alerting], |call, ep| {
+                    call.answer(ep, now, local, id);
+                }),
+                None => self.endpoint.reply(id, Err(no_rtp())),
+            },
+            Action::Drop { call, reason } => self.on_call(id, call, &[], |call, ep| {
+                ep.reply(id, Ok(Taken::Done));
+                call.hang_up(ep, now, reason);
+            }),
+            Action::Hold { call } => self.hold(now, id, call, true),
+            Action::Unhold { call } => self.hold(now, id, call, false),
+            Action::SendDigits { .. } => {
+                let text = "digits of a SIP line are sent by the media provider";
+                self.endpoint.reply(id, Err(Refusal::new(ErrorCode::OperationUnavail, text)));
+            }
+            Action::CloseCall { call } => self.on_call(id, call, &[], |call, ep| {
+                ep.reply(id, Ok(Taken::Done));
+                call.close(ep, now);
+            }),
+            Action::Shutdown => self.shut_down(now, id),
+        }
+    }
+
+    /// Does something with a call that the server knows; `states` are those in which it makes sense, none: all.
+    fn on_call(
+        &mut self,
+        id: CommandId,
+        call: CallRef,
+        states: &[State],
+        work: impl FnOnce(&mut Call, &mut crate::endpoint::Endpoint),
+    ) {
+        let refusal = match self.calls.get(&call.0).filter(|call| call.standing != Standing::Closed) {
+            None => Refusal::new(ErrorCode::InvalCallHandle, format!("there is no call {}", call.0)),
+            Some(known) if !states.is_empty() && !states.contains(&known.state) => {
+                Refusal::new(ErrorCode::InvalCallState, format!("call {} cannot do this now", call.0))
+            }
+            Some(_) => return self.with_call(call.0, work),
+        };
+        self.endpoint.reply(id, Err(refusal));
+    }
+
+    fn hold(&mut self, now: Time, id: CommandId, call: CallRef, hold: bool) {
+        self.on_call(id, call, &[], |call, ep| match call.may_hold(hold) {
+            Err(refusal) => ep.reply(id, Err(refusal)),
+            Ok(()) => {
+                ep.reply(id, Ok(Taken::Done));
+                call.hold(ep, now, hold);
+            }
+        });
+    }
+
+    fn make_call(
+        &mut self,
+        now: Time,
+        id: CommandId,
+        line: LineRef,
+        to: &str,
+        params: &CallParams,
+        media: LocalMedia,
+    ) -> Result<(), Refusal> {
+        let at = line.0 as usize;
+        let known = self.endpoint.lines.get(at);
+        let known = known.ok_or_else(|| Refusal::new(ErrorCode::NoDevice, format!("there is no line {}", line.0)))?;
+        if params.address != 0 {
+            return Err(Refusal::new(ErrorCode::InvalAddressId, format!("line has no address {}", params.address)));
+        }
+        if let tapi::Service::Out { reason } = self.service(at) {
+            return Err(Refusal::new(ErrorCode::InvalLineState, format!("line is out of service: {reason}")));
+        }
+        if known.live >= known.config.max_calls || self.calls.len() >= MAX_CALLS {
+            return Err(Refusal::new(ErrorCode::CallUnavail, format!("line has {} calls already", known.live)));
+        }
+        let (uri, target) = destination(&known.config, to)?;
+        let local = rtp(media).ok_or_else(no_rtp)?;
+        self.last_call += 1;
+        let number = self.last_call;
+        let mut call = Call::to_place(&mut self.endpoint, number, line.0, id, (uri, params.block_id), local);
+        if let Some(line) = self.endpoint.lines.get_mut(at) {
+            line.live += 1;
+        }
+        if let Target::Name(name) = &target {
+            call.await_address(now);
+            let waiting = self.resolving.entry(name.clone()).or_default();
+            waiting.push(number);
+            if waiting.len() == 1 {
+                self.endpoint.outputs.push_back(Output::Resolve { name: name.clone() });
+            }
+        }
+        self.calls.insert(number, call);
+        self.with_call(number, |call, ep| {
+            if let Target::Address(address) = target {
+                call.place(ep, now, address);
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) fn resolved(&mut self, now: Time, name: &str, result: Result<&[SocketAddr], &str>) {
+        let v4 = self.endpoint.config.listen.is_ipv4();
+        // Our socket has one family.
+        let address = match result {
+            Ok(addresses) => {
+                let fits = addresses.iter().find(|address| address.is_ipv4() == v4).copied();
+                fits.ok_or_else(|| format!("{name} has no address of our family"))
+            }
+            Err(reason) => Err(reason.to_owned()),
+        };
+        for id in self.resolving.remove(name).unwrap_or_default() {
+            self.with_call(id, |call, ep| match &address {
+                Ok(address) => call.place(ep, now, *address),
+                Err(why) => call.on_unresolved(ep, why),
+            });
+        }
+    }
+
+    fn shut_down(&mut self, now: Time, id: CommandId) {
+        match self.course {
+            Course::Running => {}
+            Course::Stopping { .. } | Course::Stopped => return self.endpoint.reply(id, Ok(Taken::Done)),
+        }
+        self.course = Course::Stopping { command: id };
+        self.resolving.clear();
+        let calls: Vec<u64> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.with_call(call, |call, ep| {
+                call.stop_resolving(ep);
+                if call.standing == Standing::Live {
+                    call.hang_up(ep, now, None);
+                }
+            });
+        }
+        if !matches!(self.port, Port::Open | Port::Opening) {
+            return self.finish_stop();
+        }
+        self.endpoint.wakes.set(Wake::Stop, &mut self.stop_wake, Some(now + STOP));
+    }
+}
+
+fn no_rtp() -> Refusal {
+    Refusal::new(ErrorCode::InvalMediaMode, "a SIP line needs an RTP stream with formats")
+}

@@ -1,0 +1,275 @@
+//! The provider: commands, ports, deadlines. Datagrams are in [`receive`].
+
+mod command;
+mod receive;
+
+use crate::endpoint::{Endpoint, Outcome, Purpose, Wake};
+use crate::invite::Call;
+use crate::message::Message;
+use crate::{Config, Counters, PORT};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tapi::{Service, Time};
+use tspi::{CommandId, Event, Input, LineRef, Output, Provider};
+
+/// How long after a failure the port is opened again.
+const REOPEN: Duration = Duration::from_secs(5);
+/// How long a stop waits for its last transactions.
+const STOP: Duration = Duration::from_secs(2);
+/// Most calls that are kept, those included whose signalling only ends.
+pub(crate) const MAX_CALLS: usize = 65_536;
+
+/// Where the socket is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Port {
+    /// Nothing happened yet.
+    New,
+    /// It was asked for.
+    Opening,
+    /// It is there.
+    Open,
+    /// It is gone; it is asked for again later.
+    Closed { reason: String },
+    /// Its address cannot be used.
+    Unusable { reason: String },
+}
+
+/// Whether the provider goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Course {
+    /// It does.
+    Running,
+    /// It ends its calls for this command.
+    Stopping { command: CommandId },
+    /// It is done.
+    Stopped,
+}
+
+/// A SIP user agent with its lines.
+///
+/// Its whole state but the outputs that were not drained yet is a serde value: drain [`Provider::poll_output`] before
+/// serialising.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sip {
+    endpoint: Endpoint,
+    calls: BTreeMap<u64, Call>,
+    last_call: u64,
+    port: Port,
+    course: Course,
+    /// Calls that wait for a name.
+    resolving: BTreeMap<String, Vec<u64>>,
+    port_wake: Option<Time>,
+    stop_wake: Option<Time>,
+}
+
+impl Sip {
+    /// A user agent with the configured lines; `seed` is chance from the operating system.
+    pub fn new(config: Config, seed: [u8; 32]) -> Sip {
+        Sip {
+            endpoint: Endpoint::new(config, seed),
+            calls: BTreeMap::new(),
+            last_call: 0,
+            port: Port::New,
+            course: Course::Running,
+            resolving: BTreeMap::new(),
+            port_wake: None,
+            stop_wake: None,
+        }
+    }
+
+    /// What happened and concerns no call.
+    pub fn counters(&self) -> Counters {
+        self.endpoint.counters
+    }
+
+    /// Calls that are kept, those included whose signalling only ends.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Transactions under way, those included that only wait for repetitions.
+    pub fn transactions(&self) -> usize {
+        self.endpoint.transactions()
+    }
+
+    /// Whether nothing is left of any call: no call, no transaction, no deadline.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.endpoint.is_quiet() && self.endpoint.wakes.next().is_none()
+    }
+
+    fn start(&mut self) {
+        let listen = self.endpoint.config.listen;
+        self.port = if listen.ip().is_unspecified() || listen.port() == 0 {
+            let reason = format!("listen address {listen} is not one that peers can reach");
+            Port::Unusable { reason }
+        } else {
+            Port::Opening
+        };
+        for at in 0..self.endpoint.lines.len() {
+            let service = self.service(at);
+            if let (Ok(line), Some(config)) = (u32::try_from(at), self.endpoint.lines.get(at)) {
+                let description = Box::new(config.description(service));
+                self.endpoint.emit(Event::LineAdded { line: LineRef(line), description });
+            }
+        }
+        if self.port == Port::Opening {
+            self.endpoint.outputs.push_back(Output::Open { port: PORT });
+        }
+    }
+
+    /// Whether a line can be used.
+    fn service(&self, line: usize) -> Service {
+        let out = |reason: &str| Service::Out { reason: reason.to_owned() };
+        match (&self.course, &self.port) {
+            (Course::Stopping { .. } | Course::Stopped, _) => return out("stopped"),
+            (_, Port::Closed { reason } | Port::Unusable { reason }) => return out(reason),
+            (_, Port::New | Port::Opening | Port::Open) => {}
+        }
+        match self.endpoint.lines.get(line).and_then(crate::line::Line::trouble) {
+            Some(reason) => Service::Out { reason },
+            None => Service::In,
+        }
+    }
+
+    fn tell_service(&mut self) {
+        for line in 0..self.endpoint.lines.len() {
+            let service = self.service(line);
+            self.endpoint.service(line, service);
+        }
+    }
+
+    fn on_closed(&mut self, now: Time, reason: &str) {
+        let unusable = matches!(self.port, Port::Unusable { .. });
+        let reason = format!("udp {}: {reason}", self.endpoint.config.listen);
+        let news = !matches!(self.port, Port::Closed { .. });
+        if unusable {
+            return;
+        }
+        self.port = Port::Closed { reason };
+        if news {
+            self.tell_service();
+        }
+        self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, Some(now + REOPEN));
+    }
+
+    fn on_opened(&mut self) {
+        let was_closed = matches!(self.port, Port::Closed { .. });
+        self.port = Port::Open;
+        self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, None);
+        if was_closed {
+            self.tell_service();
+        }
+    }
+
+    fn on_timeout(&mut self, now: Time) {
+        if self.port == Port::New {
+            self.start();
+        }
+        while let Some(wake) = self.endpoint.wakes.expired(now) {
+            match wake {
+                Wake::Client(id) => {
+                    if let Some((owner, Outcome::Timeout)) = self.endpoint.client_woke(now, id)
+                        && let Some(call) = owner.call
+                    {
+                        self.with_call(call, |call, ep| call.on_timeout(ep, now, owner.purpose));
+                    }
+                }
+                Wake::Server(id) => self.endpoint.server_woke(now, id),
+                Wake::Call(id) => self.with_call(id, |call, ep| call.on_wake(ep, now)),
+                Wake::Port => {
+                    self.port_wake = None;
+                    self.endpoint.outputs.push_back(Output::Open { port: PORT });
+                    // Asked again even if nobody answers.
+                    self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, Some(now + REOPEN));
+                }
+                Wake::Stop => {
+                    self.stop_wake = None;
+                    self.finish_stop();
+                }
+            }
+        }
+    }
+
+    /// Does something with a call, and brings the tables in order behind it.
+    fn with_call(&mut self, id: u64, work: impl FnOnce(&mut Call, &mut Endpoint)) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        work(call, &mut self.endpoint);
+        call.settle(&mut self.endpoint);
+        if call.is_done() {
+            self.calls.remove(&id);
+        }
+    }
+
+    fn on_response(&mut self, now: Time, message: &Message<'_>, from: SocketAddr, bytes: &[u8]) {
+        let Some((tx, outcome)) = self.endpoint.response(now, message, from, bytes) else {
+            self.endpoint.counters.stray_responses += 1;
+            return;
+        };
+        let owner = self.endpoint.owner_of(tx);
+        if let (Some(Outcome::Response), Some(owner)) = (outcome, owner) {
+            let known = owner.call.is_some_and(|call| self.calls.contains_key(&call));
+            match owner.call.filter(|_| known) {
+                Some(call) => {
+                    self.with_call(call, |call, ep| call.on_response(ep, now, (tx, owner.purpose), message, from));
+                }
+                None => self.on_orphan(now, tx, owner.purpose, message, from),
+            }
+        }
+    }
+
+    /// A response for a call that is forgotten: only a 2xx to an INVITE still has to be dealt with.
+    fn on_orphan(&mut self, now: Time, tx: u64, purpose: Purpose, message: &Message<'_>, from: SocketAddr) {
+        let success = message.status().is_some_and(|status| (200..300).contains(&status));
+        if success && purpose == Purpose::Invite {
+            self.endpoint.refuse_success(now, tx, message, from);
+        }
+    }
+
+    fn finish_stop(&mut self) {
+        if let Course::Stopping { command } = self.course {
+            self.course = Course::Stopped;
+            self.endpoint.wakes.set(Wake::Stop, &mut self.stop_wake, None);
+            self.tell_service();
+            self.endpoint.reply(command, Ok(tspi::Taken::Done));
+        }
+    }
+
+    /// A stop is over once no call's signalling goes on.
+    fn check_stop(&mut self) {
+        let over = |call: &Call| call.state == crate::invite::State::Ended;
+        if matches!(self.course, Course::Stopping { .. }) && self.calls.values().all(over) {
+            self.finish_stop();
+        }
+    }
+}
+
+impl Provider for Sip {
+    fn handle(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Command(command) => self.command(now, command),
+            Input::Datagram { port: PORT, from, bytes } => self.datagram(now, from, bytes),
+            Input::Opened { port: PORT } => self.on_opened(),
+            Input::Closed { port: PORT, reason } => self.on_closed(now, reason),
+            Input::Resolved { name, result } => self.resolved(now, name, result),
+            Input::Timeout => self.on_timeout(now),
+            Input::Datagram { .. }
+            | Input::Opened { .. }
+            | Input::Closed { .. }
+            | Input::Bytes { .. }
+            | Input::Frame { .. } => {}
+        }
+        self.check_stop();
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.endpoint.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        if self.port == Port::New { Some(Time::ZERO) } else { self.endpoint.wakes.next() }
+    }
+}

@@ -1,0 +1,182 @@
+//! Datagrams that come in.
+
+use super::{Course, MAX_CALLS, Sip};
+use crate::endpoint::Answer;
+use crate::invite::{Call, dialog_key};
+use crate::message::{Message, Method, Unreadable, Uri, check, description, scan};
+use crate::sdp::Session;
+use crate::transaction::ServerEvent;
+use std::net::SocketAddr;
+use tapi::Time;
+
+impl Sip {
+    pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+        self.endpoint.counters.received += 1;
+        let message = match scan(bytes) {
+            Ok(message) => message,
+            Err(Unreadable::KeepAlive) => {
+                self.endpoint.counters.keep_alives += 1;
+                return;
+            }
+            Err(Unreadable::TooLong | Unreadable::NotSip) => {
+                self.endpoint.counters.unreadable += 1;
+                return;
+            }
+        };
+        match message.method() {
+            None => self.on_response(now, &message, from, bytes),
+            Some(method) => self.on_request(now, &message, &method, from, bytes),
+        }
+    }
+
+    /// The line that a request is for: one that knows the sender, rather one whose user is called.
+    fn line_of(&self, message: &Message<'_>, from: SocketAddr) -> Option<u32> {
+        let user = message.uri().and_then(|uri| Uri::parse(uri).ok()).and_then(|uri| uri.user_text());
+        let mut first = None;
+        for (at, line) in self.endpoint.lines.iter().enumerate().filter(|(_, line)| line.knows(from)) {
+            if user.as_deref() == Some(&line.config.user) {
+                return u32::try_from(at).ok();
+            }
+            first = first.or(u32::try_from(at).ok());
+        }
+        first
+    }
+
+    /// The call whose dialog a request names.
+    fn call_of(&self, message: &Message<'_>) -> Option<u64> {
+        let key = dialog_key(message.call_id()?, &message.to_tag()?);
+        self.endpoint.dialogs.get(&key).copied().filter(|call| self.calls.get(call).is_some_and(|c| c.owns(message)))
+    }
+
+    fn on_request(&mut self, now: Time, message: &Message<'_>, method: &Method, from: SocketAddr, bytes: &[u8]) {
+        let call = self.call_of(message);
+        let heard = call.and_then(|call| self.calls.get(&call)).filter(|call| call.hears(from.ip()));
+        let line = match (self.line_of(message, from), heard) {
+            (_, Some(call)) => call.line,
+            (Some(line), None) => line,
+            (None, None) => {
+                self.endpoint.counters.strangers += 1;
+                return;
+            }
+        };
+        let sought = if *method == Method::Ack { &Method::Invite } else { method };
+        if let Some(tx) = self.endpoint.known_server(message, sought) {
+            let owner = self.endpoint.server_call(tx).or(call);
+            self.endpoint.trace(line, owner, false, from, bytes);
+            let event = if *method == Method::Ack { ServerEvent::Ack } else { ServerEvent::Retransmit };
+            return self.endpoint.server_event(now, tx, event);
+        }
+        if *method == Method::Ack {
+            self.endpoint.trace(line, call, false, from, bytes);
+            if let Some(call) = call.filter(|_| check(message).is_ok()) {
+                self.with_call(call, |call, ep| call.on_ack(ep, now, message));
+            }
+            return;
+        }
+        let Some(tx) = self.endpoint.serve(message, from, line, call) else {
+            self.endpoint.counters.unreadable += 1;
+            return;
+        };
+        if *method == Method::Invite && message.to_tag().is_none() {
+            return self.on_new_invite(now, message, (tx, line), from, bytes);
+        }
+        let cancelled = if *method == Method::Cancel { self.cancelled(message) } else { None };
+        self.endpoint.trace(line, call.or(cancelled), false, from, bytes);
+        self.act(now, message, tx, (call, cancelled));
+    }
+
+    /// Acts on a request that is new and begins no call.
+    fn act(&mut self, now: Time, message: &Message<'_>, tx: u64, (call, cancelled): (Option<u64>, Option<u64>)) {
+        let tag = self.endpoint.random.token(12);
+        if let Err(reject) = check(message) {
+            self.endpoint.counters.refused += 1;
+            return self.endpoint.respond(now, tx, Answer::from(reject).tag(&tag));
+        }
+        match (message.method(), call, cancelled) {
+            (Some(Method::Cancel), _, Some(call)) => {
+                self.endpoint.respond(now, tx, Answer::new(200).tag(&tag));
+                self.with_call(call, |call, ep| call.on_cancel(ep, now, message));
+            }
+            (Some(Method::Cancel), _, None) => {
+                let status = if self.cancels_something(message) { 200 } else { 481 };
+                self.endpoint.respond(now, tx, Answer::new(status).tag(&tag));
+            }
+            (_, Some(call), _) => self.with_call(call, |call, ep| call.on_request(ep, now, tx, message)),
+            (_, None, _) if message.to_tag().is_some() => self.endpoint.respond(now, tx, Answer::new(481)),
+            (_, None, _) if self.endpoint.is_merged(message, tx) => {
+                self.endpoint.respond(now, tx, Answer::new(482).tag(&tag));
+            }
+            (Some(Method::Options), ..) => self.endpoint.respond(now, tx, Answer::new(200).tag(&tag).abilities()),
+            _ => self.endpoint.respond(now, tx, Answer::new(481).tag(&tag)),
+        }
+    }
+
+    /// Whether a CANCEL names an INVITE that we know, however it ended.
+    fn cancels_something(&self, message: &Message<'_>) -> bool {
+        self.endpoint.known_server(message, &Method::Invite).is_some()
+    }
+
+    /// The call whose INVITE a CANCEL names.
+    fn cancelled(&self, message: &Message<'_>) -> Option<u64> {
+        let tx = self.endpoint.known_server(message, &Method::Invite)?;
+        self.endpoint.server_call(tx)
+    }
+
+    /// An INVITE that asks for a new call. Its trace follows the news of the call.
+    fn on_new_invite(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        (tx, line): (u64, u32),
+        from: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let id = self.last_call + 1;
+        let call = self.admit(message, tx, line).and_then(|()| {
+            let unusable = || Answer { reason: Some("Bad Request - unusable Contact".to_owned()), ..Answer::new(400) };
+            Call::offered(&mut self.endpoint, now, (id, line, tx), (message, bytes), from).ok_or_else(unusable)
+        });
+        match call {
+            Ok(mut call) => {
+                self.last_call = id;
+                if let Some(line) = self.endpoint.lines.get_mut(line as usize) {
+                    line.live += 1;
+                }
+                call.settle(&mut self.endpoint);
+                self.calls.insert(id, call);
+            }
+            Err(answer) => {
+                self.endpoint.counters.refused += u64::from(answer.status != 486);
+                self.endpoint.trace(line, None, false, from, bytes);
+                let tag = self.endpoint.random.token(12);
+                self.endpoint.respond(now, tx, answer.tag(&tag));
+            }
+        }
+    }
+
+    /// Whether a call may begin.
+    fn admit(&self, message: &Message<'_>, tx: u64, line: u32) -> Result<(), Answer> {
+        check(message)?;
+        if self.endpoint.is_merged(message, tx) {
+            return Err(Answer::new(482));
+        }
+        if self.course != Course::Running {
+            return Err(Answer::new(503));
+        }
+        if self.calls.len() >= MAX_CALLS {
+            return Err(Answer::new(503).with("Retry-After", "10"));
+        }
+        let known = self.endpoint.lines.get(line as usize).ok_or_else(|| Answer::new(404))?;
+        if known.live >= known.config.max_calls {
+            return Err(Answer::new(486));
+        }
+        // A body that is no description passed as optional: it is left alone.
+        if let Some(offer) = description(message)
+            && let Err(misfit) = Session::fits(offer)
+        {
+            let warning = crate::invite::warning(&self.endpoint, &misfit.to_string());
+            return Err(Answer::new(488).with("Warning", warning));
+        }
+        Ok(())
+    }
+}
