@@ -1,2 +1,85 @@
-//! placeholder
-fn main() {}
+//! `tapid`, the telephony server.
+//!
+//! This crate is the shell around the pure machines: the only one that waits. `run` puts everything together, `core`
+//! owns all telephony state, `client` serves connections, `provider` drives service providers and their ports, `store`
+//! and `state` carry calls over a restart.
+
+mod client;
+mod clock;
+mod config;
+mod core;
+mod files;
+mod listen;
+mod log;
+mod outbox;
+mod provider;
+mod run;
+mod seed;
+mod state;
+mod store;
+mod sys;
+
+use clap::Parser;
+use config::Config;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The telephony server: lines, addresses and calls of modems and SIP trunks, for programs on its socket.
+#[derive(Debug, Parser)]
+#[command(name = "tapid", version, after_help = AFTER_HELP)]
+struct Arguments {
+    /// Configuration file [default: /etc/tapid/tapid.toml, which need not exist].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the configuration and end: 0 for a good one, 1 for a bad one, 2 for wrong arguments.
+    #[arg(long)]
+    check: bool,
+    /// Socket for clients, in place of the configured one.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How logs look; they go to standard error, TAPID_LOG chooses what (info, debug, tapid=debug).
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: log::Format,
+}
+
+const AFTER_HELP: &str = "\
+Signals: TERM and INT hang every call up and end (a second one: at once). USR2 puts calls into the service manager's
+descriptor store and ends, so that the next process goes on with them (RestartKillSignal=SIGUSR2). HUP is ignored.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(1);
+        }
+    };
+    if arguments.check {
+        println!("configuration is good: {} providers", config.providers.len());
+        return ExitCode::SUCCESS;
+    }
+    if let Some(socket) = arguments.socket {
+        config.socket = socket;
+    }
+    log::start(arguments.log_format);
+    // Before anything else is opened: these descriptors have fixed numbers.
+    let inherited = store::Inherited::take();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tapid: the runtime does not start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let ended = runtime.block_on(run::run(config, inherited));
+    // A provider that hangs, or a look-up that goes on, does not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tapid: {error}");
+            ExitCode::from(1)
+        }
+    }
+}

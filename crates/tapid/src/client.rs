@@ -1,0 +1,216 @@
+//! One task for each connection of a client: lines in, lines out.
+
+use crate::core::{Message, PassedFile};
+use crate::files::{self, Directories};
+use crate::outbox::{Outbox, Outgoing, outbox};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tapi::request::{CallPlay, CallRecord};
+use tapi::wire::{self, Lines, rpc};
+use tapi::{Error, ErrorCode, PlaySource, RecordSink, Request, RequestId};
+use tapi_core::{ClientId, Peer};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+/// Requests of one client that may wait for their answers.
+const MAX_REQUESTS: usize = 1_024;
+
+/// Descriptors that one read can bring: one for each of a few pipelined requests. More are closed by the kernel.
+const MAX_DESCRIPTORS: usize = 8;
+
+/// How long a client that has said all still gets its answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
+/// How long a client that is told to go may take to read why.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What a connection needs.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name.
+    pub client: ClientId,
+    /// Who is there.
+    pub peer: Peer,
+    /// The connection.
+    pub stream: UnixStream,
+    /// To the core.
+    pub core: mpsc::Sender<Message>,
+    /// Where files may be.
+    pub directories: Arc<Directories>,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(connection: Connection) {
+    let Connection { client, peer, stream, core, directories } = connection;
+    let (outbox, outgoing) = outbox();
+    if core.send(Message::ClientConnected { client, peer, outbox: outbox.clone() }).await.is_err() {
+        return;
+    }
+    tracing::debug!(client = client.0, uid = peer.uid, pid = peer.pid, "client connected");
+    let mut reader = Reader { client, stream: &stream, core: &core, outbox: &outbox, directories: &directories };
+    let reading = async {
+        let ended = reader.read().await;
+        let _ = tokio::time::timeout(LAST_ANSWERS, outbox.until_answered()).await;
+        ended
+    };
+    let mut writing = std::pin::pin!(write(&stream, outgoing));
+    let wrote_all = tokio::select! {
+        ended = reading => ended.map(|()| false),
+        ended = &mut writing => ended.map(|()| true),
+        () = outbox.until_ended() => Ok(false),
+    };
+    if let Err(error) = &wrote_all {
+        tracing::debug!(client = client.0, %error, "client connection failed");
+    }
+    let _ = core.send(Message::ClientGone { client }).await;
+    // With the core's end and this one let go, writing ends once what was still to be said is written.
+    drop(outbox);
+    if let Ok(false) = wrote_all {
+        let _ = tokio::time::timeout(LAST_LINES, writing).await;
+    }
+}
+
+async fn write(stream: &UnixStream, mut outgoing: Outgoing) -> io::Result<()> {
+    let mut batch = Vec::new();
+    while outgoing.take(&mut batch).await {
+        let mut rest = &batch[..];
+        while !rest.is_empty() {
+            stream.writable().await?;
+            match stream.try_write(rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        batch.clear();
+        batch.shrink_to(64 << 10);
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    client: ClientId,
+    stream: &'a UnixStream,
+    core: &'a mpsc::Sender<Message>,
+    outbox: &'a Outbox,
+    directories: &'a Arc<Directories>,
+}
+
+impl Reader<'_> {
+    async fn read(&mut self) -> io::Result<()> {
+        let mut lines = Lines::new();
+        let mut bytes = vec![0; 64 << 10];
+        let mut passed = VecDeque::new();
+        loop {
+            let count =
+                self.stream.async_io(Interest::READABLE, || receive(self.stream, &mut bytes, &mut passed)).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            lines.push(bytes.get(..count).unwrap_or_default());
+            while let Some(line) = lines.next_line() {
+                match line {
+                    Ok(line) => {
+                        let decoded = wire::decode_request(line);
+                        self.decoded(decoded, &mut passed).await?;
+                    }
+                    Err(error) => self.say(|buf| {
+                        wire::encode_rpc_error(buf, None, rpc::INVALID_REQUEST, &error.to_string());
+                    })?,
+                }
+            }
+            // A descriptor belongs to a line that is here or begun; what is left over nobody asked for.
+            if lines.is_empty() {
+                passed.clear();
+            }
+            passed.truncate(MAX_DESCRIPTORS);
+        }
+    }
+
+    async fn decoded(
+        &mut self,
+        decoded: Result<(RequestId, Request), (Option<RequestId>, wire::RpcError)>,
+        passed: &mut VecDeque<OwnedFd>,
+    ) -> io::Result<()> {
+        let (id, request) = match decoded {
+            Ok(request) => request,
+            Err((id, error)) => return self.say(|buf| wire::encode_refusal(buf, id, &error)),
+        };
+        let file = match self.file(&request, passed).await {
+            Ok(file) => file,
+            Err(error) => return self.refuse(id, error),
+        };
+        if !self.outbox.begin_request(MAX_REQUESTS) {
+            if let Some(PassedFile { created: Some(created), .. }) = file {
+                created.remove();
+            }
+            let error = ErrorCode::RequestOverrun.because(format_args!("{MAX_REQUESTS} requests are unanswered"));
+            return self.refuse(id, error);
+        }
+        let message = Message::Request { client: self.client, id, request, file };
+        self.core.send(message).await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+
+    /// The file that a request is about: the client's own, or one below the configured directories.
+    async fn file(&self, request: &Request, passed: &mut VecDeque<OwnedFd>) -> Result<Option<PassedFile>, Error> {
+        let directories = Arc::clone(self.directories);
+        match request {
+            Request::CallPlay(CallPlay { source: PlaySource::Descriptor, .. })
+            | Request::CallRecord(CallRecord { sink: RecordSink::Descriptor, .. }) => {
+                let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
+                let file = files::passed(passed.pop_front().ok_or_else(missing)?)?;
+                Ok(Some(PassedFile { file, created: None }))
+            }
+            Request::CallPlay(CallPlay { source: PlaySource::File(name), .. }) => {
+                let name = name.clone();
+                let file = off_the_runtime(move || directories.open_media(&name)).await?;
+                Ok(Some(PassedFile { file, created: None }))
+            }
+            Request::CallRecord(CallRecord { sink: RecordSink::File(name), .. }) => {
+                let name = name.clone();
+                let (file, created) = off_the_runtime(move || directories.create_recording(&name)).await?;
+                Ok(Some(PassedFile { file, created: Some(created) }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn refuse(&self, id: RequestId, error: Error) -> io::Result<()> {
+        self.say(|buf| wire::encode_reply(buf, id, &Err(error)))
+    }
+
+    fn say(&self, encode: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let mut line = Vec::new();
+        encode(&mut line);
+        self.outbox.push(line).map_err(|_| io::Error::other("the client does not read its answers"))
+    }
+}
+
+/// Runs what may block on a disk where it disturbs nobody.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(ErrorCode::OperationFailed.because("the file could not be opened")),
+    }
+}
+
+/// Reads bytes, and the descriptors that came with them.
+fn receive(stream: &UnixStream, bytes: &mut [u8], passed: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            passed.extend(descriptors);
+        }
+    }
+    Ok(received.bytes)
+}

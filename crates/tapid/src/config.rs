@@ -1,0 +1,207 @@
+//! Configuration: what the file says, and what the daemon makes of it.
+//!
+//! Every message names file, line and column. Reading has two halves: [`file`] is the shape of the TOML, where unknown
+//! keys are errors; [`check`] is what the shape cannot say, and tells all it finds.
+
+mod check;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Where the configuration is looked for when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/tapid/tapid.toml";
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The socket that clients connect to.
+    pub socket: PathBuf,
+    /// Its permissions.
+    pub socket_mode: u32,
+    /// Name of this node, in calls' uids.
+    pub node: String,
+    /// Users that may connect, beside root and the daemon's own.
+    pub allow_users: Vec<u32>,
+    /// Groups whose members may connect.
+    pub allow_groups: Vec<u32>,
+    /// Directories below which files are played.
+    pub media_directories: Vec<PathBuf>,
+    /// Directory below which recordings are written.
+    pub record_directory: Option<PathBuf>,
+    /// Directory for what must be remembered over restarts of the machine.
+    pub state_directory: Option<PathBuf>,
+    /// How long the information of idle calls is kept, in milliseconds.
+    pub idle_grace_ms: u64,
+    /// Events kept for clients that come back.
+    pub replay_events: usize,
+    /// Address of the RTP sockets.
+    pub rtp_address: IpAddr,
+    /// Their ports.
+    pub rtp_ports: Vec<u16>,
+    /// The providers, in the file's order: SIP, then modems.
+    pub providers: Vec<ProviderConfig>,
+}
+
+/// One provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderConfig {
+    /// Its name, unique.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a provider is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// SIP over one UDP socket.
+    Sip(tsp_sip::Config),
+    /// A modem at a serial port.
+    Modem(ModemConfig),
+}
+
+/// A modem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModemConfig {
+    /// What the provider is told.
+    pub modem: tsp_modem::Config,
+    /// What kind of modem it is, as the text of its profile or the name of a built-in one.
+    pub profile: ProfileSource,
+    /// Its AT port.
+    pub device: PathBuf,
+    /// Its audio port, where it has one of its own.
+    pub audio_device: Option<PathBuf>,
+    /// Speed of the port in bit/s.
+    pub baud: u32,
+}
+
+/// Where a modem's profile is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileSource {
+    /// A built-in one.
+    Builtin(String),
+    /// The text of a file.
+    Text(String),
+}
+
+impl Default for Config {
+    /// A quiet daemon: a socket, and no lines.
+    fn default() -> Config {
+        Config {
+            socket: PathBuf::from("/run/tapid/api.sock"),
+            socket_mode: 0o660,
+            node: host_name(),
+            allow_users: Vec::new(),
+            allow_groups: Vec::new(),
+            media_directories: Vec::new(),
+            record_directory: None,
+            state_directory: None,
+            idle_grace_ms: 60_000,
+            replay_events: 65_536,
+            rtp_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            rtp_ports: (20_000..=20_199).collect(),
+            providers: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file. `None` is the default path, which need not exist.
+    pub fn load(path: Option<&Path>) -> Result<Config, Problems> {
+        let (path, must_exist) = path.map_or((Path::new(DEFAULT_PATH), false), |path| (path, true));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Config::parse(path, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Config::default()),
+            Err(error) => Err(Problems(vec![format!("{}: {error}", path.display())])),
+        }
+    }
+
+    /// Reads the text of a file.
+    pub fn parse(path: &Path, text: &str) -> Result<Config, Problems> {
+        let source = Source { path, text };
+        match toml::from_str::<file::File>(text) {
+            Ok(file) => check::check(&source, file),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                Err(Problems(vec![source.say(at, &with_suggestion(error.message()))]))
+            }
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration: each with file, line and column.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A text, and where it is from.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    /// A message about the byte at `offset`. Lines and columns count from 1, columns in characters.
+    fn say(&self, offset: usize, what: &str) -> String {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        format!("{}:{line}:{column}: {}", self.path.display(), what.trim_end().replace('\n', ": "))
+    }
+}
+
+/// Adds "did you mean" where one of the expected names is near the unknown one.
+fn with_suggestion(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let nearest = match names.next() {
+        Some(unknown) if message.starts_with("unknown field") => {
+            names.map(|name| (distance(unknown, name), name)).min().filter(|(distance, _)| *distance <= 2)
+        }
+        _ => None,
+    };
+    match nearest {
+        Some((_, name)) => format!("{message}; did you mean `{name}`?"),
+        None => message.to_string(),
+    }
+}
+
+/// How many letters must be changed, added or taken away to make one name of the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_string() } else { name.to_string() }
+}
+
+/// An address that the file may give without a port.
+fn socket_address(text: &str, port: u16) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, port)))
+}

@@ -1,0 +1,106 @@
+//! The shape of the configuration file.
+
+use serde::Deserialize;
+use std::path::PathBuf;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    pub daemon: Daemon,
+    pub rtp: Rtp,
+    pub sip: Vec<Sip>,
+    pub modem: Vec<Modem>,
+}
+
+/// `[daemon]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Daemon {
+    pub socket: Option<Spanned<PathBuf>>,
+    pub socket_mode: Option<Spanned<String>>,
+    pub node: Option<Spanned<String>>,
+    pub allow_users: Vec<Spanned<NameOrId>>,
+    pub allow_groups: Vec<Spanned<NameOrId>>,
+    pub media_directories: Vec<Spanned<PathBuf>>,
+    pub record_directory: Option<Spanned<PathBuf>>,
+    pub state_directory: Option<Spanned<PathBuf>>,
+    pub idle_grace_s: Option<Spanned<u64>>,
+    pub replay_events: Option<Spanned<usize>>,
+}
+
+/// A user or a group, by name or by number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum NameOrId {
+    Id(u32),
+    Name(String),
+}
+
+/// `[rtp]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtp {
+    pub address: Option<Spanned<String>>,
+    pub ports: Option<Spanned<String>>,
+}
+
+/// `[[sip]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    pub name: Spanned<String>,
+    pub listen: Spanned<String>,
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    #[serde(default)]
+    pub timers: Option<Spanned<Timers>>,
+    pub lines: Vec<SipLine>,
+}
+
+/// `timers` of `[[sip]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timers {
+    pub t1_ms: Option<u64>,
+    pub t2_ms: Option<u64>,
+    pub t4_ms: Option<u64>,
+}
+
+/// One of `lines` of `[[sip]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipLine {
+    pub name: Spanned<String>,
+    #[serde(default)]
+    pub description: String,
+    pub user: Spanned<String>,
+    pub domain: Spanned<String>,
+    #[serde(default)]
+    pub peers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub proxy: Option<Spanned<String>>,
+    #[serde(default)]
+    pub max_calls: Option<Spanned<u32>>,
+}
+
+/// `[[modem]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modem {
+    pub name: Spanned<String>,
+    pub device: Spanned<PathBuf>,
+    #[serde(default)]
+    pub audio_device: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub baud: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub profile: Option<Spanned<String>>,
+    #[serde(default)]
+    pub profile_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub line_name: Option<Spanned<String>>,
+    #[serde(default)]
+    pub address: Option<String>,
+}

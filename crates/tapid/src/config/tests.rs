@@ -1,0 +1,100 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    Config::parse(Path::new("tapid.toml"), text)
+}
+
+fn problem(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+const SIP: &str = r#"
+[[sip]]
+name = "office"
+listen = "127.0.0.1:5070"
+lines = [{ name = "sip:trunk", user = "100", domain = "example.org", peers = ["192.0.2.0/24"] }]
+"#;
+
+#[test]
+fn an_empty_file_is_a_quiet_daemon() {
+    assert_eq!(parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn a_sip_provider_is_read_whole() {
+    let config = parse(SIP).unwrap();
+    let [ProviderConfig { name, kind: Kind::Sip(sip) }] = &config.providers[..] else { panic!("{config:?}") };
+    assert_eq!(name, "office");
+    assert_eq!(sip.listen, "127.0.0.1:5070".parse().unwrap());
+    assert_eq!(sip.lines[0].peers, ["192.0.2.0/24"]);
+    assert_eq!(sip.lines[0].max_calls, 100);
+    assert_eq!(sip.timers, tsp_sip::Timers::default());
+}
+
+#[test]
+fn a_syntax_error_tells_where() {
+    let message = problem("[daemon]\nsocket = \n");
+    assert!(message.starts_with("tapid.toml:2:"), "{message}");
+}
+
+#[test]
+fn an_unknown_key_tells_where_and_what_was_meant() {
+    let message = problem("[rtp]\naddress = \"127.0.0.1\"\nprots = \"20000-20010\"\n");
+    assert!(message.starts_with("tapid.toml:3:1: unknown field `prots`"), "{message}");
+    assert!(message.ends_with("did you mean `ports`?"), "{message}");
+}
+
+#[test]
+fn what_the_shape_cannot_say_is_told_all_at_once() {
+    let text = r#"[daemon]
+socket = "api.sock"
+socket_mode = "rw"
+[rtp]
+address = "0.0.0.0"
+ports = "20-10"
+[[sip]]
+name = "a"
+listen = "0.0.0.0:5060"
+lines = [{ name = "sip:a", user = "a", domain = "x", peers = ["10.0.0.0/33"] }]
+[[sip]]
+name = "a"
+listen = "127.0.0.1"
+lines = [{ name = "sip:a", user = "a", domain = "x", proxy = "nohost" }]
+"#;
+    let message = problem(text);
+    let lines: Vec<&str> = message.lines().collect();
+    for (line, what) in [
+        ("2:10", "socket: expected a path from the root"),
+        ("3:15", "socket_mode"),
+        ("5:11", "address: 0.0.0.0 cannot be told to a peer"),
+        ("6:9", "ports: expected a range"),
+        ("9:10", "listen: name one address"),
+        ("10:63", "network's length is 0 to 32"),
+        ("12:8", "provider a is there already, in line 8"),
+        ("14:19", "line sip:a is there already, in line 10"),
+        ("14:62", "proxy: expected host:port"),
+    ] {
+        let found = lines.iter().any(|said| said.starts_with(&format!("tapid.toml:{line}: ")) && said.contains(what));
+        assert!(found, "no message at {line} with {what:?} in:\n{message}");
+    }
+    assert_eq!(lines.len(), 9, "{message}");
+}
+
+#[test]
+fn a_modem_has_a_profile_and_a_line_of_its_own() {
+    let config = parse("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\n").unwrap();
+    let [ProviderConfig { kind: Kind::Modem(modem), .. }] = &config.providers[..] else { panic!("{config:?}") };
+    assert_eq!(modem.modem.line_name, "modem:desk");
+    assert_eq!(modem.profile, ProfileSource::Builtin("v253".to_string()));
+    assert_eq!(modem.baud, 115_200);
+    let message = problem("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\nprofile = \"x\"\n");
+    assert!(message.starts_with("tapid.toml:4:11: profile: no built-in profile `x`"), "{message}");
+    let message = problem("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\nprofile_file = \"none.toml\"\n");
+    assert!(message.starts_with("tapid.toml:4:16: profile_file: none.toml"), "{message}");
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let error = Config::load(Some(Path::new("/nonexistent/tapid.toml"))).unwrap_err();
+    assert!(error.to_string().starts_with("/nonexistent/tapid.toml: "), "{error}");
+}

@@ -1,0 +1,434 @@
+//! The core task: the one owner of all telephony state.
+//!
+//! It takes messages from clients, providers and the media threads, and hands out what the server says. It never waits
+//! for any of them: a client that does not read is cut off, a provider that does not take its commands is stuck.
+
+mod ending;
+
+use crate::clock;
+use crate::files::Created;
+use crate::outbox::Outbox;
+use crate::provider::ToProvider;
+use ending::Phase;
+pub use ending::{Ending, Late, ParkedCore, tell_late};
+use msp_engine::Engine;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tapi::wire::{self, API_VERSION, Hello, MAX_LINE};
+use tapi::{Request, RequestId};
+use tapi_core::{ClientId, Input, Output, Peer, ProviderId, Server};
+use tokio::sync::{Notify, mpsc};
+use tspi::media::{self, DescriptorId};
+use tspi::{CommandId, LocalMedia, StreamId};
+
+/// How often the wall clock is looked at.
+const WALL_CLOCK_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How far the wall clock may be off before the server is told, in microseconds.
+const WALL_CLOCK_STEP: u64 = 10_000;
+
+/// Messages that are taken before the deadline is looked at again.
+const TURN: usize = 256;
+
+/// What the other tasks tell the core.
+#[derive(Debug)]
+pub enum Message {
+    /// A client connected.
+    ClientConnected {
+        /// The connection.
+        client: ClientId,
+        /// Who.
+        peer: Peer,
+        /// Where its lines go.
+        outbox: Outbox,
+    },
+    /// A client asks.
+    Request {
+        /// On which connection.
+        client: ClientId,
+        /// Its name for the request.
+        id: RequestId,
+        /// What.
+        request: Request,
+        /// The file it is about.
+        file: Option<PassedFile>,
+    },
+    /// A connection ended.
+    ClientGone {
+        /// Which.
+        client: ClientId,
+    },
+    /// A provider runs.
+    ProviderStarted {
+        /// Which.
+        provider: ProviderId,
+        /// Which run of it, from 1.
+        run: u64,
+        /// Its name.
+        name: String,
+        /// Where its commands go.
+        inbox: mpsc::Sender<ToProvider>,
+        /// Called when there are frames for it.
+        frames: Arc<Notify>,
+        /// Whether it goes on from an earlier process: the server knows it already.
+        restored: bool,
+    },
+    /// A provider says something.
+    Provider {
+        /// Which.
+        provider: ProviderId,
+        /// Which run of it.
+        run: u64,
+        /// What.
+        event: tspi::Event,
+    },
+    /// A provider's run is over.
+    ProviderStopped {
+        /// Which.
+        provider: ProviderId,
+        /// Which run of it.
+        run: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Hang up and end; said again: end at once.
+    Stop,
+    /// Put everything down so that a new process can go on.
+    Park,
+}
+
+/// A file that came with a request.
+#[derive(Debug)]
+pub struct PassedFile {
+    /// The file.
+    pub file: OwnedFd,
+    /// Set when it was made for the request.
+    pub created: Option<Created>,
+}
+
+impl Wire {
+    /// The port of a socket.
+    pub fn rtp_port(self) -> Option<u16> {
+        match self {
+            Wire::Rtp(port) => Some(port),
+            Wire::Frames(_) => None,
+        }
+    }
+}
+
+/// What carries a stream: kept so that a new process finds its sockets and rings again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wire {
+    /// The socket of this port.
+    Rtp(u16),
+    /// The frames of this provider.
+    Frames(ProviderId),
+}
+
+#[derive(Debug)]
+struct Running {
+    run: u64,
+    name: String,
+    inbox: mpsc::Sender<ToProvider>,
+    frames: Arc<Notify>,
+}
+
+/// The core task's state.
+pub struct Core {
+    server: Server,
+    engine: Engine,
+    media: mpsc::UnboundedReceiver<media::Event>,
+    messages: mpsc::Receiver<Message>,
+    clients: BTreeMap<ClientId, Outbox>,
+    providers: BTreeMap<ProviderId, Running>,
+    streams: BTreeMap<StreamId, Wire>,
+    outstanding: BTreeSet<(ProviderId, CommandId)>,
+    created: BTreeMap<DescriptorId, Created>,
+    next_descriptor: u64,
+    wall_offset: u64,
+    phase: Phase,
+    /// What was said to providers and media that are parked already.
+    late: Late,
+}
+
+/// What the core starts with.
+pub struct Start {
+    /// The state.
+    pub server: Server,
+    /// The media threads.
+    pub engine: Engine,
+    /// What they say.
+    pub media: mpsc::UnboundedReceiver<media::Event>,
+    /// What everybody else says.
+    pub messages: mpsc::Receiver<Message>,
+    /// Streams that exist already.
+    pub streams: BTreeMap<StreamId, Wire>,
+    /// Commands that are not yet answered.
+    pub outstanding: BTreeSet<(ProviderId, CommandId)>,
+    /// The first name for a descriptor.
+    pub first_descriptor: u64,
+    /// What the server was told of the wall clock.
+    pub wall_offset: u64,
+}
+
+impl Core {
+    /// A core that goes on from there.
+    pub fn new(start: Start) -> Core {
+        Core {
+            server: start.server,
+            engine: start.engine,
+            media: start.media,
+            messages: start.messages,
+            clients: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            streams: start.streams,
+            outstanding: start.outstanding,
+            created: BTreeMap::new(),
+            next_descriptor: start.first_descriptor,
+            wall_offset: start.wall_offset,
+            phase: Phase::Running,
+            late: Late::default(),
+        }
+    }
+
+    /// Runs until the daemon ends. `inputs` are what the server is told first.
+    pub async fn run(mut self, inputs: Vec<Input>) -> Ending {
+        for input in inputs {
+            self.tell(input);
+        }
+        let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
+        loop {
+            self.settle();
+            if let Some(outcome) = self.advance_phase() {
+                return self.end(outcome).await;
+            }
+            let deadline = clock::instant(self.deadline());
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => self.timeout(),
+                Some(event) = self.media.recv() => self.tell(Input::Media(event)),
+                message = self.messages.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return self.end(ending::Outcome::Stopped).await,
+                },
+                _ = wall_clock.tick() => self.look_at_wall_clock(),
+            }
+            for _ in 0..TURN {
+                let Ok(message) = self.messages.try_recv() else { break };
+                self.take(message);
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.server.handle(clock::now(), input);
+        self.settle();
+    }
+
+    fn timeout(&mut self) {
+        if self.server.poll_timeout().is_some_and(|deadline| deadline <= clock::now()) {
+            self.tell(Input::Timeout);
+        }
+    }
+
+    fn look_at_wall_clock(&mut self) {
+        let offset = clock::wall_offset();
+        if offset.abs_diff(self.wall_offset) > WALL_CLOCK_STEP {
+            self.wall_offset = offset;
+            self.tell(Input::WallClock(offset));
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::ClientConnected { client, peer, outbox } => self.connected(client, peer, outbox),
+            Message::Request { client, id, request, file } => self.request(client, id, request, file),
+            Message::ClientGone { client } => {
+                if self.clients.remove(&client).is_some() {
+                    self.tell(Input::ClientGone { client, overrun: false });
+                }
+            }
+            Message::ProviderStarted { provider, run, name, inbox, frames, restored } => {
+                self.providers.insert(provider, Running { run, name: name.clone(), inbox, frames });
+                if restored {
+                    self.reconnect_frames(provider);
+                } else {
+                    self.tell(Input::ProviderStarted { provider, name });
+                }
+            }
+            Message::Provider { provider, run, event } => {
+                if self.providers.get(&provider).is_some_and(|running| running.run == run) {
+                    self.provider_said(provider, event);
+                }
+            }
+            Message::ProviderStopped { provider, run, reason } => {
+                if self.providers.get(&provider).is_some_and(|running| running.run == run) {
+                    self.provider_stopped(provider, reason);
+                }
+            }
+            Message::Stop => self.stop(),
+            Message::Park => self.park(),
+        }
+    }
+
+    fn connected(&mut self, client: ClientId, peer: Peer, outbox: Outbox) {
+        let (generation, seq) = self.server.position();
+        let tapid = env!("CARGO_PKG_VERSION").to_string();
+        let mut line = Vec::new();
+        wire::encode_hello(&mut line, &Hello { tapid, api: API_VERSION, generation, seq, max_line: MAX_LINE });
+        let _ = outbox.push(line);
+        self.clients.insert(client, outbox);
+        self.tell(Input::ClientConnected { client, peer });
+    }
+
+    fn request(&mut self, client: ClientId, id: RequestId, request: Request, file: Option<PassedFile>) {
+        if !self.clients.contains_key(&client) {
+            return;
+        }
+        let descriptor = file.map(|passed| {
+            let descriptor = DescriptorId(self.next_descriptor);
+            self.next_descriptor += 1;
+            self.engine.give(descriptor, passed.file);
+            self.created.extend(passed.created.map(|created| (descriptor, created)));
+            descriptor
+        });
+        self.tell(Input::Request { client, id, request, descriptor });
+    }
+
+    fn provider_said(&mut self, provider: ProviderId, event: tspi::Event) {
+        if let tspi::Event::Reply { id, .. } = &event {
+            self.outstanding.remove(&(provider, *id));
+            if *id == ending::SHUTDOWN {
+                return self.shut_down(provider);
+            }
+        }
+        self.tell(Input::Provider { provider, event });
+    }
+
+    /// A provider is dead or stuck.
+    fn provider_stopped(&mut self, provider: ProviderId, reason: String) {
+        if let Some(running) = self.providers.remove(&provider) {
+            tracing::error!(provider = running.name, reason, "provider stopped: its lines are out of service");
+            self.outstanding.retain(|(of, _)| *of != provider);
+            self.shut_down(provider);
+            self.tell(Input::ProviderStopped { provider, reason });
+        }
+    }
+
+    /// Hands out everything the server has to say.
+    fn settle(&mut self) {
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Reply { client, id, result } => {
+                    if let Some(outbox) = self.clients.get(&client) {
+                        outbox.end_request();
+                    }
+                    self.write(client, |buf| wire::encode_reply(buf, id, &result));
+                }
+                Output::Event { client, prev, event } => {
+                    self.write(client, |buf| wire::encode_event(buf, prev, &event));
+                }
+                Output::Command { provider, command } => self.command(provider, command),
+                Output::Media { provider, command } => self.media_command(provider, command),
+                Output::Discard { descriptor } => self.discard(descriptor),
+                Output::CloseClient { client, reason } => {
+                    if let Some(outbox) = self.clients.remove(&client) {
+                        tracing::info!(client = client.0, reason, "client connection closed");
+                        outbox.end();
+                        self.server.handle(clock::now(), Input::ClientGone { client, overrun: false });
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, client: ClientId, encode: impl FnOnce(&mut Vec<u8>)) {
+        let Some(outbox) = self.clients.get(&client) else { return };
+        let mut line = Vec::new();
+        encode(&mut line);
+        if outbox.push(line).is_err() {
+            tracing::warn!(client = client.0, "client does not read: cut off with a full outbox");
+            outbox.end();
+            self.clients.remove(&client);
+            self.server.handle(clock::now(), Input::ClientGone { client, overrun: true });
+        }
+    }
+
+    fn command(&mut self, provider: ProviderId, command: tspi::Command) {
+        let id = command.id;
+        if self.instruct(provider, ToProvider::Command(command)) {
+            self.outstanding.insert((provider, id));
+        }
+    }
+
+    /// Puts something into a provider's inbox. A provider whose inbox is full is stuck; a new run of it begins.
+    fn instruct(&mut self, provider: ProviderId, message: ToProvider) -> bool {
+        let Some(running) = self.providers.get(&provider) else { return false };
+        match running.inbox.try_send(message) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.provider_stopped(provider, "it does not take commands".to_string());
+                false
+            }
+            // It has put its state down, and a new process goes on; or its task died, which is told in a moment.
+            Err(mpsc::error::TrySendError::Closed(message)) => {
+                if !matches!(self.phase, Phase::Running) {
+                    self.late.keep(provider, message);
+                }
+                true
+            }
+        }
+    }
+
+    fn media_command(&mut self, provider: ProviderId, command: media::Command) {
+        match &command {
+            media::Command::Open { local: LocalMedia::Rtp(local) } => {
+                self.streams.insert(local.stream, Wire::Rtp(local.port));
+            }
+            media::Command::Open { local: LocalMedia::Frames { stream } } => {
+                self.streams.insert(*stream, Wire::Frames(provider));
+                self.connect_frames(provider, *stream);
+            }
+            media::Command::Close { stream } => {
+                if let Some(Wire::Frames(provider)) = self.streams.remove(stream) {
+                    self.instruct(provider, ToProvider::FramesEnd(*stream));
+                }
+            }
+            media::Command::Play { descriptor, .. } | media::Command::Record { descriptor, .. } => {
+                self.created.remove(descriptor);
+            }
+            _ => {}
+        }
+        self.engine.command(command);
+    }
+
+    /// Makes the rings between a provider and the media threads.
+    fn connect_frames(&mut self, provider: ProviderId, stream: StreamId) {
+        let Some(running) = self.providers.get(&provider) else { return };
+        let notify = Arc::clone(&running.frames);
+        let port = self.engine.frames(stream, Box::new(move || notify.notify_one()));
+        self.instruct(provider, ToProvider::Frames(stream, port));
+    }
+
+    fn reconnect_frames(&mut self, provider: ProviderId) {
+        let streams: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, wire)| **wire == Wire::Frames(provider))
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in streams {
+            self.connect_frames(provider, stream);
+        }
+    }
+
+    fn discard(&mut self, descriptor: DescriptorId) {
+        self.engine.discard(descriptor);
+        if let Some(created) = self.created.remove(&descriptor) {
+            tokio::task::spawn_blocking(move || created.remove());
+        }
+    }
+}

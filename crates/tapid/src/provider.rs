@@ -1,0 +1,151 @@
+//! One task for each provider: the loop that drives it, and what starts it again when it dies.
+
+mod any;
+pub mod ports;
+mod supervise;
+
+use crate::clock;
+use crate::core::Message;
+pub use any::AnyProvider;
+use msp_engine::FramePort;
+use ports::{Ports, Ready};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+pub use supervise::{First, Parked, Supervised, bind, supervise};
+use tapi_core::ProviderId;
+use tokio::sync::{Notify, mpsc};
+use tspi::{Input, Output, PortId, StreamId};
+
+/// Commands that may wait for a provider. A provider that leaves so many is stuck.
+pub const INBOX: usize = 1_024;
+
+/// What the core tells a provider's task.
+#[derive(Debug)]
+pub enum ToProvider {
+    /// A command for the provider.
+    Command(tspi::Command),
+    /// The rings of a stream.
+    Frames(StreamId, FramePort),
+    /// A stream is over.
+    FramesEnd(StreamId),
+    /// Put the state down.
+    Park,
+}
+
+/// What a provider's task is between two inputs.
+pub struct Driver {
+    /// Which provider.
+    pub id: ProviderId,
+    /// Which run of it.
+    pub run: u64,
+    /// The provider.
+    pub provider: AnyProvider,
+    /// Its ports.
+    pub ports: Ports,
+    /// From the core.
+    pub inbox: mpsc::Receiver<ToProvider>,
+    /// To the core.
+    pub core: mpsc::Sender<Message>,
+    /// Called when there are frames to send.
+    pub frames: Arc<Notify>,
+    /// The rings of its streams.
+    pub streams: BTreeMap<StreamId, FramePort>,
+}
+
+/// How a provider's task ended, other than by a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finished {
+    /// It was asked to put its state down.
+    Park,
+    /// The core does not know it any more.
+    Abandoned,
+}
+
+impl Driver {
+    /// The loop of every provider: drain what it says, then wait for a command, an input or its deadline.
+    pub async fn run(&mut self) -> Finished {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            while let Some(output) = self.provider.machine().poll_output() {
+                if self.perform(output).await.is_err() {
+                    return Finished::Abandoned;
+                }
+            }
+            let deadline = clock::instant(self.provider.machine().poll_timeout());
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(ToProvider::Command(command)) => self.tell(Input::Command(command)),
+                    Some(ToProvider::Frames(stream, port)) => drop(self.streams.insert(stream, port)),
+                    Some(ToProvider::FramesEnd(stream)) => drop(self.streams.remove(&stream)),
+                    Some(ToProvider::Park) => return Finished::Park,
+                    None => return Finished::Abandoned,
+                },
+                ready = self.ports.next(&mut buffer) => self.arrived(ready, &buffer),
+                () = self.frames.notified() => self.frames(),
+                () = tokio::time::sleep_until(deadline) => self.timeout(),
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.provider.machine().handle(clock::now(), input);
+    }
+
+    fn timeout(&mut self) {
+        let now = clock::now();
+        if self.provider.machine().poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.tell(Input::Timeout);
+        }
+    }
+
+    fn arrived(&mut self, ready: Ready, buffer: &[u8]) {
+        let bytes = |length: usize| buffer.get(..length).unwrap_or_default();
+        match ready {
+            Ready::Datagram { port, from, length } => self.tell(Input::Datagram { port, from, bytes: bytes(length) }),
+            Ready::Bytes { port, length } => self.tell(Input::Bytes { port, bytes: bytes(length) }),
+            Ready::Opened { port } => self.tell(Input::Opened { port }),
+            Ready::Closed { port, reason } => self.tell(Input::Closed { port, reason: &reason }),
+            Ready::Resolved { name, result } => {
+                let result = result.as_deref().map_err(String::as_str);
+                self.tell(Input::Resolved { name: &name, result });
+            }
+        }
+    }
+
+    /// Gives the provider what waits in its rings, one frame of each stream after the other.
+    fn frames(&mut self) {
+        for (stream, port) in &mut self.streams {
+            while let Ok(frame) = port.to_send.pop() {
+                self.provider.machine().handle(clock::now(), Input::Frame { stream: *stream, frame: &frame });
+            }
+        }
+    }
+
+    async fn perform(&mut self, output: Output) -> Result<(), mpsc::error::SendError<Message>> {
+        match output {
+            Output::Event(event) => {
+                let (provider, run) = (self.id, self.run);
+                self.core.send(Message::Provider { provider, run, event }).await?;
+            }
+            Output::Frame { stream, frame } => {
+                // A full ring means that the media threads are late: this frame is too.
+                if let Some(port) = self.streams.get_mut(&stream) {
+                    let _ = port.heard.push(frame);
+                }
+            }
+            Output::Datagram { port, to, bytes } => self.ports.send(port, to, &bytes),
+            Output::Write { port, bytes } => self.ports.write(port, &bytes),
+            Output::Open { port } => self.ports.open(port),
+            Output::Close { port } => self.ports.close(port),
+            Output::Dtr { port, up } => self.ports.set_dtr(port, up),
+            Output::Resolve { name } => self.ports.resolve(name),
+        }
+        Ok(())
+    }
+}
+
+/// A port, for people.
+pub fn port_name(provider: &str, port: PortId) -> String {
+    format!("port-{provider}-{}", port.0)
+}

@@ -1,0 +1,273 @@
+//! A provider's ports: UDP sockets, serial ports, and the looking up of names.
+
+mod serial;
+
+use serde::{Deserialize, Serialize};
+pub use serial::Serial;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::task::{Context, Poll};
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tspi::PortId;
+
+/// Names that may be looked up at one time.
+const MAX_LOOKUPS: usize = 64;
+
+/// What a port is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Spec {
+    /// A UDP socket bound to this address.
+    Udp(SocketAddr),
+    /// A serial port.
+    Serial {
+        /// Its device.
+        device: PathBuf,
+        /// Its speed in bit/s.
+        baud: u32,
+    },
+}
+
+/// An open port.
+#[derive(Debug)]
+pub enum Port {
+    /// A UDP socket.
+    Udp(UdpSocket),
+    /// A serial port.
+    Serial(Serial),
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Port::Udp(socket) => socket.as_fd(),
+            Port::Serial(serial) => serial.as_fd(),
+        }
+    }
+}
+
+/// Something arrived.
+#[derive(Debug)]
+pub enum Ready {
+    /// A datagram, in the buffer.
+    Datagram { port: PortId, from: SocketAddr, length: usize },
+    /// Bytes, in the buffer.
+    Bytes { port: PortId, length: usize },
+    /// A port is open.
+    Opened { port: PortId },
+    /// A port is gone.
+    Closed { port: PortId, reason: String },
+    /// A name was looked up.
+    Resolved { name: String, result: Result<Vec<SocketAddr>, String> },
+}
+
+enum Done {
+    Opened(PortId, io::Result<Port>),
+    Resolved(String, io::Result<Vec<SocketAddr>>),
+}
+
+/// All ports of one provider.
+#[derive(Default)]
+pub struct Ports {
+    specs: BTreeMap<PortId, Spec>,
+    /// Bound before the provider asked for it, so that its address is known and a conflict is told at the start.
+    bound: BTreeMap<PortId, UdpSocket>,
+    open: BTreeMap<PortId, Port>,
+    waiting: VecDeque<Ready>,
+    work: JoinSet<Done>,
+    opening: BTreeSet<PortId>,
+    resolving: BTreeSet<String>,
+}
+
+impl Ports {
+    /// Ports as they are described; none is open.
+    pub fn new(specs: BTreeMap<PortId, Spec>) -> Ports {
+        Ports { specs, ..Ports::default() }
+    }
+
+    /// A socket for a port, before it is asked for.
+    pub fn bind(&mut self, port: PortId, socket: UdpSocket) {
+        self.bound.insert(port, socket);
+    }
+
+    /// A port that is open already, as the provider knows.
+    pub fn restore(&mut self, port: PortId, open: Port) {
+        self.open.insert(port, open);
+    }
+
+    /// A port that the provider believes open, and which did not come through a restart.
+    pub fn lost(&mut self, port: PortId) {
+        self.waiting.push_back(Ready::Closed { port, reason: "lost in a restart of the server".to_string() });
+    }
+
+    /// The open ports.
+    pub fn iter(&self) -> impl Iterator<Item = (PortId, &Port)> {
+        self.open.iter().map(|(id, port)| (*id, port))
+    }
+
+    /// Ports that are being opened, and names that are being looked up.
+    pub fn under_way(&self) -> (Vec<PortId>, Vec<String>) {
+        (self.opening.iter().copied().collect(), self.resolving.iter().cloned().collect())
+    }
+
+    /// Opens a port; told by [`Ready::Opened`] or [`Ready::Closed`].
+    pub fn open(&mut self, port: PortId) {
+        self.open.remove(&port);
+        if let Some(socket) = self.bound.remove(&port) {
+            self.open.insert(port, Port::Udp(socket));
+            self.waiting.push_back(Ready::Opened { port });
+            return;
+        }
+        let Some(spec) = self.specs.get(&port).cloned() else {
+            let reason = format!("there is no port {}", port.0);
+            self.waiting.push_back(Ready::Closed { port, reason });
+            return;
+        };
+        self.opening.insert(port);
+        self.work.spawn(async move {
+            let opened = match spec {
+                Spec::Udp(address) => UdpSocket::bind(address).await.map(Port::Udp),
+                Spec::Serial { device, baud } => Serial::open(device, baud).await.map(Port::Serial),
+            };
+            Done::Opened(port, opened)
+        });
+    }
+
+    /// Closes a port.
+    pub fn close(&mut self, port: PortId) {
+        self.open.remove(&port);
+        self.opening.remove(&port);
+    }
+
+    /// Sends a datagram. One that cannot be sent is lost like any other in the network.
+    pub fn send(&mut self, port: PortId, to: SocketAddr, bytes: &[u8]) {
+        if let Some(Port::Udp(socket)) = self.open.get(&port)
+            && let Err(error) = socket.try_send_to(bytes, to)
+        {
+            tracing::debug!(%error, port = port.0, "datagram not sent");
+        }
+    }
+
+    /// Writes to a serial port, in order.
+    pub fn write(&mut self, port: PortId, bytes: &[u8]) {
+        if let Some(Port::Serial(serial)) = self.open.get_mut(&port)
+            && let Err(error) = serial.write(bytes)
+        {
+            self.failed(port, &error);
+        }
+    }
+
+    /// Raises or lowers DTR, where the port has it.
+    pub fn set_dtr(&mut self, port: PortId, up: bool) {
+        if let Some(Port::Serial(serial)) = self.open.get(&port)
+            && let Err(error) = crate::sys::set_dtr(serial, up)
+        {
+            tracing::debug!(%error, port = port.0, "DTR cannot be set");
+        }
+    }
+
+    /// Looks up `host:port`.
+    pub fn resolve(&mut self, name: String) {
+        if self.resolving.len() >= MAX_LOOKUPS {
+            let result = Err("too many names are being looked up".to_string());
+            self.waiting.push_back(Ready::Resolved { name, result });
+        } else if self.resolving.insert(name.clone()) {
+            self.work.spawn(async move {
+                let found = tokio::net::lookup_host(&name).await.map(Iterator::collect);
+                Done::Resolved(name, found)
+            });
+        }
+    }
+
+    fn failed(&mut self, port: PortId, error: &io::Error) {
+        self.open.remove(&port);
+        self.waiting.push_back(Ready::Closed { port, reason: error.to_string() });
+    }
+
+    /// Waits until something arrived. Nothing is lost when this is given up half-way.
+    pub async fn next(&mut self, buffer: &mut [u8]) -> Ready {
+        poll_fn(|context| self.poll(context, buffer)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Ready> {
+        if let Some(ready) = self.waiting.pop_front() {
+            return Poll::Ready(ready);
+        }
+        while let Poll::Ready(Some(done)) = self.work.poll_join_next(context) {
+            if let Some(ready) = done.ok().and_then(|done| self.done(done)) {
+                return Poll::Ready(ready);
+            }
+        }
+        let mut failed = None;
+        for (&id, port) in &mut self.open {
+            match poll_port(port, context, buffer) {
+                Poll::Pending => {}
+                Poll::Ready(Ok((Some(from), length))) => {
+                    return Poll::Ready(Ready::Datagram { port: id, from, length });
+                }
+                Poll::Ready(Ok((None, length))) => return Poll::Ready(Ready::Bytes { port: id, length }),
+                Poll::Ready(Err(error)) => failed = Some((id, error)),
+            }
+        }
+        match failed {
+            Some((port, error)) => {
+                self.open.remove(&port);
+                Poll::Ready(Ready::Closed { port, reason: error.to_string() })
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn done(&mut self, done: Done) -> Option<Ready> {
+        match done {
+            Done::Opened(port, result) => {
+                // Closed again in the meantime: nobody waits for it.
+                if !self.opening.remove(&port) {
+                    return None;
+                }
+                Some(match result {
+                    Ok(open) => {
+                        self.open.insert(port, open);
+                        Ready::Opened { port }
+                    }
+                    Err(error) => Ready::Closed { port, reason: error.to_string() },
+                })
+            }
+            Done::Resolved(name, result) => {
+                self.resolving.remove(&name);
+                Some(Ready::Resolved { name, result: result.map_err(|error| error.to_string()) })
+            }
+        }
+    }
+}
+
+/// What a port has: bytes, with an address if it is a datagram. An error means that the port is gone.
+fn poll_port(
+    port: &mut Port,
+    context: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<(Option<SocketAddr>, usize)>> {
+    match port {
+        Port::Serial(serial) => serial.poll(context, buffer).map_ok(|length| (None, length)),
+        Port::Udp(socket) => loop {
+            let mut space = ReadBuf::new(buffer);
+            match socket.poll_recv_from(context, &mut space) {
+                Poll::Ready(Ok(from)) => break Poll::Ready(Ok((Some(from), space.filled().len()))),
+                // An earlier datagram met a closed port; the socket itself is well.
+                Poll::Ready(Err(error)) if is_about_a_peer(&error) => {}
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        },
+    }
+}
+
+fn is_about_a_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
+}

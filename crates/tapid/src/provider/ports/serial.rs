@@ -1,0 +1,94 @@
+//! A serial port: raw, 8N1, ours alone.
+
+use crate::sys;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, read, write};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+
+/// Bytes that may wait to be written. A modem at 115200 bit/s takes them in six seconds.
+const MAX_UNWRITTEN: usize = 64 << 10;
+
+/// An open serial port.
+#[derive(Debug)]
+pub struct Serial {
+    port: AsyncFd<OwnedFd>,
+    unwritten: VecDeque<u8>,
+}
+
+impl AsFd for Serial {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.port.as_fd()
+    }
+}
+
+impl Serial {
+    /// Opens a device: without making it the controlling terminal, and so that nobody else can have it too.
+    pub async fn open(device: PathBuf, baud: u32) -> io::Result<Serial> {
+        let opened = tokio::task::spawn_blocking(move || {
+            let path = device.to_string_lossy();
+            let open = || tokio_serial::new(path.as_ref(), baud).open_native();
+            open().map_err(|error| io::Error::other(format!("{path}: {error}"))).map(sys::owned)
+        });
+        Serial::restore(opened.await.map_err(io::Error::other)??, Vec::new())
+    }
+
+    /// Goes on with a port that is open, and with what was not yet written.
+    pub fn restore(port: OwnedFd, unwritten: Vec<u8>) -> io::Result<Serial> {
+        fcntl_setfl(&port, fcntl_getfl(&port)? | OFlags::NONBLOCK)?;
+        Ok(Serial { port: sys::watched(port)?, unwritten: unwritten.into() })
+    }
+
+    /// What is not yet written.
+    pub fn unwritten(&self) -> Vec<u8> {
+        self.unwritten.iter().copied().collect()
+    }
+
+    /// Writes what can be written now, and keeps the rest.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.unwritten.len().saturating_add(bytes.len()) > MAX_UNWRITTEN {
+            return Err(io::Error::other("the device does not take what is written"));
+        }
+        self.unwritten.extend(bytes);
+        self.write_now()
+    }
+
+    fn write_now(&mut self) -> io::Result<()> {
+        while !self.unwritten.is_empty() {
+            let (first, _) = self.unwritten.as_slices();
+            match write(&self.port, first) {
+                Ok(count) => drop(self.unwritten.drain(..count)),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes on, and reads. End of file, `EIO`, `ENXIO` and `ENODEV` are all the same: the device is unplugged.
+    pub fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        while !self.unwritten.is_empty() {
+            let Poll::Ready(guard) = self.port.poll_write_ready(context) else { break };
+            guard?.clear_ready();
+            self.write_now()?;
+        }
+        loop {
+            let mut guard = ready!(self.port.poll_read_ready(context))?;
+            match read(&self.port, &mut *buffer) {
+                Ok(0) => return Poll::Ready(Err(io::Error::other("the device is gone"))),
+                Ok(count) => return Poll::Ready(Ok(count)),
+                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(Errno::IO | Errno::NXIO | Errno::NODEV) => {
+                    return Poll::Ready(Err(io::Error::other("the device is gone")));
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}

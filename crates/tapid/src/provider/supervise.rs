@@ -1,0 +1,261 @@
+//! What starts a provider, and starts it anew when it dies.
+
+use super::ports::{Port, Ports, Serial, Spec};
+use super::{AnyProvider, Driver, Finished, INBOX, ToProvider, port_name};
+use crate::config::{Kind, ProviderConfig};
+use crate::core::Message;
+use crate::seed::seed;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+use tapi_core::ProviderId;
+use tokio::net::UdpSocket;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tspi::{Command, Input, PortId};
+
+/// The first wait before a provider is started again; it doubles up to [`MAX_BACK_OFF`].
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// The longest wait.
+const MAX_BACK_OFF: Duration = Duration::from_secs(60);
+
+/// A provider that is to run.
+pub struct Supervised {
+    /// Its id.
+    pub id: ProviderId,
+    /// Its configuration.
+    pub config: ProviderConfig,
+    /// What its first run begins with.
+    pub first: First,
+    /// To the core.
+    pub core: mpsc::Sender<Message>,
+}
+
+/// What a run begins with.
+pub enum First {
+    /// Nothing, but a socket that is bound already.
+    Fresh(Option<std::net::UdpSocket>),
+    /// What an earlier process put down, with its descriptors by name.
+    Parked(Box<Parked>, BTreeMap<String, OwnedFd>),
+}
+
+/// What a provider's task leaves to a new process.
+#[derive(Serialize, Deserialize)]
+pub struct Parked {
+    /// Its id.
+    pub id: ProviderId,
+    /// Its configuration.
+    pub config: ProviderConfig,
+    /// The provider.
+    pub provider: AnyProvider,
+    /// Its open ports.
+    pub ports: Vec<ParkedPort>,
+    /// Ports that it asked to be opened.
+    pub opening: Vec<PortId>,
+    /// Names that it asked to be looked up.
+    pub resolving: Vec<String>,
+    /// Commands that it has not seen yet.
+    pub commands: Vec<Command>,
+    /// The ports' descriptors, by their names in the store.
+    #[serde(skip)]
+    pub descriptors: Vec<(String, OwnedFd)>,
+}
+
+/// One open port.
+#[derive(Serialize, Deserialize)]
+pub struct ParkedPort {
+    /// Which.
+    pub port: PortId,
+    /// Whether it is a serial port.
+    pub serial: bool,
+    /// What was not yet written.
+    pub unwritten: Vec<u8>,
+    /// Name of its descriptor in the store.
+    pub descriptor: String,
+}
+
+/// Runs a provider until the daemon ends. What is returned is for a new process.
+pub async fn supervise(supervised: Supervised) -> Option<Parked> {
+    let Supervised { id, config, first, core } = supervised;
+    let mut first = Some(first);
+    let mut back_off = BACK_OFF;
+    for run in 1.. {
+        let began = Instant::now();
+        let reason = match start(&config, first.take().unwrap_or(First::Fresh(None))).await {
+            Ok((provider, ports, beginning)) => {
+                let (sender, inbox) = mpsc::channel(INBOX);
+                let frames = Arc::new(Notify::new());
+                let driver = Driver {
+                    id,
+                    run,
+                    provider,
+                    ports,
+                    inbox,
+                    core: core.clone(),
+                    frames: Arc::clone(&frames),
+                    streams: BTreeMap::new(),
+                };
+                let restored = matches!(beginning, Beginning::Parked(_));
+                let name = config.name.clone();
+                let started = Message::ProviderStarted { provider: id, run, name, inbox: sender, frames, restored };
+                core.send(started).await.ok()?;
+                match one_run(driver, beginning).await {
+                    Ok(finished) => return finished.map(|driver| put_down(driver, config)),
+                    Err(reason) => reason,
+                }
+            }
+            Err(reason) => reason,
+        };
+        tracing::error!(provider = config.name, reason, again_in_s = back_off.as_secs(), "provider is not running");
+        core.send(Message::ProviderStopped { provider: id, run, reason }).await.ok()?;
+        tokio::select! {
+            () = tokio::time::sleep(back_off) => {}
+            () = core.closed() => return None,
+        }
+        back_off = if began.elapsed() > MAX_BACK_OFF * 2 { BACK_OFF } else { (back_off * 2).min(MAX_BACK_OFF) };
+    }
+    None
+}
+
+/// What a run's first inputs are.
+enum Beginning {
+    /// The first of all.
+    Fresh,
+    /// What was left over.
+    Parked(Vec<Command>),
+}
+
+/// One run. `Err`: it died, and is to be started again. `Ok(None)`: the daemon ends.
+async fn one_run(mut driver: Driver, beginning: Beginning) -> Result<Option<Driver>, String> {
+    let core = driver.core.clone();
+    let task = tokio::spawn(async move {
+        match beginning {
+            Beginning::Fresh => driver.tell(Input::Timeout),
+            Beginning::Parked(commands) => {
+                for command in commands {
+                    driver.tell(Input::Command(command));
+                }
+            }
+        }
+        let finished = driver.run().await;
+        (driver, finished)
+    });
+    match task.await {
+        Ok((driver, Finished::Park)) => Ok(Some(driver)),
+        Ok((_, Finished::Abandoned)) if core.is_closed() => Ok(None),
+        Ok((_, Finished::Abandoned)) => Err("it did not take its commands".to_string()),
+        Err(error) => Err(format!("it panicked: {}", panic_text(error))),
+    }
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) => (*text).to_string(),
+            (None, None) => "without a message".to_string(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What a provider's ports are.
+fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
+    match &config.kind {
+        Kind::Sip(sip) => BTreeMap::from([(tsp_sip::PORT, Spec::Udp(sip.listen))]),
+        Kind::Modem(modem) => {
+            let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud: modem.baud };
+            let audio = modem.audio_device.as_ref().map(|device| (tsp_modem::AUDIO_PORT, serial(device)));
+            BTreeMap::from_iter([Some((tsp_modem::AT_PORT, serial(&modem.device))), audio].into_iter().flatten())
+        }
+    }
+}
+
+/// Binds the socket that a provider needs, where it needs one: at the start, so that a conflict is told at once.
+pub fn bind(config: &ProviderConfig) -> Result<Option<std::net::UdpSocket>, (SocketAddr, io::Error)> {
+    match &config.kind {
+        Kind::Sip(sip) => {
+            let socket = std::net::UdpSocket::bind(sip.listen).map_err(|error| (sip.listen, error))?;
+            Ok(Some(socket))
+        }
+        Kind::Modem(_) => Ok(None),
+    }
+}
+
+async fn start(config: &ProviderConfig, first: First) -> Result<(AnyProvider, Ports, Beginning), String> {
+    let mut ports = Ports::new(specs(config));
+    let socket = match first {
+        First::Parked(parked, descriptors) => return resume(*parked, descriptors, ports),
+        First::Fresh(Some(socket)) => Some(socket),
+        First::Fresh(None) => bind(config).map_err(|(address, error)| format!("{address}: {error}"))?,
+    };
+    let mut listen = None;
+    if let Some(socket) = socket {
+        let socket = udp(socket).map_err(|error| error.to_string())?;
+        listen = socket.local_addr().ok();
+        ports.bind(tsp_sip::PORT, socket);
+    }
+    let provider = AnyProvider::new(config, listen, seed())?;
+    Ok((provider, ports, Beginning::Fresh))
+}
+
+/// Goes on where an earlier process left off.
+fn resume(
+    parked: Parked,
+    mut descriptors: BTreeMap<String, OwnedFd>,
+    mut ports: Ports,
+) -> Result<(AnyProvider, Ports, Beginning), String> {
+    for port in parked.ports {
+        let open = descriptors.remove(&port.descriptor).and_then(|descriptor| {
+            let open = if port.serial {
+                Serial::restore(descriptor, port.unwritten).map(Port::Serial)
+            } else {
+                udp(std::net::UdpSocket::from(descriptor)).map(Port::Udp)
+            };
+            open.ok()
+        });
+        match open {
+            Some(open) => ports.restore(port.port, open),
+            None => ports.lost(port.port),
+        }
+    }
+    for port in parked.opening {
+        ports.open(port);
+    }
+    for name in parked.resolving {
+        ports.resolve(name);
+    }
+    Ok((parked.provider, ports, Beginning::Parked(parked.commands)))
+}
+
+fn udp(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+fn put_down(mut driver: Driver, config: ProviderConfig) -> Parked {
+    driver.inbox.close();
+    let mut commands = Vec::new();
+    while let Ok(message) = driver.inbox.try_recv() {
+        if let ToProvider::Command(command) = message {
+            commands.push(command);
+        }
+    }
+    let (opening, resolving) = driver.ports.under_way();
+    let (mut ports, mut descriptors) = (Vec::new(), Vec::new());
+    for (port, open) in driver.ports.iter() {
+        let descriptor = port_name(&config.name, port);
+        let unwritten = if let Port::Serial(serial) = open { serial.unwritten() } else { Vec::new() };
+        match open.as_fd().try_clone_to_owned() {
+            Ok(duplicate) => descriptors.push((descriptor.clone(), duplicate)),
+            Err(error) => tracing::error!(provider = config.name, %error, "a port cannot be kept over the restart"),
+        }
+        ports.push(ParkedPort { port, serial: matches!(open, Port::Serial(_)), unwritten, descriptor });
+    }
+    Parked { id: driver.id, config, provider: driver.provider, ports, opening, resolving, commands, descriptors }
+}

@@ -1,0 +1,134 @@
+//! A start that goes on where an earlier process left off.
+
+use super::{MediaEvents, Named, Parts, bind, engine};
+use crate::clock;
+use crate::config::Config;
+use crate::core::{Late, Wire};
+use crate::provider::{First, Parked};
+use crate::state::{self, State};
+use crate::store::Inherited;
+use msp_engine::Engine;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::UdpSocket;
+use tapi_core::{Input, ProviderId};
+use tspi::{CommandId, StreamId};
+
+/// What the core goes on with beside the server's state.
+#[derive(Default)]
+pub struct Kept {
+    /// Streams.
+    pub streams: BTreeMap<StreamId, Wire>,
+    /// Commands that are not yet answered.
+    pub outstanding: BTreeSet<(ProviderId, CommandId)>,
+    /// What was said too late.
+    pub late: Late,
+}
+
+/// Takes over what was left. `None`: nothing was, or it cannot be used, and the start is a clean one.
+pub fn resume(config: &Config, inherited: &mut Inherited) -> Option<Parts> {
+    let memory = inherited.state.take()?;
+    let attempt = state::read(memory).and_then(|(state, media)| take_over(config, inherited, state, media));
+    match attempt {
+        Ok(parts) => Some(parts),
+        Err(error) => {
+            tracing::error!(%error, "the state of the earlier process cannot be used: a clean start, calls are lost");
+            None
+        }
+    }
+}
+
+fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Vec<u8>) -> io::Result<Parts> {
+    if (state.rtp_address, &state.rtp_ports) != (config.rtp_address, &config.rtp_ports) && !state.rtp_ports.is_empty() {
+        tracing::warn!("[rtp] has changed: it is used after the next stop and start, as calls use the old one");
+    }
+    let (engine, events) = media_threads(inherited, &state, media)?;
+    let wall_offset = clock::wall_offset();
+    let mut inputs = vec![Input::Restored, Input::WallClock(wall_offset)];
+    let mut late = state.late;
+    let supervised = providers(config, inherited, state.providers, &mut inputs, &mut late)?;
+    tracing::info!(written_by = state.written_by, streams = state.streams.len(), "going on after a restart");
+    Ok(Parts {
+        server: state.server,
+        engine,
+        media: events,
+        wall_offset,
+        first_descriptor: state.first_descriptor,
+        inputs,
+        kept: Kept { streams: state.streams, outstanding: state.outstanding, late },
+        supervised,
+        rtp: (state.rtp_address, state.rtp_ports),
+    })
+}
+
+/// The media threads with the kept sockets; those of unused ports are bound anew.
+fn media_threads(inherited: &mut Inherited, state: &State, media: Vec<u8>) -> io::Result<(Engine, MediaEvents)> {
+    let mut sockets: Vec<(u16, UdpSocket)> = Vec::new();
+    for port in state.rtp_ports.iter().copied() {
+        if let Some(socket) = inherited.rtp.remove(&port) {
+            socket.set_nonblocking(true)?;
+            sockets.push((port, socket));
+            continue;
+        }
+        match msp_engine::bind(state.rtp_address, std::iter::once(port)) {
+            Ok(bound) => sockets.extend(bound),
+            Err(error) => {
+                tracing::warn!(port, %error, "an RTP port was taken by somebody else: calls on it are silent")
+            }
+        }
+    }
+    engine(state.rtp_address, sockets, Some(media))
+}
+
+type ToSupervise = Vec<(ProviderId, crate::config::ProviderConfig, First)>;
+
+/// Who goes on, who begins anew since it was changed, and who is gone.
+fn providers(
+    config: &Config,
+    inherited: &mut Inherited,
+    parked: Vec<Parked>,
+    inputs: &mut Vec<Input>,
+    late: &mut Late,
+) -> io::Result<ToSupervise> {
+    let mut supervised = Vec::new();
+    let mut next = parked.iter().map(|parked| parked.id.0).max().unwrap_or(0).saturating_add(1);
+    let mut parked: BTreeMap<String, Parked> =
+        parked.into_iter().map(|parked| (parked.config.name.clone(), parked)).collect();
+    for provider in &config.providers {
+        match parked.remove(&provider.name) {
+            Some(mut earlier) if earlier.config == *provider => {
+                let id = earlier.id;
+                earlier.commands.extend(late.take_commands(id));
+                let mut descriptors = Named::new();
+                for port in &earlier.ports {
+                    descriptors.extend(inherited.ports.remove_entry(&port.descriptor));
+                }
+                supervised.push((id, provider.clone(), First::Parked(Box::new(earlier), descriptors)));
+            }
+            Some(earlier) => {
+                for port in &earlier.ports {
+                    inherited.ports.remove(&port.descriptor);
+                }
+                inputs.push(stopped(earlier.id, "its configuration has changed"));
+                supervised.push((earlier.id, provider.clone(), fresh(provider)?));
+            }
+            None => {
+                supervised.push((ProviderId(next), provider.clone(), fresh(provider)?));
+                next = next.saturating_add(1);
+            }
+        }
+    }
+    for gone in parked.into_values() {
+        inputs.push(stopped(gone.id, "it is not configured any more"));
+    }
+    Ok(supervised)
+}
+
+fn fresh(provider: &crate::config::ProviderConfig) -> io::Result<First> {
+    let socket = bind(provider).map_err(|(address, error)| super::named(&format!("listen {address}"), &error))?;
+    Ok(First::Fresh(socket))
+}
+
+fn stopped(provider: ProviderId, reason: &str) -> Input {
+    Input::ProviderStopped { provider, reason: reason.to_string() }
+}
