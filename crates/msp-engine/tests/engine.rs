@@ -1,0 +1,381 @@
+//! The engine on loopback sockets, in real time, waiting for what must come and for nothing else.
+
+use msp_engine::{Engine, EngineConfig, Stopped, bind};
+use msp_rtp::g711::Law;
+use msp_rtp::tone::{Meter, Tone};
+use rtp_rs::{RtpPacketBuilder, RtpReader};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use tapi::{End, OperationId};
+use tspi::media::{
+    Codec, Command, DescriptorId, Direction, Event, Format, Frame, LocalMedia, LocalRtp, RemoteMedia, RemoteRtp,
+    StreamId,
+};
+
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    engine: Engine,
+    ports: Vec<u16>,
+    events: Receiver<Event>,
+}
+
+impl Bench {
+    fn new(sockets: Vec<(u16, UdpSocket)>, state: Option<Vec<u8>>) -> Bench {
+        let ports = sockets.iter().map(|(port, _)| *port).collect();
+        let (tell, events) = channel();
+        let config = EngineConfig { address: HOST, sockets, seed: [7; 32], state };
+        let engine = Engine::start(config, Box::new(move |event| drop(tell.send(event)))).unwrap();
+        Bench { engine, ports, events }
+    }
+
+    fn with_ports(count: usize) -> Bench {
+        Bench::new(bind(HOST, std::iter::repeat_n(0, count)).unwrap(), None)
+    }
+
+    /// Opens stream `number` on port `number`, with `far` at its other end.
+    fn open(&self, number: usize, codec: &Codec, far: &Far) {
+        let stream = StreamId(number as u64);
+        let local = LocalRtp { stream, address: HOST, port: self.ports[number], formats: Vec::new() };
+        self.engine.command(Command::Open { local: LocalMedia::Rtp(local) });
+        let format = Format { codec: codec.clone(), payload_type: payload_type(codec) };
+        let event = Format { codec: Codec::TelephoneEvent, payload_type: 101 };
+        let remote = RemoteRtp {
+            address: far.socket.local_addr().unwrap(),
+            send: format.clone(),
+            receive: vec![format, event],
+            events: Some(101),
+            direction: Direction::SendRecv,
+            ptime_ms: 20,
+        };
+        self.engine.command(Command::Connect { stream, remote: RemoteMedia::Rtp(remote) });
+    }
+
+    fn address(&self, number: usize) -> SocketAddr {
+        (HOST, self.ports[number]).into()
+    }
+
+    fn ended(&self) -> (u64, End, u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.events.recv_timeout(deadline - Instant::now()).expect("an operation ends") {
+                Event::Ended { operation, end, millis, .. } => return (operation.0, end, millis),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn payload_type(codec: &Codec) -> u8 {
+    if *codec == Codec::Pcmu { 0 } else { 8 }
+}
+
+/// A far end: raw RTP on a socket.
+struct Far {
+    socket: UdpSocket,
+    codec: Codec,
+    sent: u16,
+}
+
+impl Far {
+    fn new(codec: Codec) -> Far {
+        let socket = UdpSocket::bind((HOST, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Far { socket, codec, sent: 0 }
+    }
+
+    fn law(&self) -> Law {
+        Law::of(&self.codec).unwrap()
+    }
+
+    fn send(&mut self, to: SocketAddr, frame: &Frame) {
+        let payload = self.law().encode_frame(frame);
+        let packet = RtpPacketBuilder::new()
+            .payload_type(payload_type(&self.codec))
+            .ssrc(99)
+            .sequence(self.sent.into())
+            .timestamp(u32::from(self.sent) * 160)
+            .payload(&payload)
+            .build()
+            .unwrap();
+        self.sent += 1;
+        self.socket.send_to(&packet, to).unwrap();
+    }
+
+    /// SSRC, sequence number, timestamp and audio of the next packet.
+    fn receive(&self) -> (u32, u16, u32, Frame) {
+        let mut room = [0; 2048];
+        loop {
+            let (length, _) = self.socket.recv_from(&mut room).expect("a packet comes");
+            let packet = RtpReader::new(&room[..length]).unwrap();
+            if let Ok(octets) = <[u8; 160]>::try_from(packet.payload()) {
+                let frame = Frame(octets.map(|octet| self.law().decode(octet)));
+                return (packet.ssrc(), packet.sequence_number().into(), packet.timestamp(), frame);
+            }
+        }
+    }
+
+    /// Receives until a tone of this frequency has this level, in tenths of dBm0, within half a decibel.
+    fn hear(&self, hz: u32, level_ddbm0: i32) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut meter = Meter::new(&[hz]);
+        let mut last = None;
+        while Instant::now() < deadline {
+            if let Some(measured) = meter.frame(&self.receive().3) {
+                if (measured.tones[0].level_ddbm0 - level_ddbm0).abs() <= 5 {
+                    return;
+                }
+                last = Some(measured);
+            }
+        }
+        panic!("{hz} Hz at {level_ddbm0} was not heard, but {last:?}");
+    }
+}
+
+fn memory_file() -> File {
+    File::from(nix::sys::memfd::memfd_create(c"audio", nix::sys::memfd::MFdFlags::empty()).unwrap())
+}
+
+fn spec(channels: u16, sample_rate: u32) -> hound::WavSpec {
+    hound::WavSpec { channels, sample_rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int }
+}
+
+fn prompt(hz: u32, millis: u32) -> OwnedFd {
+    let file = memory_file();
+    let mut writer = hound::WavWriter::new(file.try_clone().unwrap(), spec(1, 8000)).unwrap();
+    let mut tone = Tone::new(&[(hz, -10.0)]).unwrap();
+    for _ in 0..millis / 20 {
+        tone.frame().0.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    }
+    writer.finalize().unwrap();
+    file.into()
+}
+
+#[test]
+fn a_tone_crosses_a_bridge_with_and_without_transcoding() {
+    for other in [Codec::Pcma, Codec::Pcmu] {
+        let bench = Bench::with_ports(2);
+        let (mut a, b) = (Far::new(Codec::Pcma), Far::new(other.clone()));
+        bench.open(0, &Codec::Pcma, &a);
+        bench.open(1, &other, &b);
+        bench.engine.command(Command::Join { a: StreamId(0), b: StreamId(1) });
+        let to = bench.address(0);
+        let (stop, stopped) = channel::<()>();
+        let sender = std::thread::spawn(move || {
+            let mut tone = Tone::new(&[(1004, -13.0)]).unwrap();
+            while stopped
+                .recv_timeout(Duration::from_millis(20))
+                .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                a.send(to, &tone.frame());
+            }
+        });
+        b.hear(1004, -130);
+        drop(stop);
+        sender.join().unwrap();
+        let counters = bench.engine.counters();
+        assert_eq!(counters.relayed > 0, other == Codec::Pcma, "{counters:?}");
+    }
+}
+
+#[test]
+fn a_file_is_played_and_a_missing_one_fails() {
+    let bench = Bench::with_ports(1);
+    let far = Far::new(Codec::Pcmu);
+    bench.open(0, &Codec::Pcmu, &far);
+    let play = |number: u64| Command::Play {
+        operation: OperationId(number),
+        stream: StreamId(0),
+        descriptor: DescriptorId(number),
+        repeat: false,
+    };
+    bench.engine.command(play(1));
+    assert_eq!(bench.ended(), (1, End::Failed, 0));
+    bench.engine.give(DescriptorId(2), prompt(850, 600));
+    bench.engine.command(play(2));
+    far.hear(850, -100);
+    assert_eq!(bench.ended(), (2, End::Done, 600));
+}
+
+#[test]
+fn both_directions_are_recorded_and_the_file_is_complete_when_the_end_is_told() {
+    let bench = Bench::with_ports(1);
+    let mut far = Far::new(Codec::Pcma);
+    bench.open(0, &Codec::Pcma, &far);
+    let mut file = memory_file();
+    bench.engine.give(DescriptorId(1), file.try_clone().unwrap().into());
+    bench.engine.command(Command::Record {
+        operation: OperationId(1),
+        stream: StreamId(0),
+        descriptor: DescriptorId(1),
+        max_ms: Some(1500),
+    });
+    bench.engine.command(Command::Tone {
+        operation: OperationId(2),
+        stream: StreamId(0),
+        hz: vec![600],
+        duration_ms: 5_000,
+        level_dbm0: -10,
+    });
+    let mut tone = Tone::new(&[(1400, -20.0)]).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let ended = loop {
+        assert!(Instant::now() < deadline, "the recording did not end");
+        match bench.events.recv_timeout(Duration::from_millis(20)) {
+            Ok(Event::Ended { operation, end, millis, .. }) => break (operation.0, end, millis),
+            _ => far.send(bench.address(0), &tone.frame()),
+        }
+    };
+    assert_eq!(ended, (1, End::Done, 1500));
+    file.rewind().unwrap();
+    let mut reader = hound::WavReader::new(&file).unwrap();
+    assert_eq!(reader.spec(), spec(2, 8000));
+    let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
+    assert_eq!(samples.len(), 2 * 8 * 1500);
+    for (side, hz, level) in [(0, 1400, -200), (1, 600, -100)] {
+        let one: Vec<i16> = samples.iter().copied().skip(side).step_by(2).collect();
+        let mut meter = Meter::new(&[hz]);
+        let frames = one.as_chunks::<160>().0.iter().map(|chunk| Frame(*chunk));
+        let best = frames.filter_map(|frame| meter.frame(&frame)).map(|m| m.tones[0].level_ddbm0).max().unwrap();
+        assert!((best - level).abs() <= 10, "side {side}: {best}");
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_stream() {
+    let bench = Bench::with_ports(1);
+    let far = Far::new(Codec::Pcma);
+    bench.open(0, &Codec::Pcma, &far);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    bench.engine.give(DescriptorId(1), full.into());
+    let (operation, stream, descriptor) = (OperationId(1), StreamId(0), DescriptorId(1));
+    bench.engine.command(Command::Record { operation, stream, descriptor, max_ms: None });
+    let (operation, end, _) = bench.ended();
+    assert_eq!((operation, end), (1, End::DiskFull));
+    let (operation, duration_ms, level_dbm0) = (OperationId(2), 400, -10);
+    bench.engine.command(Command::Tone { operation, stream, hz: vec![500], duration_ms, level_dbm0 });
+    far.hear(500, -100);
+    assert_eq!(bench.ended(), (2, End::Done, 400));
+}
+
+#[test]
+fn a_recording_is_readable_before_it_ends() {
+    let bench = Bench::with_ports(1);
+    let far = Far::new(Codec::Pcma);
+    bench.open(0, &Codec::Pcma, &far);
+    let file = memory_file();
+    bench.engine.give(DescriptorId(1), file.try_clone().unwrap().into());
+    let (operation, stream, descriptor) = (OperationId(1), StreamId(0), DescriptorId(1));
+    bench.engine.command(Command::Record { operation, stream, descriptor, max_ms: None });
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = 0;
+    while seen < 8000 {
+        assert!(Instant::now() < deadline, "only {seen} samples can be read");
+        std::thread::sleep(Duration::from_millis(50));
+        let mut bytes = Vec::new();
+        let mut copy = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))).unwrap();
+        copy.read_to_end(&mut bytes).unwrap();
+        seen = hound::WavReader::new(bytes.as_slice()).map_or(0, |reader| reader.duration());
+    }
+}
+
+#[test]
+fn a_restart_goes_on_with_the_same_source_and_ends_what_it_cannot_keep() {
+    let bench = Bench::with_ports(2);
+    let far = Far::new(Codec::Pcma);
+    bench.open(0, &Codec::Pcma, &far);
+    let tone = |number: u64| Command::Tone {
+        operation: OperationId(number),
+        stream: StreamId(0),
+        hz: vec![700],
+        duration_ms: 60_000,
+        level_dbm0: -10,
+    };
+    bench.engine.command(tone(1));
+    bench.engine.give(DescriptorId(2), memory_file().into());
+    let (operation, stream, descriptor) = (OperationId(2), StreamId(0), DescriptorId(2));
+    bench.engine.command(Command::Record { operation, stream, descriptor, max_ms: None });
+    far.hear(700, -100);
+    let Stopped { state, sockets } = bench.engine.stop();
+    far.socket.set_nonblocking(true).unwrap();
+    let mut before = None;
+    let mut room = [0; 2048];
+    while let Ok((length, _)) = far.socket.recv_from(&mut room) {
+        let packet = RtpReader::new(&room[..length]).unwrap();
+        before = Some((packet.ssrc(), u16::from(packet.sequence_number()), packet.timestamp()));
+    }
+    far.socket.set_nonblocking(false).unwrap();
+    let again = Bench::new(sockets, Some(state));
+    assert_eq!(again.ports, bench.ports);
+    let (operation, end, _) = again.ended();
+    assert_eq!((operation, end), (2, End::Restarted));
+    let after = far.receive();
+    if let Some((ssrc, sequence, timestamp)) = before {
+        assert_eq!((after.0, after.1), (ssrc, sequence.wrapping_add(1)));
+        assert!((1..80_000).contains(&after.2.wrapping_sub(timestamp)));
+    }
+    far.hear(700, -100);
+    again.engine.command(Command::Close { stream: StreamId(0) });
+    let (operation, end, _) = again.ended();
+    assert_eq!((operation, end), (1, End::CallEnded));
+}
+
+#[test]
+fn frames_of_a_provider_are_bridged_with_rtp() {
+    let bench = Bench::with_ports(1);
+    let mut far = Far::new(Codec::Pcma);
+    bench.open(0, &Codec::Pcma, &far);
+    let (notify, notified) = channel();
+    let mut port = bench.engine.frames(
+        StreamId(9),
+        Box::new(move || {
+            let _ = notify.send(());
+        }),
+    );
+    bench.engine.command(Command::Open { local: LocalMedia::Frames { stream: StreamId(9) } });
+    let remote = RemoteMedia::Frames { direction: Direction::SendRecv };
+    bench.engine.command(Command::Connect { stream: StreamId(9), remote });
+    bench.engine.command(Command::Join { a: StreamId(0), b: StreamId(9) });
+    let (mut up, mut down) = (Tone::new(&[(440, -12.0)]).unwrap(), Tone::new(&[(2000, -12.0)]).unwrap());
+    let (mut meter, mut heard) = (Meter::new(&[2000]), false);
+    let deadline = Instant::now() + PATIENCE;
+    // One frame each way for each that is asked for: the engine's clock is the provider's.
+    while !heard {
+        assert!(Instant::now() < deadline, "the provider heard nothing");
+        notified.recv_timeout(PATIENCE).unwrap();
+        let _ = port.heard.push(up.frame());
+        far.send(bench.address(0), &down.frame());
+        while let Ok(frame) = port.to_send.pop() {
+            heard |= meter.frame(&frame).is_some_and(|m| (m.tones[0].level_ddbm0 + 120).abs() <= 5);
+        }
+    }
+    let (stop, stopped) = channel::<()>();
+    let provider = std::thread::spawn(move || {
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) && notified.recv_timeout(PATIENCE).is_ok()
+        {
+            let _ = port.heard.push(up.frame());
+            while port.to_send.pop().is_ok() {}
+        }
+    });
+    far.hear(440, -120);
+    drop(stop);
+    provider.join().unwrap();
+}
+
+#[test]
+fn datagrams_for_no_stream_are_drained_and_counted() {
+    let bench = Bench::with_ports(1);
+    let mut far = Far::new(Codec::Pcma);
+    far.send(bench.address(0), &Frame::SILENCE);
+    let deadline = Instant::now() + PATIENCE;
+    while bench.engine.counters().unclaimed != 1 {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(bench.engine.counters().received, 1);
+}
