@@ -1,5 +1,7 @@
 //! The test world: virtual time, a net, a small exchange, modems, applications, and what must hold after every step.
 
 pub mod conformance;
+pub mod exchange;
 pub mod loopback;
+pub mod modem;
 pub mod net;

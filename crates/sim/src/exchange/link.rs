@@ -1,0 +1,176 @@
+//! The serial link between a host and a modem's port, and what can go wrong on it.
+
+use crate::modem::Kind;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tapi::Time;
+use tspi::Random;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the host to the modem.
+    ToModem,
+    /// From the modem to the host.
+    ToHost,
+}
+
+/// A chance in a thousand, and how long it lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delay {
+    /// Chance in a thousand, for each piece that is sent.
+    pub permille: u32,
+    /// How long.
+    pub by: Duration,
+}
+
+/// What is wrong with one direction of a link. The default is nothing. Chances come from the exchange's seed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Every byte arrives on its own.
+    pub split: bool,
+    /// Time that each byte takes (a slow line; 0: none).
+    pub pace: Duration,
+    /// Bytes are gathered for so long and arrive in one piece (0: not).
+    pub coalesce: Duration,
+    /// A piece is cut at a random place, and the rest stalls.
+    pub stall: Delay,
+    /// A piece, and all after it, is late.
+    pub late: Delay,
+    /// Chance in a thousand that an unsolicited line is put into a response, before its last line. Text only.
+    pub unsolicited_permille: u32,
+    /// The unsolicited line, without CR and LF.
+    pub unsolicited: String,
+    /// Chance in a thousand for each byte to be lost.
+    pub drop_permille: u32,
+    /// The modem is unplugged after so many bytes went this way.
+    pub unplug_after: Option<u64>,
+}
+
+/// Bytes that a link holds at most; more are lost.
+const CAPACITY: usize = 65_536;
+
+/// One direction of a link.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) faults: Faults,
+    queue: VecDeque<(Time, Vec<u8>)>,
+    held: usize,
+    last: Time,
+    passed: u64,
+    /// Bytes lost since the queue was full.
+    pub(super) lost: u64,
+}
+
+impl Link {
+    pub(super) fn new() -> Link {
+        Link { faults: Faults::default(), queue: VecDeque::new(), held: 0, last: Time::ZERO, passed: 0, lost: 0 }
+    }
+
+    /// Forgets what is under way.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.held = 0;
+        self.passed = 0;
+        self.faults.unplug_after = None;
+    }
+
+    /// Puts bytes in.
+    pub(super) fn push(&mut self, now: Time, kind: Kind, bytes: &[u8], random: &mut Random) {
+        let mut bytes = bytes.to_vec();
+        if self.held + bytes.len() > CAPACITY {
+            self.lost += bytes.len() as u64;
+            return;
+        }
+        if kind == Kind::Text && self.faults.unsolicited_permille > 0 {
+            self.interrupt(&mut bytes, random);
+        }
+        if self.faults.drop_permille > 0 {
+            bytes.retain(|_| random.below(1_000) >= u64::from(self.faults.drop_permille));
+        }
+        let mut at = now.max(self.last);
+        if chance(self.faults.late, random) {
+            at += self.faults.late.by;
+        }
+        if bytes.len() > 1 && chance(self.faults.stall, random) {
+            let cut = 1 + random.below(bytes.len() as u64 - 1) as usize;
+            let rest = bytes.split_off(cut);
+            self.schedule(at, bytes);
+            at = at.max(self.last) + self.faults.stall.by;
+            bytes = rest;
+        }
+        self.schedule(at, bytes);
+    }
+
+    /// Puts the unsolicited line before the last line of a response.
+    fn interrupt(&self, bytes: &mut Vec<u8>, random: &mut Random) {
+        if random.below(1_000) >= u64::from(self.faults.unsolicited_permille) {
+            return;
+        }
+        let end = bytes.iter().rposition(|byte| *byte != b'\r' && *byte != b'\n');
+        let line = end.and_then(|end| bytes[..end].iter().rposition(|byte| *byte == b'\n'));
+        let Some(line) = line else { return };
+        let text = format!("{}\r\n", self.faults.unsolicited);
+        bytes.splice(line + 1..line + 1, text.into_bytes());
+    }
+
+    fn schedule(&mut self, at: Time, bytes: Vec<u8>) {
+        let mut at = at;
+        if self.faults.coalesce > Duration::ZERO {
+            match self.queue.back_mut() {
+                Some((_, waiting)) => {
+                    self.held += bytes.len();
+                    waiting.extend(bytes);
+                    return;
+                }
+                None => at += self.faults.coalesce,
+            }
+        }
+        if self.faults.split || self.faults.pace > Duration::ZERO {
+            for byte in bytes {
+                at += self.faults.pace;
+                self.append(at, vec![byte]);
+            }
+        } else {
+            self.append(at, bytes);
+        }
+    }
+
+    fn append(&mut self, at: Time, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.held += bytes.len();
+            self.last = at;
+            self.queue.push_back((at, bytes));
+        }
+    }
+
+    /// When the next bytes arrive.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.queue.front().map(|(at, _)| *at)
+    }
+
+    /// At most `room` bytes that have arrived.
+    pub(super) fn pop(&mut self, now: Time, room: usize) -> Option<Vec<u8>> {
+        let (at, bytes) = self.queue.front_mut()?;
+        if *at > now || room == 0 {
+            return None;
+        }
+        let rest = bytes.split_off(room.min(bytes.len()));
+        let taken = std::mem::replace(bytes, rest);
+        if bytes.is_empty() {
+            self.queue.pop_front();
+        }
+        self.held -= taken.len();
+        self.passed += taken.len() as u64;
+        Some(taken)
+    }
+
+    /// Whether so many bytes went over it that the modem is pulled out.
+    pub(super) fn is_broken(&self) -> bool {
+        self.faults.unplug_after.is_some_and(|limit| self.passed >= limit)
+    }
+}
+
+fn chance(delay: Delay, random: &mut Random) -> bool {
+    delay.permille > 0 && random.below(1_000) < u64::from(delay.permille)
+}

@@ -1,0 +1,483 @@
+//! Who is connected to whom: numbers, ringing, answering, clearing, audio.
+
+use super::call::{Call, Party, State};
+use super::meter::{DtmfDetector, Key};
+use super::plant::{ClearStep, Exchange, Loop, Owner, RingStep, Waiting};
+use super::robot::{Answering, Noticed};
+use super::tone::{Cadence, Progress, mix};
+use super::{Clearing, Event};
+use crate::modem::{Act, CallRef, Hold, Identity, Signal};
+use std::time::Duration;
+use tapi::Time;
+use tspi::Frame;
+
+/// From the last digit to the first ring, on a two-wire line.
+const ROUTING: Duration = Duration::from_millis(200);
+/// From the setup to the alert of a cellular call.
+const CELLULAR_ROUTING: Duration = Duration::from_millis(800);
+/// How long a call may ring (cause 19).
+const NO_ANSWER: Duration = Duration::from_secs(180);
+/// Between two digits of a number that could be complete, or is none (ITU-T Q.543: 10 to 20 s; shortened).
+const INTERDIGIT: Duration = Duration::from_secs(5);
+const RING_ON: Duration = Duration::from_secs(2);
+const RING_OFF: Duration = Duration::from_secs(4);
+const IDENTITY_AFTER: Duration = Duration::from_millis(500);
+const BREAK_AFTER: Duration = Duration::from_millis(200);
+const BREAK: Duration = Duration::from_millis(500);
+
+/// Digits of a number: what separates them, and a leading `+`, is left out.
+fn digits(number: &str) -> String {
+    number.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '#')).collect()
+}
+
+impl Exchange {
+    /// A modem did something to its line.
+    pub(super) fn act(&mut self, now: Time, line: usize, act: Act) {
+        match act {
+            Act::OffHook => self.off_hook(now, line),
+            Act::OnHook => self.on_hook(now, line),
+            Act::Flash => {}
+            Act::Pulse(digit) => self.digit(now, line, digit),
+            Act::Setup { call, to, withheld } => self.place(now, line, Some(call), &to, withheld),
+            Act::CallWaiting(on) => {
+                if let Owner::Cellular { waiting, .. } = &mut self.lines[line].owner {
+                    *waiting = if on { Waiting::On } else { Waiting::Off };
+                }
+            }
+            Act::Transfer(one, other) => self.transfer(now, line, one, other),
+            act => self.act_on_call(now, line, act),
+        }
+    }
+
+    fn wires(&mut self, line: usize) -> Option<&mut Loop> {
+        match &mut self.lines[line].owner {
+            Owner::TwoWire { wires, .. } => Some(wires),
+            _ => None,
+        }
+    }
+
+    fn set_wires(&mut self, line: usize, state: Loop) {
+        if let Some(wires) = self.wires(line) {
+            *wires = state;
+        }
+    }
+
+    fn dial_tone(&self) -> Loop {
+        let tone = self.config.dial_tone.then(|| Cadence::new(Progress::Dial));
+        Loop::Dialling { tone, digits: String::new(), detector: DtmfDetector::default(), due: None }
+    }
+
+    fn off_hook(&mut self, now: Time, line: usize) {
+        let ringing = match self.wires(line) {
+            Some(Loop::OnHook) => None,
+            Some(Loop::Ringing { call, .. }) => Some(*call),
+            _ => return,
+        };
+        self.tell(now, Event::OffHook { subscriber: self.lines[line].number.clone() });
+        match ringing {
+            Some(call) => self.answer(now, call),
+            None => {
+                let state = self.dial_tone();
+                self.set_wires(line, state);
+            }
+        }
+    }
+
+    fn on_hook(&mut self, now: Time, line: usize) {
+        match self.wires(line) {
+            None | Some(Loop::OnHook | Loop::Ringing { .. }) => {}
+            Some(Loop::InCall(call)) => {
+                let call = *call;
+                self.end(now, call, line, 16);
+            }
+            Some(wires) => {
+                *wires = Loop::OnHook;
+                self.tell(now, Event::HungUp { subscriber: self.lines[line].number.clone() });
+            }
+        }
+    }
+
+    /// A line's modem is gone: whatever it was in is over.
+    pub(super) fn abandon(&mut self, now: Time, line: usize) {
+        self.on_hook(now, line);
+        if let Owner::Cellular { .. } = self.lines[line].owner {
+            while let Some(call) = self.call_of(line) {
+                self.end(now, call, line, 27);
+            }
+        }
+    }
+
+    fn digit(&mut self, now: Time, line: usize, digit: char) {
+        let numbers: Vec<String> = self.lines.iter().map(|line| line.number.clone()).collect();
+        let Some(Loop::Dialling { tone, digits, due, .. }) = self.wires(line) else { return };
+        *tone = None;
+        digits.push(digit);
+        let begun = numbers.iter().filter(|number| number.starts_with(digits.as_str())).count();
+        let complete = begun == 1 && numbers.contains(digits);
+        if complete || digits.len() > 32 {
+            let to = std::mem::take(digits);
+            self.place(now, line, None, &to, false);
+        } else {
+            *due = Some(now + INTERDIGIT);
+        }
+    }
+
+    /// A call to a number begins.
+    pub(super) fn place(&mut self, now: Time, line: usize, name: Option<CallRef>, to: &str, withheld: bool) {
+        let id = self.next_call;
+        self.next_call = (self.next_call + 1) & 0x7fff_ffff;
+        let due = now + if name.is_some() { CELLULAR_ROUTING } else { ROUTING };
+        let state = State::Routing { due, to: digits(to), withheld };
+        self.calls.insert(id, Call::new(Party::new(line, name.unwrap_or(CallRef(id))), state));
+        self.set_wires(line, Loop::InCall(id));
+        let from = self.lines[line].number.clone();
+        self.tell(now, Event::Called { from, to: digits(to) });
+        if let Some(name) = name {
+            self.signal(now, line, Signal::Proceeding(name));
+        }
+    }
+
+    /// What is due at lines and calls.
+    pub(super) fn switch(&mut self, now: Time) {
+        let due = |call: &Call| match &call.state {
+            State::Routing { due, .. } | State::Alerting { due } => *due <= now,
+            State::Talking => false,
+        };
+        let calls: Vec<u32> = self.calls.iter().filter(|(_, call)| due(call)).map(|(id, _)| *id).collect();
+        for id in calls {
+            match self.calls.get(&id).map(|call| call.state.clone()) {
+                Some(State::Routing { to, withheld, .. }) => self.route(now, id, &to, withheld),
+                Some(State::Alerting { .. }) => self.give_up(now, id),
+                _ => {}
+            }
+        }
+        for line in 0..self.lines.len() {
+            match &self.lines[line].owner {
+                Owner::TwoWire { wires: Loop::Ringing { due, .. }, .. } if *due <= now => self.ring(now, line),
+                Owner::TwoWire { wires: Loop::Clearing { due, .. }, .. } if *due <= now => self.clear(now, line),
+                Owner::TwoWire { wires: Loop::Dialling { due: Some(due), .. }, .. } if *due <= now => {
+                    self.dialled(now, line);
+                }
+                Owner::Robot { due: Some(due), .. } if *due <= now => self.robot_due(now, line),
+                _ => {}
+            }
+        }
+    }
+
+    fn dialled(&mut self, now: Time, line: usize) {
+        if let Some(Loop::Dialling { digits, .. }) = self.wires(line) {
+            let to = std::mem::take(digits);
+            self.place(now, line, None, &to, false);
+        }
+    }
+
+    fn route(&mut self, now: Time, id: u32, to: &str, withheld: bool) {
+        let Some(caller) = self.calls.get(&id).map(|call| call.caller.line) else { return };
+        let called = match self.line_of(to) {
+            Ok(line) if line != caller => line,
+            Ok(_) => return self.fail(now, id, to, 17),
+            Err(_) => return self.fail(now, id, to, 1),
+        };
+        if let Some(cause) = self.refuses(called) {
+            return self.fail(now, id, to, cause);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let name = call.caller.call;
+        call.state = State::Alerting { due: now + NO_ANSWER };
+        call.called = Some(Party::new(called, CallRef(id)));
+        let from = self.lines[caller].number.clone();
+        self.tell(now, Event::Rings { subscriber: self.lines[called].number.clone(), from });
+        self.signal(now, caller, Signal::Alerting(name));
+        self.alert(now, id, called, withheld);
+    }
+
+    /// Why a line cannot be called now, if it cannot.
+    fn refuses(&self, line: usize) -> Option<u8> {
+        let calls = self.calls.values().filter(|call| call.has(line)).count();
+        match &self.lines[line].owner {
+            Owner::TwoWire { wires: Loop::OnHook, .. } => None,
+            Owner::TwoWire { .. } => Some(17),
+            Owner::Cellular { modem, .. } if !self.is_plugged(*modem) => Some(20),
+            Owner::Cellular { .. } if calls == 0 => None,
+            Owner::Cellular { waiting: Waiting::On, .. } if calls == 1 => None,
+            Owner::Cellular { .. } => Some(17),
+            Owner::Robot { robot, .. } if robot.behaviour.answering == Answering::Busy => Some(17),
+            Owner::Robot { .. } => (calls > 0).then_some(17),
+        }
+    }
+
+    fn identity(&self, line: usize, withheld: bool) -> Identity {
+        if withheld {
+            return Identity::Private;
+        }
+        let name = match &self.lines[line].owner {
+            Owner::Robot { robot, .. } => robot.behaviour.name.clone(),
+            _ => None,
+        };
+        Identity::Known { number: self.lines[line].number.clone(), name }
+    }
+
+    fn alert(&mut self, now: Time, id: u32, called: usize, withheld: bool) {
+        let Some(caller) = self.calls.get(&id).map(|call| call.caller.line) else { return };
+        let from = self.identity(caller, withheld);
+        match &mut self.lines[called].owner {
+            Owner::TwoWire { wires, .. } => {
+                *wires = Loop::Ringing { call: id, due: now + RING_ON, step: RingStep::First };
+                self.signal(now, called, Signal::RingBegins);
+            }
+            Owner::Cellular { .. } => self.signal(now, called, Signal::Incoming { call: CallRef(id), from }),
+            Owner::Robot { robot, due } => {
+                *due = match robot.behaviour.answering {
+                    Answering::After(wait) | Answering::Rejects(wait) => Some(now + wait),
+                    Answering::Never | Answering::Busy => None,
+                };
+            }
+        }
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.withheld = withheld;
+        }
+    }
+
+    /// The next step of a ringing line.
+    fn ring(&mut self, now: Time, line: usize) {
+        let Some(Loop::Ringing { call, due, step }) = self.wires(line) else { return };
+        let id = *call;
+        let signal = match step {
+            RingStep::First => {
+                (*step, *due) = (RingStep::Identity, now + IDENTITY_AFTER);
+                Signal::RingEnds
+            }
+            RingStep::Identity => {
+                (*step, *due) = (RingStep::Pause, now + (RING_OFF - IDENTITY_AFTER));
+                let Some((caller, withheld)) = self.calls.get(&id).map(|call| (call.caller.line, call.withheld)) else {
+                    return;
+                };
+                Signal::CallerId { date: self.date(now), identity: self.identity(caller, withheld) }
+            }
+            RingStep::Pause => {
+                (*step, *due) = (RingStep::Burst, now + RING_ON);
+                Signal::RingBegins
+            }
+            RingStep::Burst => {
+                (*step, *due) = (RingStep::Pause, now + RING_OFF);
+                Signal::RingEnds
+            }
+        };
+        self.signal(now, line, signal);
+    }
+
+    /// Month, day, hour and minute now; within a month it stays the same month.
+    fn date(&self, now: Time) -> (u8, u8, u8, u8) {
+        let (month, day, hour, minute) = self.config.date;
+        let minutes = u64::from(hour) * 60 + u64::from(minute) + now.as_millis() / 60_000;
+        let day = (u64::from(day) - 1 + minutes / 1_440) % 28 + 1;
+        (month, day as u8, (minutes / 60 % 24) as u8, (minutes % 60) as u8)
+    }
+
+    pub(super) fn answer(&mut self, now: Time, id: u32) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(called) = call.called.as_ref().map(|party| (party.line, party.call)) else { return };
+        if !matches!(call.state, State::Alerting { .. }) {
+            return;
+        }
+        call.state = State::Talking;
+        let caller = (call.caller.line, call.caller.call);
+        self.set_wires(called.0, Loop::InCall(id));
+        for line in [caller.0, called.0] {
+            if let Owner::Robot { robot, due } = &mut self.lines[line].owner {
+                robot.begin();
+                *due = robot.behaviour.hang_up.map(|after| now + after);
+            }
+        }
+        let (subscriber, from) = (self.lines[called.0].number.clone(), self.lines[caller.0].number.clone());
+        self.tell(now, Event::Answered { subscriber, from });
+        self.signal(now, caller.0, Signal::Connected(caller.1));
+        self.signal(now, called.0, Signal::Connected(called.1));
+    }
+
+    fn robot_due(&mut self, now: Time, line: usize) {
+        let Owner::Robot { robot, due } = &mut self.lines[line].owner else { return };
+        *due = None;
+        let rejects = matches!(robot.behaviour.answering, Answering::Rejects(_));
+        let Some(id) = self.call_of(line) else { return };
+        match self.calls.get(&id).map(|call| &call.state) {
+            Some(State::Talking) => self.end(now, id, line, 16),
+            Some(State::Alerting { .. }) if rejects => self.end(now, id, line, 21),
+            Some(State::Alerting { .. }) => self.answer(now, id),
+            _ => {}
+        }
+    }
+
+    /// It rang too long.
+    fn give_up(&mut self, now: Time, id: u32) {
+        let called = self.calls.get(&id).and_then(|call| call.called.as_ref()).map(|party| (party.line, party.call));
+        let Some((line, name)) = called else { return };
+        self.release(now, line, name, 102);
+        self.fail(now, id, &self.lines[line].number.clone(), 19);
+    }
+
+    /// A call did not come about: its caller is told.
+    fn fail(&mut self, now: Time, id: u32, to: &str, cause: u8) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        let line = call.caller.line;
+        let from = self.lines[line].number.clone();
+        self.tell(now, Event::Failed { from, to: to.to_string(), cause });
+        let tone = if cause == 17 { Progress::Busy } else { Progress::Reorder };
+        self.set_wires(line, Loop::Tone(Cadence::new(tone)));
+        self.signal(now, line, Signal::Released { call: call.caller.call, cause });
+    }
+
+    /// A party ends its call.
+    pub(super) fn end(&mut self, now: Time, id: u32, by: usize, cause: u8) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let other = call.other(by).map(|party| (party.line, party.call));
+        let (state, name) = (call.state.clone(), call.caller.call);
+        let by_called = call.caller.line != by;
+        let own = if by_called { CallRef(id) } else { name };
+        if by_called && state != State::Talking {
+            self.signal(now, by, Signal::Released { call: own, cause });
+            return self.fail(now, id, &self.lines[by].number.clone(), cause);
+        }
+        self.calls.remove(&id);
+        self.tell(now, Event::HungUp { subscriber: self.lines[by].number.clone() });
+        self.set_wires(by, Loop::OnHook);
+        if let Owner::Robot { due, .. } = &mut self.lines[by].owner {
+            *due = None;
+        }
+        self.signal(now, by, Signal::Released { call: own, cause });
+        if let Some((line, name)) = other {
+            self.release(now, line, name, cause);
+        }
+    }
+
+    /// The other end of a party's call is gone.
+    fn release(&mut self, now: Time, line: usize, name: CallRef, cause: u8) {
+        let clearing = self.config.clearing;
+        match &mut self.lines[line].owner {
+            Owner::TwoWire { wires, .. } => match wires {
+                Loop::Ringing { step, .. } => {
+                    let burst = matches!(step, RingStep::First | RingStep::Burst);
+                    *wires = Loop::OnHook;
+                    if burst {
+                        self.signal(now, line, Signal::RingEnds);
+                    }
+                }
+                _ if clearing == Clearing::BusyTone => *wires = Loop::Tone(Cadence::new(Progress::Busy)),
+                _ => *wires = Loop::Clearing { due: now + BREAK_AFTER, step: ClearStep::Before },
+            },
+            Owner::Cellular { .. } => self.signal(now, line, Signal::Released { call: name, cause }),
+            Owner::Robot { due, .. } => *due = None,
+        }
+    }
+
+    fn clear(&mut self, now: Time, line: usize) {
+        let Some(Loop::Clearing { due, step }) = self.wires(line) else { return };
+        match step {
+            ClearStep::Before => {
+                (*step, *due) = (ClearStep::Broken, now + BREAK);
+                self.signal(now, line, Signal::LoopBreak);
+            }
+            ClearStep::Broken => {
+                let state = self.dial_tone();
+                self.set_wires(line, state);
+            }
+        }
+    }
+
+    /// Two calls of a cellular modem are left to each other.
+    fn transfer(&mut self, now: Time, line: usize, one: CallRef, other: CallRef) {
+        let (Some(one_id), Some(other_id)) = (self.call_named(line, one), self.call_named(line, other)) else { return };
+        let far = |id: u32| self.calls.get(&id).and_then(|call| call.other(line)).map(|far| (far.line, far.call));
+        let (Some((first, first_name)), Some((second, second_name))) = (far(one_id), far(other_id)) else { return };
+        self.calls.remove(&one_id);
+        self.calls.remove(&other_id);
+        let mut call = Call::new(Party::new(first, first_name), State::Talking);
+        call.called = Some(Party::new(second, second_name));
+        self.calls.insert(one_id, call);
+        self.set_wires(first, Loop::InCall(one_id));
+        self.set_wires(second, Loop::InCall(one_id));
+        for name in [one, other] {
+            self.signal(now, line, Signal::Released { call: name, cause: 16 });
+        }
+    }
+
+    /// A line hears and says 20 ms.
+    pub(super) fn audio(&mut self, now: Time, line: usize) {
+        match &self.lines[line].owner {
+            Owner::TwoWire { modem, .. } => self.two_wire_audio(now, line, *modem),
+            Owner::Cellular { modem, .. } => self.cellular_audio(now, line, *modem),
+            Owner::Robot { .. } => self.robot_audio(now, line),
+        }
+    }
+
+    fn two_wire_audio(&mut self, now: Time, line: usize, modem: usize) {
+        let calls = &mut self.calls;
+        let Owner::TwoWire { wires, .. } = &mut self.lines[line].owner else { return };
+        let heard = match wires {
+            Loop::InCall(id) => calls.get_mut(id).map(|call| call.hear(line)),
+            Loop::Dialling { tone, .. } => tone.as_mut().map(Cadence::frame),
+            Loop::Tone(tone) => Some(tone.frame()),
+            Loop::OnHook | Loop::Ringing { .. } | Loop::Clearing { .. } => None,
+        };
+        let said = self.modems[modem].device.frame(now, &heard.unwrap_or(Frame::SILENCE));
+        let mut key = None;
+        match self.wires(line) {
+            Some(Loop::Dialling { detector, .. }) => key = detector.hear(&said),
+            Some(Loop::InCall(id)) => {
+                let id = *id;
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.say(line, said);
+                }
+            }
+            _ => {}
+        }
+        if let Some(Key::Down(digit)) = key {
+            self.digit(now, line, digit);
+        }
+        self.drain(now, modem);
+    }
+
+    /// All calls that the modem does not hold are one conference.
+    fn cellular_audio(&mut self, now: Time, line: usize, modem: usize) {
+        let mut heard: Vec<(u32, Frame)> = Vec::new();
+        let mut sum = Frame::SILENCE;
+        for (id, call) in self.calls.iter_mut().filter(|(_, call)| call.has(line) && call.sounds(line)) {
+            let frame = call.hear(line);
+            if call.party(line).is_some_and(|party| party.hold == Hold::Active) {
+                mix(&mut sum, &frame);
+                heard.push((*id, frame));
+            }
+        }
+        let said = self.modems[modem].device.frame(now, &sum);
+        for (id, _) in &heard {
+            let mut mixed = said;
+            heard.iter().filter(|(other, _)| other != id).for_each(|(_, frame)| mix(&mut mixed, frame));
+            if let Some(call) = self.calls.get_mut(id) {
+                call.say(line, mixed);
+            }
+        }
+        self.drain(now, modem);
+    }
+
+    fn robot_audio(&mut self, now: Time, line: usize) {
+        let Some(id) = self.call_of(line) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let heard = call.hear(line);
+        let Owner::Robot { robot, .. } = &mut self.lines[line].owner else { return };
+        let (said, noticed) = robot.frame(&heard);
+        call.say(line, said);
+        let subscriber = self.lines[line].number.clone();
+        for what in noticed {
+            let subscriber = subscriber.clone();
+            self.tell(
+                now,
+                match what {
+                    Noticed::Digit(digit, duration_ms) => Event::Digit { subscriber, digit, duration_ms },
+                    Noticed::Heard(reading) => {
+                        Event::Heard { subscriber, hz: reading.hz, level_ddbm0: reading.level_ddbm0 }
+                    }
+                },
+            );
+        }
+    }
+}
