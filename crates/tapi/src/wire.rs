@@ -47,9 +47,9 @@ pub struct Hello {
 
 /// JSON-RPC's own error codes, for what is wrong before a request is one.
 pub mod rpc {
-    /// The line is not JSON, or longer than [`MAX_LINE`](super::MAX_LINE).
+    /// The line is not JSON.
     pub const PARSE: i32 = -32_700;
-    /// The line is not an object, or lacks what a request needs.
+    /// The line is not an object, lacks what a request needs, or is longer than [`MAX_LINE`](super::MAX_LINE).
     pub const INVALID_REQUEST: i32 = -32_600;
     /// No such method.
     pub const UNKNOWN_METHOD: i32 = -32_601;
@@ -130,7 +130,7 @@ pub struct EventLine {
 /// though perhaps in one read with lines before it. So the server keeps descriptors in the order of their arrival, a
 /// request that names one takes the oldest, and once no part of a line is waiting ([`Lines::is_empty`]) those that
 /// nobody claimed are closed, as they belonged to lines that named none. More than [`MAX_UNCLAIMED_DESCRIPTORS`] at
-/// once is an error that ends the connection.
+/// once are closed too.
 pub fn names_descriptor(request: &Request) -> bool {
     match request {
         Request::CallPlay(request::CallPlay { source, .. }) => matches!(source, PlaySource::Descriptor),

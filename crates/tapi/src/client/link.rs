@@ -196,6 +196,10 @@ impl Link {
                 return noted.map_err(|error| self.bad_reply(method, &error));
             }
             ServerLine::Response { id: None, result } => {
+                // A server that turns us away at the door says why, and has no request to answer.
+                if let Some(refusal) = result.as_ref().err().and_then(RpcError::refusal) {
+                    return Err(ClientError::Refused(refusal));
+                }
                 let what = result.map_or_else(|error| error.to_string(), |_| "an answer without an id".to_owned());
                 return Err(ClientError::Protocol { path: self.path.clone(), what });
             }

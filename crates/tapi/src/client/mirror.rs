@@ -125,3 +125,6 @@ impl Mirror {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
