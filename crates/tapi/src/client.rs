@@ -1,4 +1,4 @@
-//! Clients of the socket: [`blocking::Client`] (feature `blocking`), [`tokio::Client`] (feature `tokio`), and the
+//! Clients of the socket: `blocking::Client` (feature `blocking`), `tokio::Client` (feature `tokio`), and the
 //! [`Mirror`] that keeps lines and calls up to date from a snapshot and the events after it.
 //!
 //! Both clients give events in the order of the server, never an event before the reply to the request that caused it:
