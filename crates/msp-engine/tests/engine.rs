@@ -1,5 +1,7 @@
 //! The engine on loopback sockets, in real time, waiting for what must come and for nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use msp_engine::{Engine, EngineConfig, Stopped, bind};
 use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};

@@ -154,7 +154,12 @@ impl Jitter {
                     self.stretch = 1;
                     return None;
                 }
-                if let State::Playing { cursor, .. } = self.state {
+                if let State::Playing { cursor, dry } = self.state {
+                    // It was late, not gone.
+                    if dry > 0 {
+                        self.trouble();
+                        self.state = State::Playing { cursor, dry: 0 };
+                    }
                     self.extend(end);
                     return Some((cursor.wrapping_sub(timestamp) as i32).max(0) as usize);
                 }
@@ -219,9 +224,6 @@ impl Jitter {
 
     /// Nothing to play: the source is late (then the delay has grown by what is put in here) or has stopped.
     fn run_dry(&mut self, cursor: u32, dry: u32) -> Option<Frame> {
-        if dry == 1 {
-            self.trouble();
-        }
         if dry > DRY_FRAMES {
             self.reset();
             return None;
