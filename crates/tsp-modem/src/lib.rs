@@ -3,16 +3,42 @@
 //! A [`Modem`] is one line. It is given bytes of its AT port ([`AT_PORT`]), for dongles also of their audio port
 //! ([`AUDIO_PORT`]), and the server's commands; it gives bytes to write, audio frames and facts. What differs between
 //! chip sets is data: a [`Profile`], read from TOML.
+//!
+//! | layer | what it knows |
+//! |---|---|
+//! | `line`, `response` | bytes to lines, lines to final results |
+//! | `chat` | one command in flight, unsolicited lines, time-outs, resynchronising |
+//! | [`voice`], `duplex` | the DLE machine of V.253, samples both ways over the AT port |
+//! | `analogue`, `cellular` | the calls of either kind of line |
+//! | `modem` | the life of the device |
 
 #![forbid(unsafe_code)]
 
+mod analogue;
+mod caller_id;
+mod cause;
+mod cellular;
+mod chat;
+mod clcc;
 mod config;
+mod context;
+mod describe;
+mod dial;
+mod duplex;
+pub mod fuzz;
+mod init;
+mod line;
 mod modem;
-mod profile;
+mod pcm;
+pub mod profile;
+mod response;
+pub mod voice;
 
 pub use config::Config;
 pub use modem::Modem;
+pub use pcm::SampleFormat;
 pub use profile::{Profile, ProfileError};
+pub use voice::VoiceEvent;
 
 use tspi::PortId;
 

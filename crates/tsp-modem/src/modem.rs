@@ -1,37 +1,484 @@
-//! The provider.
+//! The provider: the life of a modem from the opening of its port, and what becomes of it when it does not answer.
+//!
+//! ```text
+//!  Unstarted ─► Opening ── Opened ──► Initialising ── all taken ──► Ready
+//!                 ▲  ▲                     │ refused, no answer       │ no answer, fault
+//!                 │  └── Waiting ◄─ Lowered (DTR) ◄───────────────────┘
+//!                 └─ back-off ─┴─ Closed, in any state                     Shutdown ─► Leaving ─► Shut
+//! ```
 
-use crate::{Config, Profile};
+use crate::analogue::Analogue;
+use crate::cellular::Cellular;
+use crate::chat::{Chat, Outcome, Said};
+use crate::context::{Context, LINE, Out, Purpose};
+use crate::describe;
+use crate::init::{self, Step};
+use crate::profile::Kind;
+use crate::{AT_PORT, AUDIO_PORT, Config, Profile};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-use tapi::Time;
-use tspi::{Input, Output, Provider};
+use std::time::Duration;
+use tapi::{ErrorCode, Service, Time};
+use tspi::{Action, CallRef, Command, CommandId, Event, Frame, Input, Output, PortId, Provider, StreamId};
+
+/// How long calls may take to end at a shutdown.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// What the modem as a whole does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Life {
+    /// Nothing was said yet.
+    Unstarted,
+    /// The AT port is asked for.
+    Opening,
+    /// The first commands go out.
+    Initialising(Step),
+    /// The line can be used.
+    Ready,
+    /// DTR is low.
+    Lowered { until: Time },
+    /// The next attempt waits: with the port open still, or to be opened again.
+    Waiting { until: Time, reopen: Reopen },
+    /// The server wants us to stop; calls end.
+    Leaving { id: CommandId, until: Time },
+    /// Stopped.
+    Shut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Reopen {
+    Yes,
+    No,
+}
+
+/// The calls of a modem of either kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Calls {
+    Analogue(Box<Analogue>),
+    Cellular(Box<Cellular>),
+}
 
 /// A modem and its line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Modem {
     config: Config,
     profile: Profile,
-    #[serde(skip)]
-    outputs: VecDeque<Output>,
+    life: Life,
+    /// Failures since the line was last ready.
+    failures: u32,
+    chat: Chat<Purpose>,
+    calls: Calls,
+    out: Out,
+    fault: Option<String>,
 }
 
 impl Modem {
     /// A modem that was not spoken to yet.
     pub fn new(config: Config, profile: Profile) -> Modem {
-        Modem { config, profile, outputs: VecDeque::new() }
+        let times = &profile.timeouts_ms;
+        let calls = match profile.kind {
+            Kind::Analogue => Calls::Analogue(Box::new(Analogue::new())),
+            Kind::Cellular => Calls::Cellular(Box::new(Cellular::new(&profile))),
+        };
+        Modem {
+            life: Life::Unstarted,
+            failures: 0,
+            chat: Chat::new(times.inter_cmd, times.probe, times.abort),
+            calls,
+            out: Out::default(),
+            fault: None,
+            config,
+            profile,
+        }
+    }
+
+    /// Its profile: the shell finds the serial port's settings there.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn with<R>(&mut self, now: Time, act: impl FnOnce(&mut Calls, &mut Context<'_>) -> R) -> R {
+        let mut context = Context {
+            now,
+            profile: &self.profile,
+            name: &self.config.name,
+            audio: self.config.audio,
+            chat: &mut self.chat,
+            out: &mut self.out,
+            fault: &mut self.fault,
+        };
+        act(&mut self.calls, &mut context)
+    }
+
+    fn start(&mut self) {
+        let reason = "starting".to_owned();
+        let description = describe::line(&self.config, &self.profile, Service::Out { reason: reason.clone() });
+        self.out.event(Event::LineAdded { line: LINE, description: Box::new(description) });
+        self.out.set_service(Service::Out { reason });
+        self.open();
+    }
+
+    fn open(&mut self) {
+        self.life = Life::Opening;
+        self.out.push(Output::Open { port: AT_PORT });
+    }
+
+    fn opened(&mut self, now: Time, port: PortId) {
+        match (port, &self.life) {
+            (AUDIO_PORT, _) => self.with(now, |calls, context| {
+                if let Calls::Cellular(cellular) = calls {
+                    cellular.audio_opened(context);
+                }
+            }),
+            (AT_PORT, Life::Leaving { .. } | Life::Shut) => {}
+            (AT_PORT, life) => {
+                if matches!(life, Life::Initialising(_) | Life::Ready) {
+                    // Another process holds the same port now: what the modem was told before is lost.
+                    self.fail_calls(now, "the port was opened anew");
+                }
+                self.initialise(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn initialise(&mut self, now: Time) {
+        let settle = Duration::from_millis(u64::from(self.profile.line.settle_ms));
+        self.chat.start(now + settle);
+        self.fault = None;
+        let step = Step::first();
+        if let Some(ask) = step.ask(&self.profile) {
+            self.chat.ask(now, ask);
+        }
+        self.life = Life::Initialising(step);
+    }
+
+    fn init_done(&mut self, now: Time, text: &str, outcome: &Outcome) {
+        let Life::Initialising(step) = &self.life else { return };
+        match step.after(&self.profile, text, outcome) {
+            init::Next::Go(next) => {
+                if let Some(ask) = next.ask(&self.profile) {
+                    self.chat.ask(now, ask);
+                }
+                self.life = Life::Initialising(next);
+            }
+            init::Next::Ready { method } => {
+                self.life = Life::Ready;
+                self.failures = 0;
+                self.with(now, |calls, context| match calls {
+                    Calls::Analogue(analogue) => {
+                        analogue.set_method(method);
+                        context.out.set_service(Service::In);
+                    }
+                    Calls::Cellular(cellular) => cellular.ready(context),
+                });
+            }
+            init::Next::Failed(reason) => {
+                self.fault.get_or_insert(reason);
+            }
+        }
+    }
+
+    fn fail_calls(&mut self, now: Time, reason: &str) {
+        self.with(now, |calls, context| match calls {
+            Calls::Analogue(analogue) => analogue.fail(context, reason),
+            Calls::Cellular(cellular) => cellular.fail(context, reason),
+        });
+        let leaving = match self.life {
+            Life::Leaving { id, .. } => Some(id),
+            _ => None,
+        };
+        self.out.refuse_all(leaving, reason);
+        self.chat.stop();
+        self.out.set_service(Service::Out { reason: reason.to_owned() });
+    }
+
+    /// The modem must be brought back: calls end, DTR goes down.
+    fn recover(&mut self, now: Time, reason: &str) {
+        self.fail_calls(now, reason);
+        if let Life::Leaving { id, .. } = self.life {
+            return self.shut(id);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.out.push(Output::Dtr { port: AT_PORT, up: false });
+        let low = Duration::from_millis(u64::from(self.profile.recover.dtr_ms));
+        self.life = Life::Lowered { until: now + low };
+    }
+
+    fn closed(&mut self, now: Time, port: PortId, reason: &str) {
+        match (port, &self.life) {
+            (AUDIO_PORT, _) => self.with(now, |calls, context| {
+                if let Calls::Cellular(cellular) = calls {
+                    cellular.audio_closed(context, reason);
+                }
+            }),
+            (AT_PORT, Life::Unstarted | Life::Shut) => {}
+            (AT_PORT, life) => {
+                let opening = matches!(life, Life::Opening);
+                let reason =
+                    if opening { format!("cannot open the port: {reason}") } else { format!("port closed: {reason}") };
+                self.fail_calls(now, &reason);
+                if let Life::Leaving { id, .. } = self.life {
+                    return self.shut(id);
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.life = Life::Waiting { until: now + self.back_off(), reopen: Reopen::Yes };
+            }
+            _ => {}
+        }
+    }
+
+    /// 1, 2, 4 … seconds, up to the profile's limit.
+    fn back_off(&self) -> Duration {
+        let millis = 1_000u64 << self.failures.saturating_sub(1).min(16);
+        Duration::from_millis(millis.min(u64::from(self.profile.recover.max_wait_ms)))
+    }
+
+    fn life_timeout(&mut self, now: Time) {
+        match self.life {
+            Life::Unstarted => self.start(),
+            Life::Lowered { until } if now >= until => {
+                self.out.push(Output::Dtr { port: AT_PORT, up: true });
+                let reopen = if self.failures >= self.profile.recover.reopen_after { Reopen::Yes } else { Reopen::No };
+                if reopen == Reopen::Yes {
+                    self.out.push(Output::Close { port: AT_PORT });
+                }
+                self.life = Life::Waiting { until: now + self.back_off(), reopen };
+            }
+            Life::Waiting { until, reopen: Reopen::Yes } if now >= until => self.open(),
+            Life::Waiting { until, reopen: Reopen::No } if now >= until => self.initialise(now),
+            Life::Leaving { id, until } if now >= until => self.shut(id),
+            _ => {}
+        }
+    }
+
+    /// Ends everything, and answers when the line is on hook.
+    fn shut_down(&mut self, now: Time, id: CommandId) {
+        self.out.refuse_all(Some(id), "the provider stops");
+        match self.life {
+            Life::Ready => {
+                self.life = Life::Leaving { id, until: now + LEAVE };
+                self.with(now, |calls, context| match calls {
+                    Calls::Analogue(analogue) => analogue.shut_down(context),
+                    Calls::Cellular(cellular) => cellular.shut_down(context),
+                });
+            }
+            // The one that asked first is answered by the same end.
+            Life::Leaving { .. } => self.out.done(id),
+            Life::Shut => self.out.done(id),
+            _ => self.shut(id),
+        }
+    }
+
+    fn shut(&mut self, id: CommandId) {
+        self.life = Life::Shut;
+        self.chat.stop();
+        self.out.push(Output::Close { port: AT_PORT });
+        if self.config.audio {
+            self.out.push(Output::Close { port: AUDIO_PORT });
+        }
+        self.out.set_service(Service::Out { reason: "stopped".to_owned() });
+        self.out.done(id);
+    }
+
+    fn command(&mut self, now: Time, command: Command) {
+        let Command { id, action } = command;
+        self.out.owe(id);
+        match action {
+            Action::Shutdown => self.shut_down(now, id),
+            Action::MakeCall { to, media, .. } => {
+                if self.usable(id) {
+                    self.with(now, |calls, context| match calls {
+                        Calls::Analogue(analogue) => analogue.make_call(context, id, &to, &media),
+                        Calls::Cellular(cellular) => cellular.make_call(context, id, &to, &media),
+                    });
+                }
+            }
+            Action::Accept { call } => self.with(now, |calls, context| match calls {
+                Calls::Analogue(analogue) => analogue.accept(context, id, call),
+                Calls::Cellular(cellular) => cellular.accept(context, id, call),
+            }),
+            Action::Answer { call, media } => self.with(now, |calls, context| match calls {
+                Calls::Analogue(analogue) => analogue.answer(context, id, call, &media),
+                Calls::Cellular(cellular) => cellular.answer(context, id, call, &media),
+            }),
+            // Dropping a call that is over already is done.
+            Action::Drop { call, .. } | Action::CloseCall { call } => {
+                self.out.done(id);
+                self.drop_call(now, call);
+            }
+            Action::Hold { call } => self.hold(now, id, call, true),
+            Action::Unhold { call } => self.hold(now, id, call, false),
+            Action::SendDigits { call, operation, digits, duration_ms } => {
+                self.with(now, |calls, context| match calls {
+                    Calls::Cellular(cellular) => {
+                        cellular.send_digits(context, id, call, operation, &digits, duration_ms);
+                    }
+                    Calls::Analogue(_) => {
+                        let text = "the digits of this line are tones in its audio";
+                        context.out.refuse(id, ErrorCode::OperationUnavail, text);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Whether calls can be placed; refused with the reason where not.
+    fn usable(&mut self, id: CommandId) -> bool {
+        if let (Life::Ready, Some(Service::In)) = (&self.life, self.out.service()) {
+            return true;
+        }
+        let reason = match self.out.service() {
+            Some(Service::Out { reason }) => reason.clone(),
+            _ => "the line is not ready".to_owned(),
+        };
+        self.out.refuse(id, ErrorCode::InvalLineState, reason);
+        false
+    }
+
+    fn drop_call(&mut self, now: Time, call: CallRef) {
+        self.with(now, |calls, context| match calls {
+            Calls::Analogue(analogue) => analogue.drop_call(context, call),
+            Calls::Cellular(cellular) => cellular.drop_call(context, call),
+        });
+    }
+
+    fn hold(&mut self, now: Time, id: CommandId, call: CallRef, held: bool) {
+        self.with(now, |calls, context| match calls {
+            Calls::Cellular(cellular) => cellular.hold(context, id, call, held),
+            Calls::Analogue(_) => {
+                context.out.refuse(id, ErrorCode::OperationUnavail, "an analogue line cannot hold");
+            }
+        });
+    }
+
+    fn bytes(&mut self, now: Time, port: PortId, bytes: &[u8]) {
+        match port {
+            AT_PORT => {
+                for byte in bytes {
+                    self.with(now, |calls, context| match calls {
+                        Calls::Analogue(analogue) => analogue.byte(context, *byte),
+                        Calls::Cellular(_) => context.chat.byte(now, *byte),
+                    });
+                    // What a line means decides what the next byte is: a line or a sample.
+                    self.pump(now);
+                }
+            }
+            AUDIO_PORT => self.with(now, |calls, context| {
+                if let Calls::Cellular(cellular) = calls {
+                    cellular.audio_bytes(context, bytes);
+                }
+            }),
+            _ => {}
+        }
+    }
+
+    fn frame(&mut self, now: Time, stream: StreamId, frame: &Frame) {
+        self.with(now, |calls, context| match calls {
+            Calls::Analogue(analogue) => analogue.frame(context, stream, frame),
+            Calls::Cellular(cellular) => cellular.frame(stream, frame),
+        });
+    }
+
+    /// Carries on with what the AT engine tells, until it tells nothing more.
+    fn pump(&mut self, now: Time) {
+        while let Some(said) = self.chat.poll() {
+            match said {
+                Said::Write(bytes) => self.out.write(AT_PORT, bytes),
+                Said::Sent { text, purpose } => {
+                    if let Some(purpose) = &purpose {
+                        self.with(now, |calls, context| match calls {
+                            Calls::Analogue(analogue) => analogue.sent(context, purpose),
+                            Calls::Cellular(cellular) => cellular.sent(context, purpose),
+                        });
+                    }
+                    self.trace(true, purpose.as_ref(), &text);
+                }
+                Said::Line(line) => {
+                    let purpose = self.chat.in_flight().cloned();
+                    self.trace(false, purpose.as_ref(), &line);
+                }
+                Said::Unsolicited(line) if matches!(self.life, Life::Ready | Life::Leaving { .. }) => {
+                    self.with(now, |calls, context| match calls {
+                        Calls::Analogue(analogue) => analogue.unsolicited(context, &line),
+                        Calls::Cellular(cellular) => cellular.unsolicited(context, &line),
+                    });
+                }
+                Said::Unsolicited(_) => {}
+                Said::Done { text, purpose: Purpose::Init, outcome, .. } => self.init_done(now, &text, &outcome),
+                Said::Done { text, purpose, lines, outcome } => {
+                    self.with(now, |calls, context| match calls {
+                        Calls::Analogue(analogue) => analogue.done(context, &purpose, &text, &outcome),
+                        Calls::Cellular(cellular) => cellular.done(context, &purpose, &text, &lines, &outcome),
+                    });
+                }
+                Said::Dead => {
+                    self.fault.get_or_insert_with(|| "the modem does not answer AT".to_owned());
+                }
+            }
+        }
+        if let Some(reason) = self.fault.take() {
+            self.recover(now, &reason);
+        }
+        self.leave_when_idle();
+    }
+
+    fn leave_when_idle(&mut self) {
+        if let Life::Leaving { id, .. } = self.life {
+            let idle = match &self.calls {
+                Calls::Analogue(analogue) => analogue.is_idle(),
+                Calls::Cellular(cellular) => cellular.is_idle(),
+            };
+            if idle {
+                self.shut(id);
+            }
+        }
+    }
+
+    fn trace(&mut self, sent: bool, purpose: Option<&Purpose>, line: &str) {
+        let call = purpose.and_then(Purpose::call).or(match &self.calls {
+            Calls::Analogue(analogue) => analogue.call(),
+            Calls::Cellular(cellular) => cellular.only_call(),
+        });
+        self.out.trace(call, sent, &self.config.name, line);
     }
 }
 
 impl Provider for Modem {
-    fn handle(&mut self, _now: Time, _input: Input<'_>) {
-        let _ = (&self.config, &self.profile);
+    fn handle(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Command(command) => self.command(now, command),
+            Input::Bytes { port, bytes } => self.bytes(now, port, bytes),
+            Input::Frame { stream, frame } => self.frame(now, stream, frame),
+            Input::Opened { port } => self.opened(now, port),
+            Input::Closed { port, reason } => self.closed(now, port, reason),
+            Input::Timeout => {
+                self.life_timeout(now);
+                self.chat.timeout(now);
+                self.pump(now);
+                self.with(now, |calls, context| match calls {
+                    Calls::Analogue(analogue) => analogue.timeout(context),
+                    Calls::Cellular(cellular) => cellular.timeout(context),
+                });
+            }
+            Input::Datagram { .. } | Input::Resolved { .. } => {}
+        }
+        self.pump(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.out.poll()
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        None
+        let life = match &self.life {
+            Life::Unstarted => Some(Time::ZERO),
+            Life::Lowered { until } | Life::Waiting { until, .. } | Life::Leaving { until, .. } => Some(*until),
+            Life::Opening | Life::Initialising(_) | Life::Ready | Life::Shut => None,
+        };
+        let calls = match &self.calls {
+            Calls::Analogue(analogue) => analogue.deadline(&self.profile),
+            Calls::Cellular(cellular) => cellular.deadline(),
+        };
+        [life, self.chat.deadline(), calls].into_iter().flatten().min()
     }
 }

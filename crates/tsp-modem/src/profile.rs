@@ -1,6 +1,11 @@
-//! Profiles: what differs between chip sets.
+//! Profiles: what differs between chip sets and firmwares, as data in TOML.
+//!
+//! The keys are documented at the fields here. A key that does not exist is an error, and so is a value out of its range:
+//! every error tells line and column.
 
+use crate::{SampleFormat, VoiceEvent};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a family of modems wants to be spoken to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -8,9 +13,337 @@ use serde::{Deserialize, Serialize};
 pub struct Profile {
     /// Its name.
     pub id: String,
+    /// The family, for people.
+    pub description: String,
+    /// Analogue or cellular.
+    pub kind: Kind,
+    /// What a modem must show for the profile to fit: sets of key and pattern, of which one must fit whole.
+    #[serde(default, rename = "match")]
+    pub matches: Vec<BTreeMap<String, String>>,
+    /// Of the profiles that fit, the highest is taken.
+    #[serde(default)]
+    pub score: u32,
+    /// The serial line and the telephone line.
+    #[serde(default)]
+    pub line: LineSection,
+    /// Times in milliseconds.
+    #[serde(default)]
+    pub timeouts_ms: Timeouts,
+    /// The first commands.
+    pub init: Init,
+    /// Voice commands of an analogue modem.
+    #[serde(default)]
+    pub voice: Option<Voice>,
+    /// Audio of an analogue modem.
+    #[serde(default)]
+    pub audio: Option<Audio>,
+    /// Codes whose meaning differs from V.253's.
+    #[serde(default)]
+    pub events: BTreeMap<char, VoiceEvent>,
+    /// Caller id of an analogue modem.
+    #[serde(default)]
+    pub cid: CallerIdWords,
+    /// Call control of a cellular modem.
+    #[serde(default)]
+    pub cell: Option<Cell>,
+    /// What to do with a modem that does not answer.
+    #[serde(default)]
+    pub recover: Recover,
 }
 
-/// A profile that cannot be read.
+/// Analogue or cellular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A voice modem on a telephone line.
+    Analogue,
+    /// A dongle or module in a mobile network.
+    Cellular,
+}
+
+/// The serial line and the telephone line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LineSection {
+    /// Speed of the serial port in bit/s.
+    pub dte_speed: u32,
+    /// Its flow control.
+    pub flow: Flow,
+    /// Time between opening the port and the first command.
+    pub settle_ms: u32,
+    /// The modem detects dial tone (`W`).
+    pub dialtone: bool,
+    /// The modem detects a quiet answer (`@`).
+    pub quiet: bool,
+    /// The modem detects billing tone (`$`).
+    pub billing: bool,
+}
+
+impl Default for LineSection {
+    fn default() -> LineSection {
+        LineSection {
+            dte_speed: 115_200,
+            flow: Flow::Rtscts,
+            settle_ms: 100,
+            dialtone: false,
+            quiet: false,
+            billing: false,
+        }
+    }
+}
+
+/// Flow control of a serial port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flow {
+    /// RTS and CTS.
+    Rtscts,
+    /// XON and XOFF.
+    Xonxoff,
+    /// None.
+    None,
+}
+
+/// Times in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// An ordinary command.
+    pub default: u32,
+    /// The answer to `AT`, when asking whether the modem still answers.
+    pub probe: u32,
+    /// Dialling, until the final result.
+    pub dial: u32,
+    /// Answering.
+    pub answer: u32,
+    /// Hanging up.
+    pub hangup: u32,
+    /// A command that was aborted, and the end of a stream.
+    pub abort: u32,
+    /// Between a final result and the next command.
+    pub inter_cmd: u32,
+    /// Without a ring for so long, an unanswered call is gone.
+    pub ring_gone: u32,
+    /// A number that comes beside the ring (`+CLIP`) is waited for so long.
+    pub clip: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            default: 3_000,
+            probe: 1_500,
+            dial: 90_000,
+            answer: 12_000,
+            hangup: 8_000,
+            abort: 500,
+            inter_cmd: 20,
+            ring_gone: 10_000,
+            clip: 200,
+        }
+    }
+}
+
+/// The first commands. In each, `|` separates alternatives: the next is tried where one is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// The commands, in order.
+    pub seq: Vec<String>,
+    /// Numbers (from 1) of those that may be refused.
+    #[serde(default)]
+    pub optional: Vec<usize>,
+    /// How often one without an answer is sent again.
+    #[serde(default)]
+    pub retry: u32,
+}
+
+/// Voice commands of an analogue modem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Voice {
+    /// Into voice mode.
+    pub enter: String,
+    /// Out of it.
+    pub leave: String,
+    /// After entering, before anything else; each may be refused.
+    #[serde(default)]
+    pub setup: Vec<String>,
+    /// Goes off hook and answers.
+    pub answer: String,
+    /// Which final results mean that it did.
+    pub answer_ok: Vec<String>,
+    /// Goes on hook.
+    pub hangup: Vec<String>,
+    /// Dials `{n}`. With `;` at its end the modem dials and leaves the rest to us: see `supervise`.
+    pub dial: String,
+    /// Which final results mean that it was answered (or, with `;`, dialled).
+    pub dial_ok: Vec<String>,
+    /// How an answer is concluded where the modem does not.
+    #[serde(default)]
+    pub supervise: Supervise,
+}
+
+/// How an answer is concluded from what is heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Supervise {
+    /// Ringback that is not heard again for so long went away: somebody answered (`+VRA`).
+    pub ringback_gone_ms: u32,
+    /// No ringback at all for so long, and no other tone: taken for answered (`+VRN`).
+    pub no_ringback_ms: u32,
+}
+
+impl Default for Supervise {
+    fn default() -> Supervise {
+        Supervise { ringback_gone_ms: 5_000, no_ringback_ms: 10_000 }
+    }
+}
+
+/// Audio of an analogue modem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audio {
+    /// Ways to carry samples; the first that the modem takes is used.
+    pub methods: Vec<Method>,
+    /// Begins a stream in both directions.
+    pub duplex: String,
+    /// Ends it: bytes in hexadecimal.
+    pub end_duplex: Bytes,
+    /// The most that is written ahead of the modem.
+    pub max_queue_ms: u32,
+    /// A stream that is silent on the serial port for so long is dead; 0: never.
+    pub dead_ms: u32,
+}
+
+/// A way to carry samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// The command that chooses it.
+    pub vsm: String,
+    /// How a sample is carried.
+    pub fmt: SampleFormat,
+    /// Samples a second: 8000.
+    pub rate: u32,
+}
+
+/// Bytes, written in hexadecimal: `10 5e`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Bytes(pub Vec<u8>);
+
+impl TryFrom<String> for Bytes {
+    type Error = String;
+    fn try_from(text: String) -> Result<Bytes, String> {
+        let byte = |word: &str| u8::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no byte in hexadecimal"));
+        text.split_whitespace().map(byte).collect::<Result<_, _>>().map(Bytes)
+    }
+}
+
+impl From<Bytes> for String {
+    fn from(bytes: Bytes) -> String {
+        bytes.0.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Words of an analogue modem's caller id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallerIdWords {
+    /// The caller withholds it.
+    pub private: Vec<String>,
+    /// The network does not have it.
+    pub outside: Vec<String>,
+}
+
+impl Default for CallerIdWords {
+    fn default() -> CallerIdWords {
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+        CallerIdWords {
+            private: words(&["P", "PRIVATE", "ANONYMOUS"]),
+            outside: words(&["O", "OUT OF AREA", "UNAVAILABLE"]),
+        }
+    }
+}
+
+/// Call control of a cellular modem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// Dials `{n}`.
+    pub dial: String,
+    /// Answers.
+    pub answer: String,
+    /// Ends all calls: tried in this order.
+    pub hangup: Vec<String>,
+    /// Ends call `{i}` while others go on.
+    pub release_one: String,
+    /// Refuses a waiting call while another goes on.
+    pub reject_waiting: String,
+    /// Holds the active calls, and retrieves the held or accepts the waiting one.
+    pub swap: String,
+    /// Sends the digit `{c}`.
+    pub dtmf: String,
+    /// Sets the length of a digit to `{d}` tenths of a second; empty: it cannot.
+    #[serde(default)]
+    pub dtmf_length: String,
+    /// Between a digit and the next.
+    pub dtmf_gap_ms: u32,
+    /// Times between readings of the call list.
+    #[serde(default)]
+    pub poll_ms: Poll,
+    /// Sent when a call is connected, to begin its audio.
+    #[serde(default)]
+    pub audio_start: Vec<String>,
+    /// Sent when the last call ended.
+    #[serde(default)]
+    pub audio_stop: Vec<String>,
+    /// How samples are carried on the audio port, at 8 kHz.
+    pub audio_fmt: SampleFormat,
+}
+
+/// Times between readings of the call list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Poll {
+    /// While a call is set up.
+    pub setup: u32,
+    /// While one rings here.
+    pub ringing: u32,
+    /// While one is up.
+    pub active: u32,
+    /// After an action of ours.
+    pub action: u32,
+    /// Registration and signal, while nothing happens.
+    pub status: u32,
+}
+
+impl Default for Poll {
+    fn default() -> Poll {
+        Poll { setup: 500, ringing: 2_000, active: 5_000, action: 250, status: 30_000 }
+    }
+}
+
+/// What to do with a modem that does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recover {
+    /// How long DTR is lowered.
+    pub dtr_ms: u32,
+    /// After so many failures in a row the port is closed and opened again.
+    pub reopen_after: u32,
+    /// The longest wait between two attempts.
+    pub max_wait_ms: u32,
+}
+
+impl Default for Recover {
+    fn default() -> Recover {
+        Recover { dtr_ms: 600, reopen_after: 3, max_wait_ms: 60_000 }
+    }
+}
+
+/// A profile that cannot be used, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileError {
     /// Line, from 1.
@@ -29,14 +362,130 @@ impl std::fmt::Display for ProfileError {
 
 impl std::error::Error for ProfileError {}
 
+/// The profiles that come with the crate.
+const BUILTIN: [(&str, &str); 2] =
+    [("v253", include_str!("../profiles/v253.toml")), ("27007", include_str!("../profiles/27007.toml"))];
+
 impl Profile {
-    /// A profile that comes with the crate: `v253` or `27007`.
+    /// A profile that comes with the crate: `v253` (analogue, V.253) or `27007` (cellular, 3GPP TS 27.007).
     pub fn builtin(id: &str) -> Option<Profile> {
-        matches!(id, "v253" | "27007").then(|| Profile { id: id.to_owned() })
+        let (_, toml) = BUILTIN.iter().find(|(name, _)| *name == id)?;
+        Some(Profile::parse(toml).expect("the crate's own profiles are tested"))
     }
 
-    /// Reads a profile.
+    /// Reads a profile and checks it.
     pub fn parse(toml: &str) -> Result<Profile, ProfileError> {
-        toml::from_str(toml).map_err(|error| ProfileError { line: 1, column: 1, message: error.message().to_owned() })
+        let profile: Profile = toml::from_str(toml).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            error_at(toml, at, error.message())
+        })?;
+        match profile.fault() {
+            None => Ok(profile),
+            Some((key, message)) => Err(error_at(toml, find_key(toml, key), &message)),
+        }
+    }
+
+    /// The first thing in it that cannot be: the key, and why.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        let commands = self.init.seq.iter().flat_map(|step| step.split('|'));
+        if let Some(bad) = commands.into_iter().find(|command| !command.starts_with("AT")) {
+            return Some(("seq", format!("the command {bad:?} does not begin with AT")));
+        }
+        if let Some(number) = self.init.optional.iter().find(|number| !(1..=self.init.seq.len()).contains(number)) {
+            return Some(("optional", format!("there is no command {number} in init.seq")));
+        }
+        match self.kind {
+            Kind::Analogue => self.analogue_fault(),
+            Kind::Cellular if self.cell.is_none() => Some(("kind", "a cellular profile needs [cell]".to_owned())),
+            Kind::Cellular => {
+                let cell = self.cell.as_ref()?;
+                let template = |key, text: &str, hole: &str| {
+                    (!text.contains(hole)).then(|| (key, format!("{text:?} has no {hole}")))
+                };
+                template("dial", &cell.dial, "{n}")
+                    .or_else(|| template("dtmf", &cell.dtmf, "{c}"))
+                    .or_else(|| template("release_one", &cell.release_one, "{i}"))
+                    .or_else(|| cell.hangup.is_empty().then(|| ("hangup", "no command hangs up".to_owned())))
+            }
+        }
+    }
+
+    fn analogue_fault(&self) -> Option<(&'static str, String)> {
+        let (Some(voice), Some(audio)) = (&self.voice, &self.audio) else {
+            return Some(("kind", "an analogue profile needs [voice] and [audio]".to_owned()));
+        };
+        if !voice.dial.contains("{n}") {
+            return Some(("dial", format!("{:?} has no {{n}}", voice.dial)));
+        }
+        if voice.hangup.is_empty() {
+            return Some(("hangup", "no command hangs up".to_owned()));
+        }
+        if audio.methods.is_empty() {
+            return Some(("methods", "no way to carry samples".to_owned()));
+        }
+        if let Some(method) = audio.methods.iter().find(|method| method.rate != 8_000) {
+            return Some(("methods", format!("{} samples a second: only 8000 can be carried", method.rate)));
+        }
+        (!(40..=1_000).contains(&audio.max_queue_ms))
+            .then(|| ("max_queue_ms", "must be between 40 and 1000".to_owned()))
+    }
+}
+
+fn error_at(toml: &str, offset: usize, message: &str) -> ProfileError {
+    let before = toml.get(..offset).unwrap_or(toml);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    ProfileError { line, column, message: message.trim().to_owned() }
+}
+
+/// Where a key stands at the beginning of a line.
+fn find_key(toml: &str, key: &str) -> usize {
+    let mut offset = 0;
+    for line in toml.split_inclusive('\n') {
+        if line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return offset;
+        }
+        offset += line.len();
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_of_the_crate_are_good() {
+        for (id, toml) in BUILTIN {
+            let profile = Profile::parse(toml).unwrap_or_else(|error| panic!("{id}: {error}"));
+            assert_eq!(profile.id, id);
+            let kept: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
+            assert_eq!(kept, profile);
+        }
+        assert_eq!(Profile::builtin("nothing"), None);
+    }
+
+    #[test]
+    fn errors_name_their_place() {
+        let good = BUILTIN[0].1;
+        let with = |from: &str, to: &str| {
+            assert!(good.contains(from), "{from}");
+            Profile::parse(&good.replacen(from, to, 1)).unwrap_err()
+        };
+        let line_of = |text: &str| good[..good.find(text).unwrap()].matches('\n').count() + 1;
+
+        let unknown = with("[voice]\n", "[voice]\nvoise = 1\n");
+        assert_eq!((unknown.line, unknown.column), (line_of("[voice]") + 1, 1), "{unknown}");
+        assert!(unknown.message.contains("voise"), "{unknown}");
+
+        let bad_type = with("retry = ", "retry = \"x\" #");
+        assert_eq!(bad_type.line, line_of("retry = "), "{bad_type}");
+
+        let no_hole = with("ATDT{n}", "ATDT");
+        assert_eq!((no_hole.line, no_hole.column), (line_of("dial = "), 1), "{no_hole}");
+
+        let rate = with("rate = 8000", "rate = 7200");
+        assert!(rate.message.contains("7200"), "{rate}");
+        assert_eq!(rate.line, line_of("methods = "), "{rate}");
     }
 }

@@ -1,0 +1,365 @@
+//! The call of an analogue line: one at a time, over a V.253 modem.
+//!
+//! ```text
+//!  OnHook ── RING ──► Ringing ── Answer ──► Answering ── +VLS=1: OK ──► Connected
+//!    │                   └─ Drop ─► Ignoring ─ rings end ─► OnHook         │
+//!    └── MakeCall ─► Preparing ─ ATD written ─► Dialling ─ OK, VCON ───────┤
+//!                                                  └ `;` ─► Supervising ───┤  (tones, voice, time)
+//!  OnHook ◄── +FCLASS=0 ── ATH ── stream ended ── HangingUp ◄──────────────┴── Drop, tones, NO CARRIER
+//! ```
+
+use crate::caller_id::{CallerId, Words, ring};
+use crate::cause;
+use crate::chat::{Ask, Outcome};
+use crate::context::{Context, LINE, Purpose};
+use crate::dial;
+use crate::duplex::Flow;
+use crate::profile::{Audio, Profile, Voice};
+use crate::response::{Accepts, FinalResult};
+use crate::voice::{self, Decoder, Heard, VoiceEvent};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tapi::{AnswerEvidence, BusyMode, CallOrigin, Cause, DisconnectMode, ErrorCode, SpecialInfo, Time};
+use tspi::{
+    CallFacts, CallRef, CommandId, Direction, Event, Frame, LocalMedia, ReleasedBy, RemoteMedia, Report, StreamId,
+    Taken,
+};
+
+mod commands;
+mod tones;
+
+pub(crate) use commands::words;
+use tones::supervised_until;
+
+/// The end of a stream is asked for so often before DTR is lowered.
+const END_TRIES: u32 = 3;
+/// A stream that the modem ends by itself is begun again so often in a call.
+const RESTARTS: u32 = 3;
+
+/// A call to be dialled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Order {
+    id: CommandId,
+    number: String,
+    stream: Option<StreamId>,
+}
+
+/// A call that rings here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Ringing {
+    call: CallRef,
+    rings: u32,
+    by: RingForm,
+    last: Time,
+    caller: CallerId,
+}
+
+/// How a modem tells rings: one that tells them twice is counted once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum RingForm {
+    Text,
+    Shielded,
+}
+
+/// A call with a line to the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Talk {
+    call: CallRef,
+    stream: Option<StreamId>,
+    /// Ringback was heard last at.
+    ringback: Option<Time>,
+    /// Busy or reorder was heard, and when last.
+    busy: Option<Time>,
+    since: Time,
+    restarts: u32,
+}
+
+/// What the line does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    /// Nothing; a caller id may have come before its ring.
+    OnHook { caller: CallerId, told: Time },
+    /// A call is offered.
+    Ringing(Ringing),
+    /// A call was refused, and still rings.
+    Ignoring { last: Time },
+    /// Voice mode is entered, nothing is dialled yet.
+    Preparing { order: Order },
+    /// `ATD` is written, its final result awaited.
+    Dialling { talk: Talk },
+    /// The modem dialled and left the rest to us.
+    Supervising { talk: Talk },
+    /// On the way off hook.
+    Answering { ringing: Ringing, id: CommandId, stream: Option<StreamId> },
+    /// Off hook, in conversation.
+    Connected { talk: Talk },
+    /// On the way on hook; a call may wait to be dialled.
+    HangingUp { next: Option<Order> },
+}
+
+/// The voice stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Duplex {
+    /// None: bytes are lines.
+    Closed,
+    /// `+VTR` is sent.
+    Starting,
+    /// Bytes are samples.
+    Open(Flow),
+    /// Its end is asked for; samples still come.
+    Ending { flow: Flow, tries: u32 },
+    /// `DLE ETX` came: bytes are lines again, a final result is due.
+    Closing,
+}
+
+/// An analogue line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Analogue {
+    phase: Phase,
+    duplex: Duplex,
+    decoder: Decoder,
+    /// Which of the profile's ways to carry samples the modem took.
+    method: usize,
+}
+
+impl Analogue {
+    pub(crate) fn new() -> Analogue {
+        Analogue { phase: Phase::on_hook(), duplex: Duplex::Closed, decoder: Decoder::new(), method: 0 }
+    }
+
+    /// The modem took this way to carry samples.
+    pub(crate) fn set_method(&mut self, method: usize) {
+        self.method = method;
+    }
+
+    /// The call that there is.
+    pub(crate) fn call(&self) -> Option<CallRef> {
+        match &self.phase {
+            Phase::Ringing(ringing) | Phase::Answering { ringing, .. } => Some(ringing.call),
+            Phase::Dialling { talk } | Phase::Supervising { talk } | Phase::Connected { talk } => Some(talk.call),
+            Phase::OnHook { .. } | Phase::Ignoring { .. } | Phase::Preparing { .. } | Phase::HangingUp { .. } => None,
+        }
+    }
+
+    /// Whether the line is on hook and nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::OnHook { .. } | Phase::Ignoring { .. })
+    }
+
+    /// The port or the modem is gone: the call is over.
+    pub(crate) fn fail(&mut self, context: &mut Context<'_>, reason: &str) {
+        if let Some(call) = self.call() {
+            let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
+            context.out.report(call, Report::Released { by: ReleasedBy::Remote, cause });
+        }
+        *self = Analogue { method: self.method, ..Analogue::new() };
+    }
+
+    /// A byte of the port.
+    pub(crate) fn byte(&mut self, context: &mut Context<'_>, byte: u8) {
+        match self.decoder.push(byte) {
+            None => {}
+            Some(Heard::Data(byte)) => self.data(context, byte),
+            Some(Heard::TwoEscapes) => {
+                self.data(context, voice::DLE);
+                self.data(context, voice::DLE);
+            }
+            Some(Heard::Report(byte)) => context.chat.byte(context.now, byte),
+            Some(Heard::Digit(digit, duration_ms)) => {
+                if let (Phase::Connected { talk }, Duplex::Open(_)) = (&self.phase, &self.duplex) {
+                    context.out.event(Event::Digit { call: talk.call, digit, duration_ms });
+                }
+            }
+            Some(Heard::Code(code)) => {
+                let told = context.profile.events.get(&char::from(code)).copied();
+                self.voice_event(context, told.unwrap_or_else(|| VoiceEvent::of(code)));
+            }
+            Some(Heard::End) => self.stream_ended(context),
+        }
+    }
+
+    fn data(&mut self, context: &mut Context<'_>, byte: u8) {
+        match &mut self.duplex {
+            Duplex::Open(flow) | Duplex::Ending { flow, .. } => flow.hear(context.now, context.out, byte),
+            Duplex::Closed | Duplex::Starting | Duplex::Closing => context.chat.byte(context.now, byte),
+        }
+    }
+
+    /// 20 ms to be sent.
+    pub(crate) fn frame(&mut self, context: &mut Context<'_>, stream: StreamId, frame: &Frame) {
+        if let (Duplex::Open(flow), Some(audio)) = (&mut self.duplex, &context.profile.audio) {
+            flow.send(context.out, audio, stream, frame);
+        }
+    }
+
+    /// A line that belongs to no command.
+    pub(crate) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) {
+        let cid = &context.profile.cid;
+        let words = Words { private: &cid.private, outside: &cid.outside };
+        match &mut self.phase {
+            Phase::OnHook { caller, told } => {
+                if context.now.since(*told) > ring_gone(context.profile) {
+                    *caller = CallerId::default();
+                }
+                if caller.line(line, words) {
+                    *told = context.now;
+                    return;
+                }
+            }
+            Phase::Ringing(ringing) => {
+                let before = ringing.caller.party();
+                if ringing.caller.line(line, words) {
+                    let after = ringing.caller.party();
+                    if after != before {
+                        let facts = CallFacts { caller: after, ..CallFacts::default() };
+                        context.out.facts(ringing.call, facts);
+                    }
+                    return;
+                }
+            }
+            _ => {}
+        }
+        if let Some(ring) = ring(line) {
+            self.ring(context, RingForm::Text, ring.pattern, ring.number.as_deref());
+        } else if line.eq_ignore_ascii_case("RINGING") {
+            self.voice_event(context, VoiceEvent::Ringback);
+        } else if let Some(result) = FinalResult::parse(line) {
+            self.news(context, &result);
+        }
+    }
+
+    /// A result that nobody asked for: the connection is gone.
+    fn news(&mut self, context: &mut Context<'_>, result: &FinalResult) {
+        let mode = match (&self.phase, result) {
+            (Phase::Connected { .. }, FinalResult::NoCarrier | FinalResult::Busy) => DisconnectMode::Normal,
+            (Phase::Supervising { .. }, FinalResult::Busy) => DisconnectMode::Busy,
+            (Phase::Supervising { .. }, FinalResult::NoAnswer) => DisconnectMode::NoAnswer,
+            (Phase::Supervising { .. }, FinalResult::NoCarrier) => DisconnectMode::Unknown,
+            _ => return,
+        };
+        self.released(context, Cause::new(mode).with_text(result.text()));
+    }
+
+    fn ring(&mut self, context: &mut Context<'_>, by: RingForm, pattern: u32, number: Option<&str>) {
+        let now = context.now;
+        let cid = &context.profile.cid;
+        let words = Words { private: &cid.private, outside: &cid.outside };
+        match &mut self.phase {
+            Phase::OnHook { caller, .. } => {
+                let mut caller = std::mem::take(caller);
+                if let Some(number) = number {
+                    caller.number(number, words);
+                }
+                let call = context.out.new_call();
+                context.out.event(Event::Ringing { line: LINE, count: 0, pattern });
+                let facts = CallFacts {
+                    origin: Some(CallOrigin::Inbound),
+                    caller: caller.party(),
+                    called: None,
+                    ..CallFacts::default()
+                };
+                context.out.event(Event::NewCall { line: LINE, call, facts: Box::new(facts) });
+                context.out.report(call, Report::Offered);
+                self.phase = Phase::Ringing(Ringing { call, rings: 1, by, last: now, caller });
+            }
+            Phase::Ringing(ringing) if ringing.by == by => {
+                ringing.last = now;
+                context.out.event(Event::Ringing { line: LINE, count: ringing.rings, pattern });
+                ringing.rings = ringing.rings.saturating_add(1);
+            }
+            Phase::Ringing(ringing) => ringing.last = now,
+            Phase::Ignoring { last } => *last = now,
+            _ => {}
+        }
+    }
+
+    /// The modem says `DLE ETX`.
+    fn stream_ended(&mut self, context: &mut Context<'_>) {
+        let call = self.call();
+        match std::mem::replace(&mut self.duplex, Duplex::Closing) {
+            Duplex::Open(flow) => {
+                flow.end(context, call);
+                let wait = context.profile.timeouts_ms.abort;
+                context.chat.raw(context.now, "", &[], Purpose::StreamOver, wait);
+            }
+            Duplex::Ending { flow, .. } => flow.end(context, call),
+            before @ (Duplex::Closed | Duplex::Starting | Duplex::Closing) => self.duplex = before,
+        }
+    }
+
+    /// Over by the far end, the network or the modem: told, and then on hook.
+    fn released(&mut self, context: &mut Context<'_>, cause: Cause) {
+        if let Some(call) = self.call() {
+            context.out.report(call, Report::Released { by: ReleasedBy::Remote, cause });
+        }
+        self.hang_up(context);
+    }
+
+    /// When it wants [`Analogue::timeout`].
+    pub(crate) fn deadline(&self, profile: &Profile) -> Option<Time> {
+        let gone = ring_gone(profile);
+        let phase = match &self.phase {
+            Phase::Ringing(ringing) => Some(ringing.last + gone),
+            Phase::Ignoring { last } => Some(*last + gone),
+            Phase::Supervising { talk } => supervised_until(profile, talk),
+            _ => None,
+        };
+        let stream = match (&self.duplex, &profile.audio) {
+            (Duplex::Open(flow), Some(audio)) => flow.dead_at(audio),
+            _ => None,
+        };
+        [phase, stream].into_iter().flatten().min()
+    }
+
+    /// A deadline may have passed.
+    pub(crate) fn timeout(&mut self, context: &mut Context<'_>) {
+        let gone = ring_gone(context.profile);
+        match &self.phase {
+            Phase::Ringing(ringing) if context.now >= ringing.last + gone => {
+                let cause = Cause::new(DisconnectMode::Cancelled).with_text("ringing stopped");
+                context.out.report(ringing.call, Report::Released { by: ReleasedBy::Remote, cause });
+                self.phase = Phase::on_hook();
+            }
+            Phase::Ignoring { last } if context.now >= *last + gone => self.phase = Phase::on_hook(),
+            Phase::Supervising { talk } => {
+                if supervised_until(context.profile, talk).is_some_and(|until| context.now >= until) {
+                    let heard = talk.ringback.is_some();
+                    let evidence = if heard { AnswerEvidence::RingbackGone } else { AnswerEvidence::Timer };
+                    self.answered(context, evidence);
+                }
+            }
+            _ => {}
+        }
+        if let (Duplex::Open(flow), Some(audio)) = (&self.duplex, &context.profile.audio) {
+            if flow.dead_at(audio).is_some_and(|at| context.now >= at) {
+                context.fail(format!("no audio from the modem for {} ms", audio.dead_ms));
+            }
+        }
+    }
+}
+
+impl Phase {
+    fn on_hook() -> Phase {
+        Phase::OnHook { caller: CallerId::default(), told: Time::ZERO }
+    }
+}
+
+fn ring_gone(profile: &Profile) -> Duration {
+    Duration::from_millis(u64::from(profile.timeouts_ms.ring_gone))
+}
+
+/// The profile's voice commands: an analogue profile is checked to have them.
+fn voice_of<'a>(context: &Context<'a>) -> &'a Voice {
+    context.profile.voice.as_ref().expect("an analogue profile has [voice]")
+}
+
+fn audio_of<'a>(context: &Context<'a>) -> &'a Audio {
+    context.profile.audio.as_ref().expect("an analogue profile has [audio]")
+}
+
+fn stream_of(media: &LocalMedia) -> Option<StreamId> {
+    match media {
+        LocalMedia::Frames { stream } => Some(*stream),
+        LocalMedia::Rtp(_) | LocalMedia::None => None,
+    }
+}

@@ -1,0 +1,349 @@
+//! Commands of the server, and the answers of the modem to ours.
+
+use super::*;
+
+impl Analogue {
+    /// Places a call. It is taken when `ATD` is written.
+    pub(crate) fn make_call(&mut self, context: &mut Context<'_>, id: CommandId, to: &str, media: &LocalMedia) {
+        let number = match dial::scan(to, context.profile) {
+            Ok(number) => number,
+            Err(refusal) => return context.out.reply(id, Err(refusal)),
+        };
+        let order = Order { id, number, stream: stream_of(media) };
+        match &mut self.phase {
+            Phase::OnHook { .. } => self.prepare(context, order),
+            Phase::HangingUp { next: next @ None } => *next = Some(order),
+            _ => context.out.refuse(id, ErrorCode::CallUnavail, "the line is in use"),
+        }
+    }
+
+    fn prepare(&mut self, context: &mut Context<'_>, order: Order) {
+        self.enter(context);
+        let text = voice_of(context).dial.replace("{n}", &order.number);
+        let ask = Ask::new(text, Purpose::Dial, context.profile.timeouts_ms.dial);
+        context.ask(ask.accepts(Accepts::Call));
+        self.phase = Phase::Preparing { order };
+    }
+
+    /// Into voice mode, with the samples carried as agreed.
+    fn enter(&self, context: &mut Context<'_>) {
+        let voice = voice_of(context);
+        context.plain(&voice.enter, Purpose::Enter);
+        for command in &voice.setup {
+            context.plain(command, Purpose::Aside);
+        }
+        if let Some(method) = audio_of(context).methods.get(self.method) {
+            context.plain(&method.vsm, Purpose::Aside);
+        }
+    }
+
+    /// Answers the call that rings. It is taken when the answering command is written.
+    pub(crate) fn answer(&mut self, context: &mut Context<'_>, id: CommandId, call: CallRef, media: &LocalMedia) {
+        match std::mem::replace(&mut self.phase, Phase::on_hook()) {
+            Phase::Ringing(ringing) if ringing.call == call => {
+                self.enter(context);
+                let ask = Ask::new(&voice_of(context).answer, Purpose::Answer, context.profile.timeouts_ms.answer);
+                context.ask(ask.accepts(Accepts::Call));
+                self.phase = Phase::Answering { ringing, id, stream: stream_of(media) };
+            }
+            phase => {
+                self.phase = phase;
+                context.out.refuse(id, ErrorCode::InvalCallState, "the call does not ring");
+            }
+        }
+    }
+
+    /// The call alerts already: an analogue line has nothing to send.
+    pub(crate) fn accept(&mut self, context: &mut Context<'_>, id: CommandId, call: CallRef) {
+        match &self.phase {
+            Phase::Ringing(ringing) if ringing.call == call => {
+                context.out.done(id);
+                context.out.report(call, Report::Accepted);
+            }
+            _ => context.out.refuse(id, ErrorCode::InvalCallState, "the call does not ring"),
+        }
+    }
+
+    /// Ends the call, whatever it does. One that only rings is left to ring out: the line has no way to refuse it.
+    pub(crate) fn drop_call(&mut self, context: &mut Context<'_>, call: CallRef) {
+        if self.call() != Some(call) {
+            return;
+        }
+        if let Phase::Answering { id, .. } = &self.phase {
+            context.out.refuse(*id, ErrorCode::OperationFailed, "the call was dropped");
+        }
+        let cause = Cause::new(DisconnectMode::Normal);
+        context.out.report(call, Report::Released { by: ReleasedBy::Local, cause });
+        match &self.phase {
+            Phase::Ringing(ringing) => self.phase = Phase::Ignoring { last: ringing.last },
+            _ => self.hang_up(context),
+        }
+    }
+
+    /// Ends whatever there is, for good.
+    pub(crate) fn shut_down(&mut self, context: &mut Context<'_>) {
+        if let Some(call) = self.call() {
+            return self.drop_call(context, call);
+        }
+        match &mut self.phase {
+            Phase::Preparing { .. } => self.hang_up(context),
+            Phase::HangingUp { next } => *next = None,
+            _ => {}
+        }
+    }
+
+    /// On hook: the stream is ended first, or the dialling.
+    pub(super) fn hang_up(&mut self, context: &mut Context<'_>) {
+        context.chat.forget_queue();
+        self.phase = Phase::HangingUp { next: None };
+        match std::mem::replace(&mut self.duplex, Duplex::Closed) {
+            Duplex::Open(flow) => {
+                self.duplex = Duplex::Ending { flow, tries: 0 };
+                self.end_stream(context);
+            }
+            Duplex::Starting if context.chat.in_flight() == Some(&Purpose::StreamStart) => {
+                self.duplex = Duplex::Starting;
+            }
+            duplex @ (Duplex::Ending { .. } | Duplex::Closing) => self.duplex = duplex,
+            Duplex::Closed | Duplex::Starting => {
+                if let Some(Purpose::Dial | Purpose::Answer) = context.chat.in_flight() {
+                    context.chat.abort(context.now);
+                }
+                self.on_hook(context);
+            }
+        }
+    }
+
+    fn end_stream(&mut self, context: &mut Context<'_>) {
+        if let Duplex::Ending { tries, .. } = &mut self.duplex {
+            *tries += 1;
+            let bytes = &audio_of(context).end_duplex.0;
+            let shown = bytes.iter().map(|byte| shown(*byte)).collect::<String>();
+            let wait = context.profile.timeouts_ms.abort;
+            context.chat.raw(context.now, &shown, bytes, Purpose::StreamEnd, wait);
+        }
+    }
+
+    fn on_hook(&mut self, context: &mut Context<'_>) {
+        self.duplex = Duplex::Closed;
+        let voice = voice_of(context);
+        let wait = context.profile.timeouts_ms.hangup;
+        for command in &voice.hangup {
+            context.ask(Ask::new(command, Purpose::HangUp, wait));
+        }
+        context.plain(&voice.leave, Purpose::Leave);
+    }
+
+    pub(super) fn start_stream(&mut self, context: &mut Context<'_>) {
+        self.duplex = Duplex::Starting;
+        let ask = Ask::new(&audio_of(context).duplex, Purpose::StreamStart, context.profile.timeouts_ms.default);
+        context.ask(ask.accepts(Accepts::Stream));
+    }
+
+    /// A command of ours goes out now.
+    pub(crate) fn sent(&mut self, context: &mut Context<'_>, purpose: &Purpose) {
+        match (purpose, &self.phase) {
+            (Purpose::Dial, Phase::Preparing { order }) => {
+                let call = context.out.new_call();
+                context.out.reply(order.id, Ok(Taken::Call(call)));
+                context.out.report(call, Report::Dialing);
+                let talk =
+                    Talk { call, stream: order.stream, ringback: None, busy: None, since: context.now, restarts: 0 };
+                self.phase = Phase::Dialling { talk };
+            }
+            (Purpose::Answer, Phase::Answering { id, .. }) => context.out.done(*id),
+            _ => {}
+        }
+    }
+
+    /// A command of ours ended.
+    pub(crate) fn done(&mut self, context: &mut Context<'_>, purpose: &Purpose, text: &str, outcome: &Outcome) {
+        match purpose {
+            Purpose::Enter => self.entered(context, text, outcome),
+            Purpose::Dial => self.dialled(context, outcome),
+            Purpose::Answer => self.answer_done(context, text, outcome),
+            Purpose::StreamStart => self.stream_started(context, text, outcome),
+            Purpose::StreamEnd => self.stream_end_done(context, outcome),
+            Purpose::StreamOver => self.stream_over(context, outcome),
+            Purpose::HangUp | Purpose::Leave if *outcome == Outcome::TimedOut => {
+                context.fail(format!("no answer to {text}: the line may be off hook"));
+            }
+            Purpose::Leave => self.left(context),
+            _ => {}
+        }
+    }
+
+    fn entered(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Final(result) if result.is_ok()) {
+            return;
+        }
+        let why = format!("{text}: {}", words(outcome));
+        match std::mem::replace(&mut self.phase, Phase::on_hook()) {
+            Phase::Preparing { order } => {
+                context.out.refuse(order.id, ErrorCode::OperationFailed, why);
+                self.hang_up(context);
+            }
+            Phase::Answering { ringing, id, .. } => {
+                context.out.refuse(id, ErrorCode::OperationFailed, why);
+                context.chat.forget_queue();
+                context.plain(&voice_of(context).leave, Purpose::Aside);
+                self.phase = Phase::Ringing(ringing);
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    fn dialled(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
+        let Phase::Dialling { talk } = &self.phase else { return };
+        let talk = talk.clone();
+        let voice = voice_of(context);
+        match outcome {
+            Outcome::Final(result) if voice.dial_ok.iter().any(|ok| ok == result.text()) => {
+                if voice.dial.ends_with(';') {
+                    context.out.report(talk.call, Report::Proceeding);
+                    self.phase = Phase::Supervising { talk: Talk { since: context.now, ..talk } };
+                    self.start_stream(context);
+                } else {
+                    self.answered(context, AnswerEvidence::ResultCode);
+                }
+            }
+            Outcome::Final(result) => {
+                if *result == FinalResult::Busy {
+                    context.out.report(talk.call, Report::Busy(BusyMode::Station));
+                }
+                self.released(context, cause::of_result(result, talk.ringback.is_some()));
+            }
+            Outcome::TimedOut => {
+                let text = format!("no final result within {} ms", context.profile.timeouts_ms.dial);
+                self.released(context, Cause::new(DisconnectMode::NoAnswer).with_text(text));
+            }
+        }
+    }
+
+    fn answer_done(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
+        let Phase::Answering { ringing, stream, .. } = &self.phase else { return };
+        let (call, stream) = (ringing.call, *stream);
+        match outcome {
+            Outcome::Final(result) if voice_of(context).answer_ok.iter().any(|ok| ok == result.text()) => {
+                context.out.report(call, Report::Answered(AnswerEvidence::Local));
+                let talk = Talk { call, stream, ringback: None, busy: None, since: context.now, restarts: 0 };
+                self.phase = Phase::Connected { talk };
+                self.start_stream(context);
+            }
+            outcome => {
+                let mode = match outcome {
+                    Outcome::Final(FinalResult::NoCarrier) => DisconnectMode::Cancelled,
+                    _ => DisconnectMode::Unavail,
+                };
+                self.released(context, Cause::new(mode).with_text(format!("{text}: {}", words(outcome))));
+            }
+        }
+    }
+
+    fn stream_started(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
+        let begun = *outcome == Outcome::Final(FinalResult::Connect);
+        let talk = match &self.phase {
+            Phase::Connected { talk } | Phase::Supervising { talk } => talk.clone(),
+            _ if begun => {
+                // The call ended meanwhile.
+                let flow = self.new_flow(context, None, CallRef(0));
+                self.duplex = Duplex::Ending { flow, tries: 0 };
+                return self.end_stream(context);
+            }
+            _ => return self.on_hook(context),
+        };
+        if begun {
+            self.duplex = Duplex::Open(self.new_flow(context, talk.stream, talk.call));
+            self.tell_media(context, talk.call, Direction::SendRecv);
+            return;
+        }
+        self.duplex = Duplex::Closed;
+        match outcome {
+            Outcome::Final(result @ FinalResult::NoCarrier) => {
+                self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
+            }
+            outcome => {
+                // The call goes on without audio: that is what the modem can do.
+                context.out.trace(
+                    Some(talk.call),
+                    false,
+                    context.name,
+                    &format!("no audio: {text}: {}", words(outcome)),
+                );
+                self.tell_media(context, talk.call, Direction::Inactive);
+            }
+        }
+    }
+
+    fn new_flow(&self, context: &mut Context<'_>, stream: Option<StreamId>, call: CallRef) -> Flow {
+        let methods = &audio_of(context).methods;
+        let format = methods.get(self.method).or(methods.first()).map(|method| method.fmt);
+        Flow::begin(context, stream, format.expect("an analogue profile has a method"), call)
+    }
+
+    fn tell_media(&self, context: &mut Context<'_>, call: CallRef, direction: Direction) {
+        context.out.event(Event::Media { call, remote: RemoteMedia::Frames { direction } });
+    }
+
+    fn stream_end_done(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
+        match (&self.duplex, outcome) {
+            (Duplex::Ending { tries, .. }, Outcome::TimedOut) if *tries < END_TRIES => self.end_stream(context),
+            (Duplex::Ending { .. }, Outcome::TimedOut) => context.fail("the modem does not end its voice stream"),
+            _ => {
+                // After `DLE ETX` the final result may be missing; what is owed of it is no answer to `ATH`.
+                context.chat.release(context.now);
+                self.on_hook(context);
+            }
+        }
+    }
+
+    /// The modem ended the stream, and what it said then.
+    fn stream_over(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
+        context.chat.release(context.now);
+        self.duplex = Duplex::Closed;
+        match (&mut self.phase, outcome) {
+            (Phase::Connected { .. } | Phase::Supervising { .. }, Outcome::Final(result)) if !result.is_ok() => {
+                self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
+            }
+            (Phase::Connected { talk } | Phase::Supervising { talk }, _) => {
+                talk.restarts += 1;
+                if talk.restarts <= RESTARTS {
+                    self.start_stream(context);
+                } else {
+                    let text = "the modem ended the voice stream again and again";
+                    self.released(context, Cause::new(DisconnectMode::Unavail).with_text(text));
+                }
+            }
+            _ => self.on_hook(context),
+        }
+    }
+
+    /// The line is on hook.
+    fn left(&mut self, context: &mut Context<'_>) {
+        if let Phase::HangingUp { next } = &mut self.phase {
+            let next = next.take();
+            self.phase = Phase::on_hook();
+            if let Some(order) = next {
+                self.prepare(context, order);
+            }
+        }
+    }
+}
+
+pub(crate) fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Final(result) => result.text().to_owned(),
+        Outcome::TimedOut => "no answer in time".to_owned(),
+    }
+}
+
+fn shown(byte: u8) -> String {
+    match byte {
+        0x10 => "<DLE>".to_owned(),
+        0x03 => "<ETX>".to_owned(),
+        0x18 => "<CAN>".to_owned(),
+        0x1B => "<ESC>".to_owned(),
+        0x21..=0x7E => char::from(byte).to_string(),
+        other => format!("<{other:02X}>"),
+    }
+}

@@ -1,0 +1,377 @@
+//! The calls of a cellular line: two at most, by the call list of 27.007.
+//!
+//! The final result of `ATD` is no progress: what a call does is read from `+CLCC`, often while it is set up and rarely
+//! while it stands. What the modem tells by itself (`RING`, `NO CARRIER`, a vendor's news) only makes us read sooner.
+//!
+//! ```text
+//!  Ordered ─ ATD written ─► Dialled ─ stat 2 ─► Proceeding ─ stat 3 ─► Alerting ─ stat 0 ─┐
+//!  Offered ─ Answer ─► Answering ─ OK ────────────────────────────────────────────────────┴► Active ◄─ stat ─► Held
+//!  any ─ not in the list ─► Ending ─ +CEER ─► released         any ─ Drop ─► Releasing ─ not in the list ─► forgotten
+//! ```
+
+use crate::caller_id::{clip, ring};
+use crate::chat::{Ask, Outcome};
+use crate::clcc::{self, Table};
+use crate::context::{Context, LINE, Purpose};
+use crate::profile::{Cell, Profile};
+use crate::response::{FinalResult, after};
+use audio::AudioPort;
+use digits::Digits;
+use network::Network;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tapi::{Cause, DisconnectMode, Party, Time};
+use tspi::{CallRef, CommandId, Event, Frame, ReleasedBy, Report, StreamId};
+
+mod audio;
+mod commands;
+mod digits;
+mod facts;
+mod network;
+
+/// Errors of the call list that are borne before other evidence counts alone.
+const LIST_ERRORS: u32 = 3;
+/// After an action of ours the list is read often for so long.
+const ACTION: Duration = Duration::from_secs(2);
+/// A call that was dialled and is in no list for so long has failed.
+const UNLISTED: Duration = Duration::from_secs(8);
+/// A hold that the list does not show for so long did not happen.
+const WISH: Duration = Duration::from_secs(6);
+
+/// What a call does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Stage {
+    /// `ATD` waits for its turn.
+    Ordered { id: CommandId },
+    /// `ATD` is written.
+    Dialled,
+    /// The network works on it.
+    Proceeding,
+    /// The far end alerts.
+    Alerting,
+    /// It rings here.
+    Offered,
+    /// `ATA` is on its way.
+    Answering { id: CommandId },
+    /// In conversation.
+    Active,
+    /// Held by us.
+    Held,
+    /// Over; the network is asked why.
+    Ending { cause: Cause },
+    /// Over for the server; the network must still let go of it.
+    Releasing { since: Time, tries: usize },
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CellCall {
+    call: CallRef,
+    stage: Stage,
+    /// Its number in the modem, once it was in the list.
+    index: Option<u8>,
+    stream: Option<StreamId>,
+    caller: Option<Party>,
+    since: Time,
+    last_ring: Time,
+    /// What hold or retrieve was asked for, and until when it must show.
+    wish: Option<(bool, Time)>,
+    /// Which way its audio flows, as it was told.
+    told: Option<tspi::Direction>,
+}
+
+/// A call to be dialled once the last one is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Order {
+    id: CommandId,
+    number: String,
+    stream: Option<StreamId>,
+    until: Time,
+}
+
+/// A ring whose call is not in the list yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Announced {
+    caller: Option<Party>,
+    last: Time,
+}
+
+/// When the list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Poll {
+    /// Not at all: there is no call.
+    Off,
+    /// Then.
+    At(Time),
+    /// It was asked for.
+    Asked,
+}
+
+/// A cellular line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cellular {
+    calls: Vec<CellCall>,
+    next: Option<Order>,
+    table: Table,
+    poll: Poll,
+    /// The list is read often until then.
+    action_until: Time,
+    errors: u32,
+    announced: Option<Announced>,
+    rings: u32,
+    /// The modem said that a call ended, and how.
+    hint: Option<DisconnectMode>,
+    digits: Digits,
+    network: Network,
+    audio: AudioPort,
+    leaving: Leaving,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Leaving {
+    No,
+    Yes,
+}
+
+impl Cellular {
+    pub(crate) fn new(profile: &Profile) -> Cellular {
+        Cellular {
+            calls: Vec::new(),
+            next: None,
+            table: Table::default(),
+            poll: Poll::Off,
+            action_until: Time::ZERO,
+            errors: 0,
+            announced: None,
+            rings: 0,
+            hint: None,
+            digits: Digits::default(),
+            network: Network::default(),
+            audio: AudioPort::new(profile),
+            leaving: Leaving::No,
+        }
+    }
+
+    /// The first commands were taken: SIM and registration decide whether the line is in service.
+    pub(crate) fn ready(&mut self, context: &mut Context<'_>) {
+        self.network.begin(context);
+        self.audio.want(context);
+        // A call may stand since before: it is none of ours, and is ended.
+        self.poll = Poll::At(context.now);
+    }
+
+    /// The one call, where there is one only.
+    pub(crate) fn only_call(&self) -> Option<CallRef> {
+        let mut told =
+            self.calls.iter().filter(|call| !matches!(call.stage, Stage::Ordered { .. } | Stage::Releasing { .. }));
+        match (told.next(), told.next()) {
+            (Some(call), None) => Some(call.call),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The port or the modem is gone: all calls are over.
+    pub(crate) fn fail(&mut self, context: &mut Context<'_>, reason: &str) {
+        self.digits.fail_all(context.out);
+        for call in std::mem::take(&mut self.calls) {
+            if !matches!(call.stage, Stage::Ordered { .. } | Stage::Releasing { .. }) {
+                let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
+                context.out.report(call.call, Report::Released { by: ReleasedBy::Remote, cause });
+            }
+        }
+        let audio = std::mem::replace(&mut self.audio, AudioPort::new(context.profile));
+        *self = Cellular { audio, leaving: self.leaving, ..Cellular::new(context.profile) };
+        self.audio.silence();
+    }
+
+    fn find(&mut self, call: CallRef) -> Option<&mut CellCall> {
+        self.calls.iter_mut().find(|known| known.call == call)
+    }
+
+    /// Reads the list soon, and often for a while.
+    fn soon(&mut self, context: &Context<'_>) {
+        self.action_until = context.now + ACTION;
+        let at = context.now + millis(cell_of(context).poll_ms.action);
+        self.poll_by(at);
+    }
+
+    fn poll_by(&mut self, at: Time) {
+        self.poll = match self.poll {
+            Poll::Asked => Poll::Asked,
+            Poll::At(sooner) if sooner <= at => Poll::At(sooner),
+            Poll::Off | Poll::At(_) => Poll::At(at),
+        };
+    }
+
+    /// When the list is read next, after it was read.
+    fn schedule(&mut self, context: &Context<'_>) {
+        let times = &cell_of(context).poll_ms;
+        let of = |call: &CellCall| match call.stage {
+            Stage::Ordered { .. } | Stage::Dialled | Stage::Proceeding | Stage::Alerting | Stage::Answering { .. } => {
+                times.setup
+            }
+            Stage::Releasing { .. } => times.action,
+            Stage::Offered => times.ringing,
+            Stage::Active | Stage::Held | Stage::Ending { .. } => times.active,
+        };
+        let mut wait = self.calls.iter().map(of).min();
+        if self.announced.is_some() {
+            wait = Some(wait.map_or(times.setup, |wait| wait.min(times.setup)));
+        }
+        if context.now < self.action_until {
+            wait = wait.map(|wait| wait.min(times.action));
+        }
+        self.poll = wait.map_or(Poll::Off, |wait| Poll::At(context.now + millis(wait)));
+    }
+
+    /// A line that belongs to no command.
+    pub(crate) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) {
+        if let Some(ring) = ring(line) {
+            return self.rung(context, ring.pattern);
+        }
+        if let Some(party) = clip(line) {
+            return self.clipped(context, party);
+        }
+        if self.network.unsolicited(context, line) {
+            return;
+        }
+        let ended = match FinalResult::parse(line) {
+            Some(FinalResult::Busy) => Some(DisconnectMode::Busy),
+            Some(FinalResult::NoAnswer) => Some(DisconnectMode::NoAnswer),
+            Some(FinalResult::NoCarrier) => Some(DisconnectMode::Unknown),
+            _ if ["^CEND", "VOICE CALL: END", "HANGUP"].iter().any(|news| after(line, news).is_some()) => {
+                Some(DisconnectMode::Unknown)
+            }
+            _ => None,
+        };
+        if let Some(mode) = ended.clone() {
+            self.hint = Some(mode.clone());
+            self.ended_without_list(context, mode);
+        }
+        const NEWS: [&str; 10] =
+            ["+CCWA", "+CSSU", "+CSSI", "^ORIG", "^CONF", "^CONN", "^DSCI", "^SLCC", "VOICE CALL", "+QIND"];
+        let news = ended.is_some() || NEWS.iter().any(|news| after(line, news).is_some());
+        if news && (!self.calls.is_empty() || after(line, "+CCWA").is_some()) {
+            self.action_until = context.now + ACTION;
+            self.poll_by(context.now);
+            self.read_list_when_due(context);
+        }
+    }
+
+    /// Where the list cannot be read the news itself must do.
+    fn ended_without_list(&mut self, context: &mut Context<'_>, mode: DisconnectMode) {
+        if self.errors <= LIST_ERRORS {
+            return;
+        }
+        match self.calls.as_slice() {
+            [call] if matches!(call.stage, Stage::Releasing { .. }) => self.calls.clear(),
+            [call] => self.ending(context, call.call, mode),
+            _ => {}
+        }
+    }
+
+    fn rung(&mut self, context: &mut Context<'_>, pattern: u32) {
+        let now = context.now;
+        // A call that we refused may still ring.
+        if self.calls.iter().any(|call| matches!(call.stage, Stage::Releasing { .. } | Stage::Answering { .. })) {
+            return;
+        }
+        if let Some(call) = self.calls.iter_mut().find(|call| call.stage == Stage::Offered) {
+            call.last_ring = now;
+        } else if let Some(announced) = &mut self.announced {
+            announced.last = now;
+        } else {
+            self.rings = 0;
+            self.announced = Some(Announced { caller: None, last: now });
+            self.poll_by(now + millis(context.profile.timeouts_ms.clip));
+        }
+        context.out.event(Event::Ringing { line: LINE, count: self.rings, pattern });
+        self.rings = self.rings.saturating_add(1);
+    }
+
+    fn clipped(&mut self, context: &mut Context<'_>, party: Party) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.stage == Stage::Offered) {
+            return facts::name(context, call, party);
+        }
+        if self.calls.iter().any(|call| matches!(call.stage, Stage::Releasing { .. } | Stage::Answering { .. })) {
+            return;
+        }
+        if self.announced.is_none() {
+            self.rings = 0;
+        }
+        self.announced = Some(Announced { caller: Some(party), last: context.now });
+        self.poll_by(context.now);
+        self.read_list_when_due(context);
+    }
+
+    fn read_list_when_due(&mut self, context: &mut Context<'_>) {
+        if matches!(self.poll, Poll::At(at) if context.now >= at) {
+            let ask = Ask::new("AT+CLCC", Purpose::CallList, context.profile.timeouts_ms.default).expects("+CLCC:");
+            if context.ask(ask) {
+                self.poll = Poll::Asked;
+            } else {
+                self.poll = Poll::At(context.now + millis(cell_of(context).poll_ms.setup));
+            }
+        }
+    }
+
+    /// When it wants [`Cellular::timeout`].
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let poll = match self.poll {
+            Poll::At(at) => Some(at),
+            Poll::Off | Poll::Asked => None,
+        };
+        let next = self.next.as_ref().map(|order| order.until);
+        let wishes = self.calls.iter().filter_map(|call| call.wish.map(|(_, until)| until)).min();
+        [poll, next, wishes, self.digits.deadline(), self.network.deadline(), self.audio.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// A deadline may have passed.
+    pub(crate) fn timeout(&mut self, context: &mut Context<'_>) {
+        self.read_list_when_due(context);
+        self.digits.timeout(context);
+        self.network.timeout(context);
+        self.audio.timeout(context);
+        self.wishes(context);
+        if let Some(order) = self.next.take_if(|order| context.now >= order.until) {
+            let text = "the call before does not end";
+            context.out.refuse(order.id, tapi::ErrorCode::ResourceUnavail, text);
+        }
+    }
+
+    pub(crate) fn audio_opened(&mut self, context: &mut Context<'_>) {
+        self.audio.opened();
+        self.tell_media(context);
+    }
+
+    pub(crate) fn audio_closed(&mut self, context: &mut Context<'_>, reason: &str) {
+        self.audio.closed(context, reason);
+        self.tell_media(context);
+    }
+
+    /// Bytes of the audio port.
+    pub(crate) fn audio_bytes(&mut self, context: &mut Context<'_>, bytes: &[u8]) {
+        self.audio.hear(context.out, bytes);
+    }
+
+    /// 20 ms to be sent.
+    pub(crate) fn frame(&mut self, stream: StreamId, frame: &Frame) {
+        self.audio.send(stream, frame);
+    }
+}
+
+/// The profile's commands: a cellular profile is checked to have them.
+fn cell_of<'a>(context: &Context<'a>) -> &'a Cell {
+    context.profile.cell.as_ref().expect("a cellular profile has [cell]")
+}
+
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
+}

@@ -1,0 +1,53 @@
+//! What the line is and can do.
+
+use crate::profile::Kind;
+use crate::{Config, Profile};
+use tapi::{BearerMode, Feature, LineCaps, LineFlag, MediaMode, Names, Service};
+use tspi::{DigitsBy, LineDescription, MediaWire};
+
+/// The line's description.
+pub(crate) fn line(config: &Config, profile: &Profile, service: Service) -> LineDescription {
+    let audible = profile.kind == Kind::Analogue || config.audio;
+    LineDescription {
+        name: config.line_name.clone(),
+        description: profile.description.clone(),
+        addresses: config.address.iter().cloned().collect(),
+        caps: caps(profile, audible),
+        service,
+        media: if audible { MediaWire::Frames } else { MediaWire::None },
+        digits: match profile.kind {
+            Kind::Analogue => DigitsBy::Media,
+            Kind::Cellular => DigitsBy::Provider,
+        },
+    }
+}
+
+fn caps(profile: &Profile, audible: bool) -> LineCaps {
+    let mut features = Names::from([Feature::Accept, Feature::Answer, Feature::Drop, Feature::GenerateDigits]);
+    if audible {
+        features.extend([Feature::MonitorDigits, Feature::Play, Feature::Record, Feature::Bridge, Feature::Part]);
+    }
+    let mut flags = Names::new();
+    let analogue = profile.kind == Kind::Analogue;
+    for (able, flag) in [
+        (profile.line.dialtone, LineFlag::DialDialtone),
+        (profile.line.quiet, LineFlag::DialQuiet),
+        (profile.line.billing, LineFlag::DialBilling),
+        (analogue, LineFlag::AnswerGuessed),
+    ] {
+        if able {
+            flags.insert(flag);
+        }
+    }
+    if !analogue {
+        features.extend([Feature::Hold, Feature::Unhold]);
+    }
+    LineCaps {
+        bearer_modes: Names::from([BearerMode::Voice]),
+        media_modes: Names::from([MediaMode::InteractiveVoice, MediaMode::AutomatedVoice]),
+        call_features: features,
+        flags,
+        max_calls: if analogue { 1 } else { 2 },
+        max_held_calls: if analogue { 0 } else { 1 },
+    }
+}

@@ -1,0 +1,71 @@
+//! Entry points for tests with arbitrary bytes: none of them may panic, whatever it is given.
+
+use crate::voice::{Decoder, Heard, encode};
+use crate::{AT_PORT, AUDIO_PORT, Config, Modem, Profile, caller_id, cause, clcc};
+use tapi::{Cause, DisconnectMode, Time};
+use tspi::{Input, Provider};
+
+/// Feeds the bytes to a modem of either kind, as what its AT and audio ports say, with time going by.
+pub fn at(bytes: &[u8]) {
+    for id in ["v253", "27007"] {
+        let Some(profile) = Profile::builtin(id) else { continue };
+        let config =
+            Config { name: "modem".to_owned(), line_name: "modem:fuzz".to_owned(), address: None, audio: true };
+        let mut modem = Modem::new(config, profile);
+        let mut now = Time::ZERO;
+        modem.handle(now, Input::Timeout);
+        modem.handle(now, Input::Opened { port: AT_PORT });
+        modem.handle(now, Input::Opened { port: AUDIO_PORT });
+        for chunk in bytes.chunks(16) {
+            modem.handle(now, Input::Bytes { port: AT_PORT, bytes: chunk });
+            modem.handle(now, Input::Bytes { port: AUDIO_PORT, bytes: chunk });
+            if let Some(at) = modem.poll_timeout() {
+                now = now.max(at);
+                modem.handle(now, Input::Timeout);
+            }
+            // Answers to whatever was asked let the bytes reach every state.
+            modem.handle(now, Input::Bytes { port: AT_PORT, bytes: b"\r\nOK\r\n" });
+            while modem.poll_output().is_some() {}
+        }
+    }
+}
+
+/// Decodes the bytes as a voice stream, and what is data of it again after encoding: it must be the same.
+pub fn dle(bytes: &[u8]) {
+    let data = |bytes: &[u8]| {
+        let mut decoder = Decoder::new();
+        let mut data = Vec::new();
+        for byte in bytes {
+            match decoder.push(*byte) {
+                Some(Heard::Data(byte)) => data.push(byte),
+                Some(Heard::TwoEscapes) => data.extend([0x10, 0x10]),
+                _ => {}
+            }
+        }
+        data
+    };
+    let once = data(bytes);
+    let mut stream = Vec::new();
+    encode(&once, &mut stream);
+    assert_eq!(data(&stream), once, "what is encoded is decoded");
+}
+
+/// Parses the bytes as lines of a call list, of caller ids and of causes.
+pub fn clcc(bytes: &[u8]) {
+    let text: String = bytes.iter().copied().map(char::from).collect();
+    let mut table = clcc::Table::default();
+    let mut list = Vec::new();
+    let mut caller = caller_id::CallerId::default();
+    for line in text.split(['\r', '\n']) {
+        list.extend(clcc::parse(line));
+        let _ = caller_id::clip(line);
+        let _ = caller_id::ring(line);
+        caller.line(line, caller_id::Words { private: &[], outside: &[] });
+        let _ = cause::with_ceer(Cause::new(DisconnectMode::Unknown), line);
+        if list.len() >= 8 {
+            table.update(std::mem::take(&mut list), false);
+        }
+    }
+    table.update(list, true);
+    let _ = caller.party();
+}
