@@ -55,6 +55,7 @@ pub async fn serve(connection: Connection) {
     tracing::debug!(client = client.0, uid = peer.uid, pid = peer.pid, "client connected");
     let mut reader = Reader { client, stream: &stream, core: &core, outbox: &outbox, directories: &directories };
     let reading = async {
+        outbox.until_greeted().await;
         let ended = reader.read().await;
         let _ = tokio::time::timeout(LAST_ANSWERS, outbox.until_answered()).await;
         ended

@@ -280,6 +280,7 @@ impl Core {
         let mut line = Vec::new();
         wire::encode_hello(&mut line, &Hello { tapid, api: API_VERSION, generation, seq, max_line: MAX_LINE });
         let _ = outbox.push(line);
+        outbox.greeted();
         self.clients.insert(client, outbox);
         self.tell(Input::ClientConnected { client, peer });
     }

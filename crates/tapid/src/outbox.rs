@@ -34,6 +34,7 @@ struct Shared {
     unanswered: AtomicUsize,
     answered: Notify,
     end: Notify,
+    greeted: Notify,
 }
 
 /// The client does not read: its queue is full.
@@ -61,6 +62,16 @@ impl Outbox {
             Err(mpsc::error::TrySendError::Full(_)) => Err(Overrun),
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
         }
+    }
+
+    /// The greeting is in: other lines may follow.
+    pub fn greeted(&self) {
+        self.shared.greeted.notify_one();
+    }
+
+    /// Returns when the greeting is in.
+    pub async fn until_greeted(&self) {
+        self.shared.greeted.notified().await;
     }
 
     /// Ends the connection: what waits is written if the client takes it at once.

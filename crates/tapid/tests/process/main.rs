@@ -1,0 +1,10 @@
+//! The built daemon as a process: its socket, its limits, its signals, and a restart that keeps calls.
+
+mod caller;
+mod check;
+mod daemon;
+mod files;
+mod lifecycle;
+mod limits;
+mod restart;
+mod socket;
