@@ -216,7 +216,11 @@ impl Call {
         }
         match agreed {
             None => {
-                self.deadlines.clear(Timer::Glare);
+                if matches!(self.modify, Modify::Waiting { .. }) {
+                    self.deadlines.clear(Timer::Glare);
+                    let reason = "the far end asked for a new offer first".to_owned();
+                    self.report(ep, Report::Unchanged { reason });
+                }
                 self.modify = Modify::Theirs { proposed };
             }
             Some(agreed) => {
@@ -238,10 +242,11 @@ impl Call {
 
     /// ACK to our 200 to a re-INVITE.
     pub(super) fn on_modify_ack(&mut self, ep: &mut Endpoint, now: Time, message: &Message<'_>) {
-        let Modify::Theirs { proposed } = std::mem::replace(&mut self.modify, Modify::Idle) else {
+        let Modify::Theirs { proposed } = &self.modify else {
             return;
         };
-        let mut session = *proposed;
+        let mut session = (**proposed).clone();
+        self.modify = Modify::Idle;
         let was_held = self.peer_holds();
         match session.accept(description(message).unwrap_or_default()) {
             Ok(agreed) => {

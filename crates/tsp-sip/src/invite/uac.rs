@@ -218,7 +218,7 @@ impl Call {
     fn on_progress(&mut self, ep: &mut Endpoint, message: &Message<'_>, status: u16) {
         // A description in an unreliable 18x is a preview of the answer (RFC 6337 section 2.2).
         let early = match &mut self.session {
-            Some(session) if !description(message).is_none() && status > 100 => {
+            Some(session) if description(message).is_some() && status > 100 => {
                 session.accept(description(message).unwrap_or_default()).ok()
             }
             _ => None,
