@@ -17,6 +17,8 @@ pub struct Call {
     caller: Caller,
     /// The server's id of it.
     pub id: u64,
+    /// The event that said it is connected.
+    pub seen: u64,
     /// The tag that the server gave it.
     tag: String,
     /// Where the server receives RTP.
@@ -91,8 +93,14 @@ impl Caller {
         let tag = line("To:").split("tag=").nth(1).unwrap().trim().to_string();
         let rtp = line("m=audio").split(' ').nth(1).unwrap().parse().unwrap();
         self.send(&self.request("ACK", 1, &format!(";tag={tag}"), ""));
+        let seen = loop {
+            let line = wire.line();
+            if line["params"]["kind"] == "call.state" && line["params"]["state"] == "connected" {
+                break line["params"]["seq"].as_u64().unwrap();
+            }
+        };
         let rtp = SocketAddr::from(([127, 0, 0, 1], rtp));
-        Call { caller: self, id, tag, rtp, sequence: 0 }
+        Call { caller: self, id, seen, tag, rtp, sequence: 0 }
     }
 }
 

@@ -140,6 +140,7 @@ fn a_call_outlives_restarts_with_its_audio_its_events_and_its_session() {
     let mut managed = Managed::start(directory, &config);
     let mut app = App::open(&socket);
     let mut call = Caller::new(sip).answered(&mut app.wire);
+    app.seen = call.seen;
     app.ask(10, "call.bridge", &json!({"call": call.id, "with": call.id}));
     call.is_echoed(0x31);
 
