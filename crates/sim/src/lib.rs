@@ -5,3 +5,5 @@ pub mod exchange;
 pub mod loopback;
 pub mod modem;
 pub mod net;
+pub mod pty;
+pub mod world;

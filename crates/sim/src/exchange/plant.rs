@@ -194,6 +194,7 @@ impl Exchange {
         {
             link.push(now, Kind::Stream, bytes, &mut self.random);
             self.feed(now, modem.0 as usize);
+            self.settle(now);
         }
     }
 

@@ -387,8 +387,8 @@ impl Device for Analogue {
             Mode::Dialling(_) => said = self.dial_frame(now),
             _ => {}
         }
-        for code in codes {
-            self.event(code);
+        if self.hook == Hook::Off {
+            codes.into_iter().for_each(|code| self.event(code));
         }
         self.pump(now);
         self.feed(now);

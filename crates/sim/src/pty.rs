@@ -1,0 +1,247 @@
+//! The exchange in real time, with each port of a modem on a pseudo-terminal.
+//!
+//! A pseudo-terminal has no modem-control lines, so there is no DTR; its flow control is the modem's own room: a port that
+//! is full is not read, so the host's writes block as they would at a USB endpoint that answers NAK.
+
+use crate::exchange::{Event, Exchange, ModemId, Output};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tapi::Time;
+
+/// Bytes that wait for a host that does not read; the modem's own buffers overrun beyond.
+const UNREAD: usize = 4_096;
+
+/// A pseudo-terminal in raw mode, seen from the device's side.
+#[derive(Debug)]
+pub struct Pty {
+    master: OwnedFd,
+    // Kept open, so that the master does not report a hang-up while no host has it open.
+    _slave: OwnedFd,
+    path: PathBuf,
+}
+
+impl Pty {
+    /// Opens one.
+    pub fn open() -> io::Result<Pty> {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let name = ptsname(&master, Vec::new())?;
+        let path = PathBuf::from(String::from_utf8_lossy(name.as_bytes()).into_owned());
+        let slave = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut attributes = tcgetattr(&slave)?;
+        attributes.make_raw();
+        tcsetattr(&slave, OptionalActions::Now, &attributes)?;
+        rustix::io::ioctl_fionbio(&master, true)?;
+        Ok(Pty { master, _slave: slave, path })
+    }
+
+    /// The terminal that a host opens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, room: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; room.min(4_096)];
+        match rustix::io::read(&self.master, &mut bytes) {
+            Ok(count) => bytes.truncate(count),
+            Err(Errno::AGAIN | Errno::INTR | Errno::IO) => bytes.clear(),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(bytes)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match rustix::io::write(&self.master, bytes) {
+            Ok(count) => Ok(count),
+            Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// One port of a modem.
+#[derive(Debug)]
+struct Port {
+    modem: ModemId,
+    port: u32,
+    link: PathBuf,
+    /// None while the modem is unplugged.
+    pty: Option<Pty>,
+    unread: VecDeque<u8>,
+}
+
+/// What a step of the world outside brought.
+#[derive(Debug)]
+pub enum Happened {
+    /// Something in the exchange, and when.
+    Event(Time, Event),
+    /// The descriptor that was watched too can be read, or is closed.
+    Readable,
+}
+
+/// An exchange with its modems on pseudo-terminals, reachable by symbolic links in a directory.
+pub struct Bench {
+    /// The exchange: give it orders with [`Bench::now`].
+    pub exchange: Exchange,
+    began: Instant,
+    ports: Vec<Port>,
+}
+
+impl Bench {
+    /// Opens a pseudo-terminal for each port, and makes `DIR/NAME` (port 0) and `DIR/NAME-audio` (port 1).
+    ///
+    /// # Errors
+    /// When a terminal or a link cannot be made: the text says which.
+    pub fn new(exchange: Exchange, modems: &[(ModemId, u32)], dir: &Path) -> io::Result<Bench> {
+        std::fs::create_dir_all(dir).map_err(|error| explain(dir, &error))?;
+        let mut bench = Bench { exchange, began: Instant::now(), ports: Vec::new() };
+        for (modem, ports) in modems {
+            let name = bench.exchange.name(*modem).unwrap_or("modem").to_string();
+            for port in 0..*ports {
+                let link = dir.join(if port == 0 { name.clone() } else { format!("{name}-audio") });
+                let pty = Some(open_linked(&link)?);
+                bench.ports.push(Port { modem: *modem, port, link, pty, unread: VecDeque::new() });
+            }
+        }
+        Ok(bench)
+    }
+
+    /// The exchange's time now.
+    pub fn now(&self) -> Time {
+        Time(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Links and what they lead to.
+    pub fn links(&self) -> Vec<(PathBuf, PathBuf)> {
+        let port = |port: &Port| Some((port.link.clone(), port.pty.as_ref()?.path().to_path_buf()));
+        self.ports.iter().filter_map(port).collect()
+    }
+
+    /// Waits for bytes, for `also`, or for the exchange's deadline; carries everything on, and tells what happened.
+    ///
+    /// # Errors
+    /// When the operating system refuses to wait, read, write or open.
+    pub fn step(&mut self, also: Option<BorrowedFd<'_>>, limit: Duration) -> io::Result<Vec<Happened>> {
+        let readable = self.wait(also, limit)?;
+        let now = self.now();
+        self.exchange.timeout(now);
+        for at in 0..self.ports.len() {
+            let Port { modem, port, .. } = self.ports[at];
+            let room = self.exchange.room(modem, port);
+            if room > 0
+                && let Some(pty) = &self.ports[at].pty
+            {
+                let bytes = pty.read(room)?;
+                self.exchange.bytes(now, modem, port, &bytes);
+            }
+        }
+        let mut happened = self.carry()?;
+        if readable {
+            happened.push(Happened::Readable);
+        }
+        Ok(happened)
+    }
+
+    /// Carries the exchange's outputs to the terminals.
+    ///
+    /// # Errors
+    /// When a terminal cannot be written or opened.
+    pub fn carry(&mut self) -> io::Result<Vec<Happened>> {
+        let mut happened = Vec::new();
+        while let Some(output) = self.exchange.poll_output() {
+            match output {
+                Output::Event { at, event } => happened.push(Happened::Event(at, event)),
+                Output::Bytes { modem, port, bytes } => {
+                    for at in self.ports.iter_mut().filter(|at| at.modem == modem && at.port == port) {
+                        at.unread.extend(&bytes);
+                    }
+                }
+                Output::Unplugged(modem) => {
+                    for port in self.ports.iter_mut().filter(|port| port.modem == modem) {
+                        port.pty = None;
+                        port.unread.clear();
+                        let _ = std::fs::remove_file(&port.link);
+                    }
+                }
+                Output::Plugged(modem) => {
+                    for port in self.ports.iter_mut().filter(|port| port.modem == modem) {
+                        port.pty = Some(open_linked(&port.link)?);
+                    }
+                }
+            }
+        }
+        for port in &mut self.ports {
+            port.flush()?;
+            self.exchange.host_reads(port.modem, port.port, port.unread.len() < UNREAD);
+        }
+        Ok(happened)
+    }
+
+    /// Whether `also` can be read.
+    fn wait(&self, also: Option<BorrowedFd<'_>>, limit: Duration) -> io::Result<bool> {
+        let due = self.exchange.poll_timeout().map_or(limit, |due| due.since(self.now()).min(limit));
+        let mut watched = Vec::new();
+        for port in &self.ports {
+            let Some(pty) = &port.pty else { continue };
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, self.exchange.room(port.modem, port.port) > 0);
+            flags.set(PollFlags::OUT, !port.unread.is_empty());
+            watched.push(PollFd::from_borrowed_fd(pty.master.as_fd(), flags));
+        }
+        let own = watched.len();
+        watched.extend(also.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let timeout =
+            Timespec { tv_sec: due.as_secs().min(3_600).cast_signed(), tv_nsec: i64::from(due.subsec_nanos()) };
+        match poll(&mut watched, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(watched.get(own).is_some_and(|fd| !fd.revents().is_empty()))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        for port in self.ports.iter().filter(|port| port.pty.is_some()) {
+            let _ = std::fs::remove_file(&port.link);
+        }
+    }
+}
+
+impl Port {
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(pty) = &self.pty else { return Ok(()) };
+        while !self.unread.is_empty() {
+            let count = pty.write(self.unread.as_slices().0)?;
+            self.unread.drain(..count);
+            if count == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn explain(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Opens a terminal and makes the link to it, in place of one that an earlier run left.
+fn open_linked(link: &Path) -> io::Result<Pty> {
+    let pty = Pty::open()?;
+    if link.is_symlink() {
+        std::fs::remove_file(link).map_err(|error| explain(link, &error))?;
+    }
+    symlink(pty.path(), link).map_err(|error| explain(link, &error))?;
+    Ok(pty)
+}
