@@ -520,6 +520,3 @@ impl MediaProvider for Msp {
         self.tick_at.into_iter().chain(self.sweep_at).min()
     }
 }
-
-#[cfg(test)]
-mod tests;
