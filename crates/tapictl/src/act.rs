@@ -65,7 +65,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
         }
         Command::Bridge { id, with } => bridge(args, id, with, out),
         Command::Part { id } => part(args, id, out),
-        Command::Events => events::run(args, out),
+        Command::Events { all } => events::run(args, *all, out),
     }
 }
 
@@ -84,7 +84,7 @@ fn status(args: &Args, out: &mut Out) -> Result<Code, Failure> {
     let mut session = Session::open(args)?;
     let calls = session.calls()?;
     let lines = session.lines()?;
-    let hello = session.client().hello().clone();
+    let hello = session.hello().clone();
     if out.json {
         let ready = lines.iter().filter(|line| line.status.service.is_in()).count();
         out.object(&json!({

@@ -129,7 +129,11 @@ pub enum Command {
         id: String,
     },
     /// Tell what happens, as it happens.
-    Events,
+    Events {
+        /// Also who opens and closes lines, and who monitors or owns calls (in JSON: always).
+        #[arg(long)]
+        all: bool,
+    },
     /// The SIP ladder or AT transcript of a call.
     Trace {
         /// The call.

@@ -6,10 +6,11 @@ use crate::out::Out;
 use crate::session::{Moment, Session};
 use crate::show;
 use tapi::request::LineSetStatusMessages;
-use tapi::{EventBody, LineId, LineSelector, LineStateKind, Names, Privilege};
+use tapi::{EventBody, InfoKind, LineId, LineSelector, LineStateKind, Names, Privilege};
 
-/// Opens every line, those that come later too, and tells until Ctrl-C.
-pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
+/// Opens every line, those that come later too, and tells until Ctrl-C. People are spared who looks at what, unless
+/// they ask for `all`: every look of a monitor changes the number of monitors.
+pub fn run(args: &Args, all: bool, out: &mut Out) -> Result<Code, Failure> {
     let mut session = Session::open(args)?;
     session.hold_signals()?;
     let lines = session.open_lines()?;
@@ -24,7 +25,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
             Moment::Event(delivered) => {
                 match out.json {
                     true => out.object(&delivered)?,
-                    false => out.line(&show::event(&delivered, out.paint))?,
+                    false if all || !is_company(&delivered.event.body) => {
+                        out.line(&show::event(&delivered, out.paint))?;
+                    }
+                    false => {}
                 }
                 if let EventBody::LineAdded { line } = &delivered.event.body {
                     added(&mut session, line.line)?;
@@ -39,6 +43,17 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
             }
             Moment::Late => {}
         }
+    }
+}
+
+/// Only about which programs are there.
+fn is_company(body: &EventBody) -> bool {
+    match body {
+        EventBody::LineState { change, .. } => matches!(change, LineStateKind::Open | LineStateKind::Close),
+        EventBody::CallInfo { changed, .. } => changed
+            .iter()
+            .all(|kind| matches!(kind, InfoKind::Monitors | InfoKind::OwnersIncreased | InfoKind::OwnersDecreased)),
+        _ => false,
     }
 }
 

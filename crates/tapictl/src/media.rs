@@ -54,15 +54,14 @@ pub fn record(args: &Args, id: &str, target: &Target<'_>, out: &mut Out) -> Resu
         Ok(file) => file,
         Err(failure) => return session.leave(call).and(Err(failure)),
     };
-    session.hold_signals()?;
     let request = CallRecord { call, sink: RecordSink::Descriptor, max_ms };
-    match session.client().call_with_descriptor(request, file.into()) {
+    match session.call_with_file(request, file) {
         Ok(started) => finish(&mut session, call, "record", started.operation, out),
-        Err(error) => {
+        Err(failure) => {
             // Nothing was written: the empty file is of no use, and would be in the way of the next try.
             let _ = std::fs::remove_file(target.file);
             session.leave(call)?;
-            Err(error.into())
+            Err(failure)
         }
     }
 }
@@ -75,7 +74,7 @@ pub fn open(file: &Path) -> Result<File, Failure> {
 /// Starts a playback from an open file.
 pub fn start_playing(session: &mut Session, call: CallId, file: File, repeat: bool) -> Result<OperationId, Failure> {
     let request = CallPlay { call, source: PlaySource::Descriptor, repeat };
-    Ok(session.client().call_with_descriptor(request, file.into())?.operation)
+    Ok(session.call_with_file(request, file)?.operation)
 }
 
 /// The end of an operation, if this event is it.
@@ -116,7 +115,6 @@ fn operation(
 ) -> Result<Code, Failure> {
     let mut session = Session::open(args)?;
     let call = session.own(id)?.info.call;
-    session.hold_signals()?;
     match begin(&mut session, call) {
         Ok(operation) => finish(&mut session, call, action, operation, out),
         Err(failure) => session.leave(call).and(Err(failure)),

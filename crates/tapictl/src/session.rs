@@ -4,9 +4,11 @@ use crate::args::Args;
 use crate::failure::{Code, Failure};
 use crate::pick;
 use crate::signal::Signals;
+use std::fs::File;
 use std::time::{Duration, Instant};
 use tapi::client::{ClientError, Resumed, blocking::Client};
 use tapi::request::{CallDeallocate, CallGet, CallList, CallSetPrivilege, ClientClose, ClientOpen, LineList, LineOpen};
+use tapi::wire::Hello;
 use tapi::{Call, CallId, Delivered, Line, LineId, LineSelector, Method, Names, Privilege};
 
 /// How long the daemon may take for an answer.
@@ -55,14 +57,29 @@ impl Session {
         Ok(())
     }
 
-    /// The connection.
-    pub fn client(&mut self) -> &mut Client {
-        &mut self.client
+    /// The daemon's greeting.
+    pub fn hello(&self) -> &Hello {
+        self.client.hello()
     }
 
     /// Asks, and waits for the answer.
     pub fn call<M: Method>(&mut self, request: M) -> Result<M::Reply, Failure> {
-        Ok(self.client.call(request)?)
+        let result = self.client.call(request);
+        self.noted(result)
+    }
+
+    /// Asks with a file, and waits for the answer.
+    pub fn call_with_file<M: Method>(&mut self, request: M, file: File) -> Result<M::Reply, Failure> {
+        let result = self.client.call_with_descriptor(request, file.into());
+        self.noted(result)
+    }
+
+    /// Ctrl-C ends one wait, not those that put things in order after it.
+    fn noted<T>(&mut self, result: Result<T, ClientError>) -> Result<T, Failure> {
+        if let (Err(ClientError::Interrupted), Some(signals)) = (&result, &mut self.signals) {
+            signals.take();
+        }
+        Ok(result?)
     }
 
     /// All lines.
@@ -106,7 +123,11 @@ impl Session {
     }
 
     /// The call that is meant, as its owner. Its line stays open as a monitor's: an owner's would be offered new calls.
+    /// From here on Ctrl-C is held back: a session that ends with its process takes the calls along that it owns.
     pub fn own(&mut self, wanted: &str) -> Result<Call, Failure> {
+        if self.signals.is_none() {
+            self.hold_signals()?;
+        }
         let call = self.find(wanted)?;
         let owner = CallSetPrivilege { call: call.info.call, privilege: Privilege::Owner };
         self.call(owner)?;
@@ -133,38 +154,21 @@ impl Session {
 
     /// Waits for an event. A daemon that is restarted meanwhile is waited for.
     pub fn moment(&mut self, deadline: Option<Instant>) -> Result<Moment, Failure> {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match self.client.next_event(left) {
-            Ok(Some(event)) => Ok(Moment::Event(event)),
-            Ok(None) => Ok(Moment::Late),
-            Err(error) => self.mend(error),
-        }
-    }
-
-    fn mend(&mut self, error: ClientError) -> Result<Moment, Failure> {
-        match error {
-            ClientError::Gap { .. } => Ok(Moment::Missed),
-            ClientError::Interrupted => {
-                if let Some(signals) = &mut self.signals {
-                    signals.take();
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match self.client.next_event(left) {
+                Ok(Some(event)) => return Ok(Moment::Event(event)),
+                Ok(None) => return Ok(Moment::Late),
+                Err(ClientError::Gap { .. }) => return Ok(Moment::Missed),
+                Err(error @ ClientError::Interrupted) => {
+                    return self.noted(Err(error)).or(Ok(Moment::Interrupted));
                 }
-                Ok(Moment::Interrupted)
+                Err(error) if error.is_disconnect() => match self.client.resume_within(RESTART)? {
+                    Resumed::Continued => {}
+                    Resumed::SnapshotNeeded => return Ok(Moment::Missed),
+                },
+                Err(error) => return Err(error.into()),
             }
-            ClientError::Lost { .. } | ClientError::Overrun => match self.client.resume_within(RESTART) {
-                Ok(Resumed::Continued) => self.moment_at_once(),
-                Ok(Resumed::SnapshotNeeded) => Ok(Moment::Missed),
-                Err(error) => Err(error.into()),
-            },
-            other => Err(other.into()),
-        }
-    }
-
-    /// After a resumption: what is there, and if nothing is, that must be looked at as well.
-    fn moment_at_once(&mut self) -> Result<Moment, Failure> {
-        match self.client.next_event(Some(Duration::ZERO)) {
-            Ok(Some(event)) => Ok(Moment::Event(event)),
-            Ok(None) => Ok(Moment::Missed),
-            Err(error) => Err(error.into()),
         }
     }
 }

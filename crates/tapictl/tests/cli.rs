@@ -4,7 +4,7 @@
 
 mod fake;
 
-use fake::{Daemon, call, line, state_event, states};
+use fake::{Answer, Daemon, call, line, state_event, states};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
@@ -318,4 +318,92 @@ fn events_are_told_as_they_happen() {
     let output = interrupted(daemon.command("events --json"), "call.digit");
     let kinds: Vec<_> = objects(&output).iter().map(|event| event["kind"].clone()).collect();
     assert_eq!(kinds, ["call.new", "call.digit"]);
+}
+
+/// Dials; the daemon is restarted once the call is connected, and answers `client.resume` as it is told to.
+fn restarted(mut resumed: impl FnMut() -> Answer + Send + 'static) -> Daemon {
+    let over = CallState::Disconnected(DisconnectMode::Normal);
+    Daemon::start(move |request| match request {
+        Request::CallMake(_) => {
+            let events = vec![state_event(connected(), None), EventBody::Unrecognized];
+            Some((Ok(Reply::Made(reply::Made { call: CallId(1017) })), events))
+        }
+        Request::ClientResume(_) => Some(resumed()),
+        Request::CallGet(_) => {
+            let mut ended = call();
+            ended.status.state = over.clone();
+            Some((Ok(Reply::Call(Box::new(ended))), Vec::new()))
+        }
+        _ => None,
+    })
+}
+
+fn taken_up() -> Result<Reply, Error> {
+    let (session, token, generation) = (SessionId(2), "secret".into(), Generation(1));
+    Ok(Reply::Opened(reply::Opened { session, token, generation, seq: 40 }))
+}
+
+#[test]
+fn a_call_outlives_a_restart_of_the_daemon() {
+    let daemon = restarted(|| (taken_up(), states([CallState::Disconnected(DisconnectMode::Normal)])));
+    let output = daemon.run("dial trunk 100");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("disconnected (normal)"), "{}", stdout(&output));
+    assert!(!daemon.asked().contains(&"call.get"), "nothing was missed");
+}
+
+#[test]
+fn what_cannot_be_replayed_is_asked_for() {
+    let mut tries = 0;
+    let daemon = restarted(move || {
+        tries += 1;
+        let refused = ErrorCode::ResourceUnavail.because("event 42 is no longer kept");
+        (if tries == 1 { Err(refused) } else { taken_up() }, Vec::new())
+    });
+    let output = daemon.run("dial trunk 100");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(daemon.asked().contains(&"call.get"));
+}
+
+#[test]
+fn a_session_that_did_not_outlive_the_restart_is_a_failure() {
+    let daemon =
+        restarted(|| (Err(ErrorCode::InvalAppHandle.because("there is no session of this token")), Vec::new()));
+    let output = daemon.run("dial trunk 100");
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("the session is gone"), "{}", stderr(&output));
+}
+
+#[test]
+fn ctrl_c_while_an_answer_is_awaited_leaves_the_call() {
+    let daemon = Daemon::start(|_| None);
+    let mut child = daemon.command("answer 1017").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !daemon.asked().contains(&"call.answer") {
+        assert_eq!(child.try_wait().unwrap(), None);
+        std::thread::yield_now();
+    }
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::SIGINT).unwrap();
+    assert_eq!(code(&child.wait_with_output().unwrap()), 1);
+    assert!(daemon.asked().contains(&"call.deallocate"), "{:?}", daemon.asked());
+}
+
+#[test]
+fn people_are_spared_who_looks_at_what() {
+    let mut company = call().info;
+    company.monitors = 2;
+    let daemon = Daemon::start(move |request| match request {
+        Request::LineSetStatusMessages(_) => {
+            let (changed, info) = (Names::from([InfoKind::Monitors]), Box::new(company.clone()));
+            let (line, change, status) = (LineId(3), LineStateKind::Open, line().status);
+            let opened = EventBody::LineState { line, change, ring: None, status };
+            let digit = EventBody::CallDigit { call: CallId(1017), digit: '5', duration_ms: None };
+            let events = vec![EventBody::CallInfo { changed, info }, opened, digit];
+            Some((Ok(Reply::Done(reply::Done {})), events))
+        }
+        _ => None,
+    });
+    for (command, lines) in [("events", 1), ("events --all", 3), ("events --json", 3)] {
+        let output = interrupted(daemon.command(command), "digit");
+        assert_eq!(stdout(&output).lines().count(), lines, "{command}: {}", stdout(&output));
+    }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tapi::wire::{Hello, Lines, decode_request, encode_event, encode_hello, encode_reply};
 use tapi::*;
 
-/// What the daemon does with a request: its answer, and the events it causes.
+/// What the daemon does with a request: its answer, and the events it causes. [`EventBody::Unrecognized`] is none: there
+/// it cuts the connection, as a daemon does that is restarted.
 pub type Answer = (Result<Reply, Error>, Vec<EventBody>);
 
 type Script = Arc<Mutex<dyn FnMut(&Request) -> Option<Answer> + Send>>;
@@ -31,8 +32,9 @@ impl Daemon {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (script, log): (Script, _) = (Arc::new(Mutex::new(script)), Arc::clone(&asked));
         std::thread::spawn(move || {
+            let mut last = 40;
             for stream in listener.incoming() {
-                serve(stream.unwrap(), &script, &log);
+                serve(stream.unwrap(), &script, &log, &mut last);
             }
         });
         Daemon { directory, asked }
@@ -69,12 +71,12 @@ impl Drop for Daemon {
     }
 }
 
-fn serve(mut stream: UnixStream, script: &Script, log: &Mutex<Vec<Request>>) {
+fn serve(mut stream: UnixStream, script: &Script, log: &Mutex<Vec<Request>>, seq: &mut u64) {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let (mut bytes, mut piece, mut lines) = (Vec::new(), [0; 4096], Lines::new());
     let (generation, max_line) = (Generation(1), tapi::wire::MAX_LINE);
-    encode_hello(&mut bytes, &Hello { tapid: "0.1.0".into(), api: (1, 0), generation, seq: 40, max_line });
-    let (mut prev, mut seq) = (0, 40);
+    encode_hello(&mut bytes, &Hello { tapid: "0.1.0".into(), api: (1, 0), generation, seq: *seq, max_line });
+    let mut prev = 0;
     loop {
         if stream.write_all(&bytes).is_err() {
             return;
@@ -92,9 +94,14 @@ fn serve(mut stream: UnixStream, script: &Script, log: &Mutex<Vec<Request>>) {
             let (result, events) = scripted.unwrap_or_else(|| (Ok(usual(&request)), Vec::new()));
             encode_reply(&mut bytes, id, &result);
             for body in events {
-                seq += 1;
-                encode_event(&mut bytes, prev, &Event { seq, time: Time(seq), wall: 1_795_386_549_344_123, body });
-                prev = seq;
+                if body == EventBody::Unrecognized {
+                    let _ = stream.write_all(&bytes);
+                    return;
+                }
+                *seq += 1;
+                let (time, wall) = (Time(*seq), 1_795_386_549_344_123);
+                encode_event(&mut bytes, prev, &Event { seq: *seq, time, wall, body });
+                prev = *seq;
             }
         }
     }
