@@ -47,7 +47,6 @@ pub(crate) struct Operation {
     pub(crate) kind: Kind,
     pub(crate) call: CallId,
     pub(crate) session: SessionId,
-    pub(crate) provider: ProviderId,
 }
 
 /// Which kind of operation.

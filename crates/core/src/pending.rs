@@ -114,9 +114,9 @@ impl Server {
                 Ok(Taken::Call(reference)) => self.made(now, provider, asker, *draft, reference),
                 Ok(Taken::Done) => {
                     let error = ErrorCode::OperationFailed.because(format!("line {line}: the provider made no call"));
-                    self.not_made(now, provider, asker, *draft, error);
+                    self.not_made(provider, asker, *draft, error);
                 }
-                Err(error) => self.not_made(now, provider, asker, *draft, error),
+                Err(error) => self.not_made(provider, asker, *draft, error),
             },
             What::Answer(call) => self.answer_completed(now, asker, call, id, result.err()),
             What::Drop(call) => self.drop_completed(now, asker, call, result.err()),
@@ -145,7 +145,7 @@ impl Server {
     pub(crate) fn fail_command(&mut self, now: Time, id: CommandId, error: Error) {
         let Some(pending) = self.take_pending(id) else { return };
         match pending.what {
-            What::Make(draft) => self.not_made(now, pending.provider, pending.asker, *draft, error),
+            What::Make(draft) => self.not_made(pending.provider, pending.asker, *draft, error),
             What::Answer(call) => {
                 if let Some(call) = self.calls.get_mut(&call).filter(|call| call.answering == Some(id)) {
                     // Its answer may still be on its way: the port stays open for it.

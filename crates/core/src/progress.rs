@@ -269,7 +269,7 @@ impl Server {
         let known = self.providers.get(&provider).is_some_and(|provider| provider.calls.contains_key(&reference));
         if known {
             let error = ErrorCode::OperationFailed.because(format!("line {line}: the provider named an older call"));
-            return self.not_made(now, provider, asker, draft, error);
+            return self.not_made(provider, asker, draft, error);
         }
         self.count_making(line, -1);
         let mut call = Call::new(now, self.wall(now), draft.info, (provider, reference), Presence::Told);
@@ -321,14 +321,7 @@ impl Server {
     }
 
     /// A call that was asked for was refused: it never existed.
-    pub(crate) fn not_made(
-        &mut self,
-        now: Time,
-        provider: ProviderId,
-        asker: Option<Asker>,
-        draft: Draft,
-        error: Error,
-    ) {
+    pub(crate) fn not_made(&mut self, provider: ProviderId, asker: Option<Asker>, draft: Draft, error: Error) {
         self.count_making(draft.info.line, -1);
         if let Some(stream) = &draft.stream {
             self.release_stream(provider, stream);
@@ -337,7 +330,6 @@ impl Server {
             self.answer(asker, Err(error));
         }
         self.forget_early(provider);
-        self.emit_line_state(now, draft.info.line, LineStateKind::NumCalls, None);
     }
 
     pub(crate) fn count_making(&mut self, line: LineId, by: i32) {

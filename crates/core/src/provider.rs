@@ -5,8 +5,8 @@ use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use tapi::{
-    AddressId, BearerMode, CallId, CallInfo, CallOrigin, CallReason, CallState, End, LineId, LineStateKind, MediaMode,
-    Names, Party, Ring, Time, TraceEntry,
+    AddressId, BearerMode, CallId, CallInfo, CallOrigin, CallReason, End, LineId, LineStateKind, MediaMode, Names,
+    Party, Ring, Time, TraceEntry,
 };
 use tspi::{CallFacts, CallRef, Event, LineRef, Traced};
 
@@ -163,13 +163,11 @@ impl Server {
         info.origin = CallOrigin::Inbound;
         info.call = CallId(self.fresh_id());
         info.uid = self.uid(info.call);
-        let id = info.call;
         let mut call = Call::new(now, self.wall(now), info, (provider, reference), Presence::Found);
         call.learn(facts);
         let line = call.info.line;
         self.insert_call(call);
         self.emit_line_state(now, line, LineStateKind::NumCalls, None);
-        debug_assert!(self.calls.get(&id).is_some_and(|call| call.state == CallState::Unknown));
         self.take_early(now, provider, reference);
     }
 }

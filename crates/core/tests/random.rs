@@ -384,3 +384,60 @@ fn random_stories() {
         }
     }
 }
+
+/// Anything at all, about a few lines and calls.
+fn nonsense(random: &mut Random) -> tspi::Event {
+    let line = LineRef(random.below(3) as u32);
+    let call = CallRef(random.below(6));
+    let cause = tapi::Cause::new(DisconnectMode::Normal);
+    let reports = [
+        Report::Offered,
+        Report::Accepted,
+        Report::Dialing,
+        Report::Answered(AnswerEvidence::Timer),
+        Report::Held,
+        Report::Retrieved,
+        Report::PeerHeld,
+        Report::Released { by: ReleasedBy::Remote, cause: cause.clone() },
+        Report::Released { by: ReleasedBy::Local, cause },
+    ];
+    let report = reports[random.below(reports.len() as u64) as usize].clone();
+    match random.below(16) {
+        0 => tspi::Event::LineAdded { line, description: Box::new(common::line("trunk", MediaWire::Rtp)) },
+        1 => tspi::Event::LineRemoved { line, reason: "gone".into() },
+        2..=4 => tspi::Event::NewCall { line, call, facts: Box::default() },
+        5 => {
+            let operation = tapi::OperationId(100 + random.below(100));
+            tspi::Event::DigitsSent { call, operation, complete: true }
+        }
+        6 => tspi::Event::Media { call, remote: common::remote(Direction::SendRecv) },
+        7..=9 => {
+            let id = CommandId(100 + random.below(120));
+            let result = if random.below(2) == 0 { Ok(Taken::Call(call)) } else { Ok(Taken::Done) };
+            tspi::Event::Reply { id, result }
+        }
+        _ => tspi::Event::Call { call, report },
+    }
+}
+
+#[test]
+fn a_lawless_provider_breaks_nothing() {
+    for seed in 0..15 {
+        let mut story = Story::new(seed);
+        for _ in 0..200 {
+            if story.random.below(2) == 0 {
+                story.client_step();
+            } else {
+                let event = nonsense(&mut story.random);
+                story.world.tell(event);
+            }
+            let millis = story.random.below(500);
+            story.world.pass(millis);
+        }
+        for client in story.clients.clone() {
+            story.leave(client);
+        }
+        story.world.input(Input::ProviderStopped { provider: PROVIDER, reason: "thrown out".into() });
+        assert!(story.world.server.is_empty_of_calls(), "seed {seed}: {:?}", story.world.server.summary());
+    }
+}

@@ -27,12 +27,12 @@ impl Server {
     }
 
     /// Begins an operation. Only one of a kind runs on a call, whoever owns it: another ends the one before.
-    fn begin(&mut self, session: SessionId, call: CallId, provider: ProviderId, kind: Kind) -> OperationId {
+    fn begin(&mut self, session: SessionId, call: CallId, kind: Kind) -> OperationId {
         if kind != Kind::ProviderDigits {
             self.stop_operations(call, |operation| operation.kind == kind);
         }
         let id = OperationId(self.fresh_id());
-        self.operations.insert(id, Operation { kind, call, session, provider });
+        self.operations.insert(id, Operation { kind, call, session });
         if let Some(call) = self.calls.get_mut(&call) {
             call.operations.insert(id);
         }
@@ -63,13 +63,13 @@ impl Server {
         let duration_ms = send.duration_ms;
         let by = self.lines.by_id.get(&line).map_or(DigitsBy::Media, |line| line.description.digits);
         if by == DigitsBy::Provider {
-            let operation = self.begin(asker.session, send.call, provider, Kind::ProviderDigits);
+            let operation = self.begin(asker.session, send.call, Kind::ProviderDigits);
             let action = Action::SendDigits { call: reference, operation, digits, duration_ms };
             self.command(now, Some(asker), (provider, line), What::Digits(operation), action);
             return Ok(Answer::Later);
         }
         let (provider, stream) = self.stream_of(asker.session, send.call, &Feature::GenerateDigits)?;
-        let operation = self.begin(asker.session, send.call, provider, Kind::Generate);
+        let operation = self.begin(asker.session, send.call, Kind::Generate);
         self.media(provider, Command::Digits { operation, stream, digits, duration_ms });
         Self::started(operation)
     }
@@ -86,7 +86,7 @@ impl Server {
         if !(-60..=0).contains(&level_dbm0) {
             return Err(ErrorCode::InvalTone.because("level_dbm0 is not between -60 and 0"));
         }
-        let operation = self.begin(session, tone.call, provider, Kind::Generate);
+        let operation = self.begin(session, tone.call, Kind::Generate);
         let (hz, duration_ms) = (tone.hz, tone.duration_ms);
         self.media(provider, Command::Tone { operation, stream, hz, duration_ms, level_dbm0 });
         Self::started(operation)
@@ -100,7 +100,7 @@ impl Server {
     ) -> Outcome {
         let (provider, stream) = self.stream_of(session, play.call, &Feature::Play)?;
         let descriptor = file.take().ok_or_else(no_file)?;
-        let operation = self.begin(session, play.call, provider, Kind::Play);
+        let operation = self.begin(session, play.call, Kind::Play);
         self.media(provider, Command::Play { operation, stream, descriptor, repeat: play.repeat });
         Self::started(operation)
     }
@@ -116,7 +116,7 @@ impl Server {
             return Err(ErrorCode::InvalParam.because("max_ms is 0"));
         }
         let descriptor = file.take().ok_or_else(no_file)?;
-        let operation = self.begin(session, record.call, provider, Kind::Record);
+        let operation = self.begin(session, record.call, Kind::Record);
         self.media(provider, Command::Record { operation, stream, descriptor, max_ms: record.max_ms });
         Self::started(operation)
     }

@@ -3,6 +3,7 @@
 //! Beside the server runs a twin that is written down and read back after every single input: both must say the same.
 //! After every input the server's own invariants are checked.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, VecDeque};
