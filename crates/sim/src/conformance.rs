@@ -18,6 +18,8 @@ pub struct Rules {
     lines: BTreeSet<LineRef>,
     calls: BTreeMap<CallRef, Stage>,
     digits: BTreeMap<OperationId, CallRef>,
+    /// Commands that were taken and whose report has not come.
+    taken: Vec<Action>,
 }
 
 /// What may be said about a call.
@@ -136,6 +138,11 @@ impl Rules {
             return Err(format!("command {} is answered {why}", id.0));
         };
         self.answered.insert(id);
+        if let (Action::Accept { .. } | Action::Answer { .. } | Action::Hold { .. } | Action::Unhold { .. }, Ok(_)) =
+            (&action, result)
+        {
+            self.taken.push(action.clone());
+        }
         match (action, result) {
             (Action::MakeCall { .. }, Ok(Taken::Call(call))) => match self.calls.insert(*call, Stage::Live) {
                 None => Ok(()),
@@ -177,27 +184,51 @@ impl Rules {
             _ => return self.about(call),
         };
         self.calls.insert(call, next);
-        self.reply_came_first(call, report)?;
+        if stage != Stage::Dropped {
+            self.reply_came_first(call, report)?;
+        }
         if next == Stage::Released {
             self.digits.retain(|_, of| *of != call);
+            self.taken.retain(|action| !is_about(action, call));
         }
         Ok(())
     }
 
     /// A report that a command causes does not come before the command's reply.
-    fn reply_came_first(&self, call: CallRef, report: &Report) -> Result<(), String> {
-        let waits = |action: &Action| match (action, report) {
-            (Action::Accept { call: of }, Report::Accepted)
-            | (Action::Answer { call: of, .. }, Report::Answered(_))
-            | (Action::Hold { call: of }, Report::Held)
-            | (Action::Unhold { call: of }, Report::Retrieved)
-            | (Action::Drop { call: of, .. }, Report::Released { by: ReleasedBy::Local, .. }) => *of == call,
-            _ => false,
-        };
-        match self.commands.iter().find(|(_, action)| waits(action)) {
+    fn reply_came_first(&mut self, call: CallRef, report: &Report) -> Result<(), String> {
+        if let Some(at) = self.taken.iter().position(|action| causes(action, call, report)) {
+            self.taken.remove(at);
+            return Ok(());
+        }
+        match self.commands.iter().find(|(_, action)| causes(action, call, report)) {
             Some((id, _)) => Err(format!("{report:?} of call {} came before the reply to command {}", call.0, id.0)),
             None => Ok(()),
         }
+    }
+}
+
+fn is_about(action: &Action, about: CallRef) -> bool {
+    match action {
+        Action::Accept { call }
+        | Action::Answer { call, .. }
+        | Action::Drop { call, .. }
+        | Action::Hold { call }
+        | Action::Unhold { call }
+        | Action::SendDigits { call, .. }
+        | Action::CloseCall { call } => *call == about,
+        Action::MakeCall { .. } | Action::Shutdown => false,
+    }
+}
+
+/// Whether such a report about the call is what the command is for.
+fn causes(action: &Action, call: CallRef, report: &Report) -> bool {
+    match (action, report) {
+        (Action::Accept { call: of }, Report::Accepted)
+        | (Action::Answer { call: of, .. }, Report::Answered(_))
+        | (Action::Hold { call: of }, Report::Held)
+        | (Action::Unhold { call: of }, Report::Retrieved)
+        | (Action::Drop { call: of, .. }, Report::Released { by: ReleasedBy::Local, .. }) => *of == call,
+        _ => false,
     }
 }
 
