@@ -71,7 +71,10 @@ impl Baresip {
     }
 
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+        let log = std::fs::read(self.directory.join("log")).unwrap_or_default();
+        // Its progress display, several times a second, says nothing.
+        let telling = |part: &&str| !part.trim().is_empty() && !part.contains("(bit/s)");
+        String::from_utf8_lossy(&log).split(['\n', '\r']).filter(telling).collect::<Vec<_>>().join("\n")
     }
 
     /// What it heard during its only call, once that is over.

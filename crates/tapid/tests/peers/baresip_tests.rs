@@ -22,8 +22,8 @@ fn hear_the_microphone(app: &mut App, call: CallId) {
             EventBody::CallTone { tones, .. } => Some(tones.clone()),
             _ => None,
         });
-        let level = f64::from(tones[0].level_ddbm0) / 10.0;
-        let right = (level - SENT_DBM0).abs() < 1.0 && tones[1].level_ddbm0 < -350;
+        let level = |hz| tones.iter().find(|tone| tone.hz == hz).map_or(0.0, |tone| f64::from(tone.level_ddbm0) / 10.0);
+        let right = (level(1000) - SENT_DBM0).abs() < 1.0 && level(440) < -35.0;
         good = if right { good + 1 } else { 0 };
     }
     app.ask(CallMonitorTones { call, hz: Vec::new() });
@@ -41,7 +41,7 @@ fn be_heard(app: &mut App, call: CallId) {
 fn was_heard(baresip: &Baresip) {
     let levels = sound::levels(&baresip.heard(), 440.0);
     let loud = levels.iter().filter(|&&level| (level + 10.0).abs() < 1.0).count();
-    assert!((46..=52).contains(&loud), "a second of 440 Hz at -10 dBm0 is 50 windows of 20 ms, {loud} were heard");
+    assert!((40..=54).contains(&loud), "a second of 440 Hz at -10 dBm0 is 50 windows of 20 ms, {loud} were heard");
 }
 
 fn digit(app: &mut App) -> char {
