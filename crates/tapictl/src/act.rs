@@ -21,13 +21,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
         Command::Calls => calls(args, out),
         Command::Call { id } => call(args, id, out),
         Command::Trace { id, full } => trace(args, id, *full, out),
-        Command::Dial { line, number, play, hangup_after_answer, detach, timeout } => {
+        Command::Dial { line, number, play, hangup_after_answer, detach, timeout, trace } => {
             let after = match (hangup_after_answer, detach) {
                 (true, _) => dial::Afterwards::HangUp,
                 (_, true) => dial::Afterwards::Detach,
                 _ => dial::Afterwards::Stay,
             };
-            let wish = dial::Wish { line, number, play: play.as_deref(), after, timeout: *timeout };
+            let wish = dial::Wish { line, number, play: play.as_deref(), after, timeout: *timeout, trace: *trace };
             dial::run(args, &wish, out)
         }
         Command::Answer { id } => change(
@@ -168,7 +168,7 @@ fn change<M: Method>(
     if reached(&state) {
         return Ok(Code::Done);
     }
-    Err(Failure::new(Code::Failed, format!("call {call} ended: {state}")).with_hint(format!("tapictl trace {call}")))
+    Err(Failure::new(Code::Failed, format!("call {call} ended before that: {state}")).with_hint("tapictl calls"))
 }
 
 /// Waits for the state, or the end of the call.

@@ -57,6 +57,9 @@ pub enum Command {
         /// Give up when there is no answer in so many seconds.
         #[arg(long, value_name = "S", value_parser = seconds)]
         timeout: Option<Duration>,
+        /// Show the SIP ladder or AT transcript once the call is over: nothing is kept of it then.
+        #[arg(long)]
+        trace: bool,
     },
     /// Answer a call, and leave it running.
     Answer {

@@ -5,11 +5,11 @@ use crate::failure::{self, Code, Failure};
 use crate::media::{self, ended};
 use crate::out::Out;
 use crate::session::{Moment, Session};
-use crate::{pick, show};
+use crate::{ladder, pick, show};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tapi::request::{CallDrop, CallMake};
+use tapi::request::{CallDrop, CallMake, CallTrace};
 use tapi::{CallId, CallState, Cause, Delivered, DisconnectMode, EventBody, LineSelector, OperationId, Privilege};
 
 /// How long hanging up may take.
@@ -34,6 +34,7 @@ pub struct Wish<'a> {
     pub play: Option<&'a Path>,
     pub after: Afterwards,
     pub timeout: Option<Duration>,
+    pub trace: bool,
 }
 
 /// Where the call is, as far as this command is concerned.
@@ -57,6 +58,7 @@ struct Dial<'a> {
     call: CallId,
     file: Option<std::fs::File>,
     after: Afterwards,
+    trace: bool,
     began: Instant,
     deadline: Option<Instant>,
     stage: Stage,
@@ -85,7 +87,7 @@ pub fn run(args: &Args, wish: &Wish<'_>, out: &mut Out) -> Result<Code, Failure>
     }
     let deadline = wish.timeout.map(|timeout| began + timeout);
     let stage = Stage::SettingUp;
-    Dial { session, out, call, file, after: wish.after, began, deadline, stage }.follow()
+    Dial { session, out, call, file, after: wish.after, trace: wish.trace, began, deadline, stage }.follow()
 }
 
 impl Dial<'_> {
@@ -185,14 +187,26 @@ impl Dial<'_> {
         {
             return Err(failure);
         }
+        if self.trace {
+            self.show_trace()?;
+        }
         self.session.leave(self.call)?;
-        let failure = |message: String| Failure::new(code, message).with_hint(format!("tapictl trace {}", self.call));
+        let hint = if self.trace { "tapictl lines" } else { "once more with --trace, which shows what was said" };
+        let failure = |message: String| Failure::new(code, message).with_hint(hint);
         let result = match code {
             Code::Done => Ok(()),
             Code::Timeout => Err(failure("no answer in time".into())),
             _ => Err(failure(format!("the call was not answered: {mode}"))),
         };
         self.over(answered, Some(mode), result)
+    }
+
+    fn show_trace(&mut self) -> Result<(), Failure> {
+        let trace = self.session.call(CallTrace { call: self.call, full: false })?;
+        match self.out.json {
+            true => self.out.object(&json!({"kind": "tapictl.trace", "call": self.call, "entries": trace.entries})),
+            false => self.out.text(&ladder::render(&trace, self.out.paint)),
+        }
     }
 
     fn over(

@@ -92,7 +92,13 @@ impl From<ClientError> for Failure {
         };
         let reason = error.refusal();
         let hint = reason.and_then(next_step).map(str::to_owned);
-        Failure { code, message: error.to_string(), hint, reason }
+        match &error {
+            ClientError::Unreachable { path, source } => {
+                let message = format!("{}: cannot reach the daemon: {source}", path.display());
+                Failure::new(code, message).with_hint(at_the_door(code))
+            }
+            _ => Failure { code, message: error.to_string(), hint, reason },
+        }
     }
 }
 
@@ -106,6 +112,14 @@ fn of_refusal(code: ErrorCode) -> Code {
         ErrorCode::NotOwner | ErrorCode::NotRegistered => Code::NotPermitted,
         ErrorCode::ServiceNotRunning => Code::NotReachable,
         _ => Code::Failed,
+    }
+}
+
+/// What usually helps before there is a connection.
+fn at_the_door(code: Code) -> &'static str {
+    match code {
+        Code::NotPermitted => "asking the administrator to name you in allow_users or allow_groups",
+        _ => "systemctl status tapid, or --socket PATH (or TAPID_SOCKET) if it listens elsewhere",
     }
 }
 
@@ -154,6 +168,14 @@ mod tests {
         assert_eq!(unreachable(std::io::ErrorKind::PermissionDenied), Code::NotPermitted);
         assert_eq!(of_disconnect(&DisconnectMode::Busy), Code::NoAnswer);
         assert_eq!(of_disconnect(&DisconnectMode::Unreachable), Code::Failed);
+    }
+
+    #[test]
+    fn a_closed_door_is_not_an_absent_daemon() {
+        let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let failure = Failure::from(ClientError::Unreachable { path: "/run/s".into(), source });
+        assert_eq!(failure.message, "/run/s: cannot reach the daemon: permission denied");
+        assert!(failure.hint.unwrap().contains("allow_groups"));
     }
 
     #[test]

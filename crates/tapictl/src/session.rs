@@ -41,7 +41,7 @@ pub enum Moment {
 impl Session {
     /// Connects and registers.
     pub fn open(args: &Args) -> Result<Session, Failure> {
-        let mut client = Client::connect_within(&args.socket, ANSWER).map_err(|error| hinted(error, args))?;
+        let mut client = Client::connect_within(&args.socket, ANSWER)?;
         let api = Some(tapi::wire::API_VERSION);
         client.call(ClientOpen { app: "tapictl".into(), api, linger_ms: 0 })?;
         Ok(Session { client, signals: None, closed: Vec::new() })
@@ -170,16 +170,5 @@ impl Session {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-}
-
-fn hinted(error: ClientError, args: &Args) -> Failure {
-    let failure = Failure::from(error);
-    match failure.code {
-        Code::NotReachable if args.socket.as_os_str() != tapi::wire::DEFAULT_SOCKET => {
-            failure.with_hint("--socket PATH or TAPID_SOCKET with the path from the daemon's configuration")
-        }
-        Code::NotReachable => failure.with_hint("systemctl status tapid"),
-        _ => failure,
     }
 }

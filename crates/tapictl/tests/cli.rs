@@ -104,7 +104,7 @@ fn a_caller_who_gave_up_is_a_failure() {
     });
     let output = daemon.run("answer 1017");
     assert_eq!(code(&output), 1);
-    assert!(stderr(&output).contains("call 1017 ended") && stderr(&output).contains("try: tapictl trace 1017"));
+    assert!(stderr(&output).contains("call 1017 ended before that: disconnected (cancelled)"), "{}", stderr(&output));
 }
 
 #[test]
@@ -161,6 +161,7 @@ fn dialling_shows_the_states_and_a_busy_number_is_code_7() {
         .into();
     assert!(order.is_sorted(), "{shown}");
     assert!(daemon.asked().ends_with(&["call.drop", "call.deallocate", "client.close"]), "{:?}", daemon.asked());
+    assert!(stderr(&output).contains("not answered: busy\n  try: once more with --trace"), "{}", stderr(&output));
     let json = daemon.run("dial sip:tr 100 --json");
     let last = objects(&json).pop().unwrap();
     assert_eq!((&last["answered"], &last["mode"], &last["exit"]), (&false.into(), &"busy".into(), &7.into()));
@@ -300,6 +301,32 @@ fn digits_are_waited_for_and_a_trace_is_a_ladder() {
     let ladder = stdout(&daemon.run("trace 1017"));
     assert!(ladder.contains("│←─ INVITE sip:100@example.org") && ladder.contains("│── 180 Ringing"), "{ladder}");
     assert_eq!(objects(&daemon.run("trace 1017 --json")).len(), 2);
+}
+
+#[test]
+fn a_failed_call_can_show_its_ladder_before_it_is_gone() {
+    let entries = vec![TraceEntry {
+        time: Time::ZERO,
+        wall: 0,
+        sent: false,
+        peer: "192.0.2.7:5060".into(),
+        summary: "404 Not Found".into(),
+        text: None,
+    }];
+    let daemon = Daemon::start(move |request| match request {
+        Request::CallMake(_) => {
+            let made = Reply::Made(reply::Made { call: CallId(1017) });
+            Some((Ok(made), states([CallState::Disconnected(DisconnectMode::BadAddress)])))
+        }
+        Request::CallTrace(_) => {
+            Some((Ok(Reply::Trace(reply::Trace { entries: entries.clone(), forgotten: 0 })), vec![]))
+        }
+        _ => None,
+    });
+    let output = daemon.run("dial trunk 999 --trace");
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("│←─ 404 Not Found"), "{}", stdout(&output));
+    assert!(daemon.asked().ends_with(&["call.trace", "call.deallocate", "client.close"]), "{:?}", daemon.asked());
 }
 
 #[test]
