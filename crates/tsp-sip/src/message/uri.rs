@@ -56,12 +56,12 @@ pub struct Uri<'a> {
 impl<'a> Uri<'a> {
     /// Reads a URI.
     pub fn parse(text: &'a str) -> Result<Uri<'a>, UriError> {
+        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f || b"<>\"".contains(&byte)) {
+            return Err(UriError::BadCharacter);
+        }
         let (scheme, rest) = text.split_once(':').ok_or(UriError::NoScheme)?;
         if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
             return Err(UriError::NoScheme);
-        }
-        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f || b"<>\"".contains(&byte)) {
-            return Err(UriError::BadCharacter);
         }
         if !escapes_are_whole(rest) {
             return Err(UriError::BadEscape);
