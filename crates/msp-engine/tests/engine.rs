@@ -65,9 +65,9 @@ impl Bench {
     fn ended(&self) -> (u64, End, u64) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.events.recv_timeout(deadline - Instant::now()).expect("an operation ends") {
-                Event::Ended { operation, end, millis, .. } => return (operation.0, end, millis),
-                _ => {}
+            let event = self.events.recv_timeout(deadline - Instant::now()).expect("an operation ends");
+            if let Event::Ended { operation, end, millis, .. } = event {
+                return (operation.0, end, millis);
             }
         }
     }

@@ -187,18 +187,19 @@ impl Play {
         self.frames * FRAME_MS
     }
 
-    /// The next 20 ms; `None`: it is done.
+    /// The next 20 ms; `None`: it is done. What is repeated has no gap.
     pub fn step(&mut self) -> Option<Frame> {
         let PlayState::Playing { samples: Some(samples), position } = &mut self.state else { return None };
-        if *position >= samples.len() && self.repeat {
-            *position = 0;
-        }
-        let rest = samples.get(*position..).filter(|rest| !rest.is_empty())?;
+        samples.get(*position)?;
         let mut frame = Frame::SILENCE;
-        for (sample, played) in frame.0.iter_mut().zip(rest) {
+        for sample in &mut frame.0 {
+            let Some(played) = samples.get(*position) else { break };
             *sample = *played;
+            *position += 1;
+            if self.repeat && *position == samples.len() {
+                *position = 0;
+            }
         }
-        *position += FRAME_SAMPLES;
         self.frames += 1;
         Some(frame)
     }

@@ -2,11 +2,11 @@
 
 use crate::event::Received;
 use crate::generate::{Generate, Play};
-use crate::rtp::{Arrival, Datagram};
+use crate::rtp::Arrival;
 use crate::stats::{Counters, Stats};
 use crate::stream::{Joined, Record, Spoken, Stream, Wire};
 use crate::tone::Meter;
-use crate::wire::{MAX_PAYLOAD, Payload, Relayed, RtpWire};
+use crate::wire::{Admitted, Payload, Relayed, RtpWire};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -292,7 +292,13 @@ impl Msp {
         let joined = stream.joined.and_then(|other| Some((other, self.streams.get(&other)?)));
         let listened = stream.is_listened(joined.map(|(_, other)| other));
         let relay_to = joined.filter(|(_, other)| stream.relays_to(other)).map(|(other, _)| other);
-        let Some(Admitted { relayed, arrival, received }) = self.admit(now, id, from, bytes) else { return };
+        let Some(Wire::Rtp(wire)) = self.streams.get_mut(&id).map(|stream| &mut stream.wire) else {
+            self.counters.unknown_stream += 1;
+            return;
+        };
+        let Some(admitted) = wire.admit(now, from, bytes, &mut self.counters) else { return };
+        let Admitted { run, arrival, received, payload, marker, sequence, timestamp, bytes } = admitted;
+        let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };
         for received in received.into_iter().flatten() {
             self.digit(id, received);
         }
@@ -316,67 +322,6 @@ impl Msp {
             self.counters.relayed += u64::from(packet.is_some());
             self.send(relay_to.unwrap_or(id), packet);
         }
-    }
-
-    /// Takes a packet in at its stream's wire; `None` when it is dropped.
-    fn admit<'a>(&mut self, now: Time, id: StreamId, from: SocketAddr, bytes: &'a [u8]) -> Option<Admitted<'a>> {
-        let counters = &mut self.counters;
-        let stream = self.streams.get_mut(&id)?;
-        let Wire::Rtp(wire) = &mut stream.wire else {
-            counters.unknown_stream += 1;
-            return None;
-        };
-        let Some(remote) = &wire.remote else {
-            counters.unknown_stream += 1;
-            return None;
-        };
-        let packet = match Datagram::parse(bytes) {
-            Datagram::Rtp(packet) => packet,
-            Datagram::Rtcp => {
-                counters.rtcp += 1;
-                return None;
-            }
-            Datagram::Malformed => {
-                counters.malformed += 1;
-                return None;
-            }
-        };
-        let Some(payload) = remote.payload(packet.payload_type()) else {
-            counters.unknown_payload += 1;
-            return None;
-        };
-        let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence_number().into(), packet.timestamp());
-        if !wire.latch.admit(remote.address, from, ssrc, sequence) {
-            counters.wrong_source += 1;
-            return None;
-        }
-        if packet.payload().len() > MAX_PAYLOAD {
-            counters.oversize += 1;
-            return None;
-        }
-        wire.stats.received += 1;
-        if !remote.direction.receives() {
-            counters.muted += 1;
-            return None;
-        }
-        let mut received = [None, None];
-        let arrival = wire.source.arrive(now, ssrc, sequence, timestamp);
-        match arrival {
-            Arrival::First => received[0] = wire.digits.flush(),
-            Arrival::Next | Arrival::Reordered => {}
-            Arrival::Duplicate | Arrival::Astray => {
-                wire.stats.duplicates += 1;
-                counters.out_of_sequence += 1;
-                return None;
-            }
-        }
-        let bytes = packet.payload();
-        if payload == Payload::Events {
-            received[1] = wire.digits.packet(now, timestamp, packet.mark(), bytes);
-        }
-        let (run, marker) = (wire.source.run(), packet.mark());
-        let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };
-        Some(Admitted { relayed, arrival, received })
     }
 
     fn frame(&mut self, now: Time, id: StreamId, frame: &Frame) {
@@ -487,14 +432,6 @@ impl Msp {
         self.order = order;
         self.sweep_at = next;
     }
-}
-
-/// A packet that was taken in.
-struct Admitted<'a> {
-    relayed: Relayed<'a>,
-    arrival: Arrival,
-    /// Digits that are complete by it: one that a source left behind, one that this packet ends.
-    received: [Option<Received>; 2],
 }
 
 impl MediaProvider for Msp {

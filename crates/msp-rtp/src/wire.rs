@@ -1,10 +1,10 @@
 //! The RTP wire of a stream: what was agreed with the far end, and both halves of the session.
 
-use crate::event::EventReceiver;
+use crate::event::{EventReceiver, Received};
 use crate::g711::Law;
 use crate::generate::Sound;
-use crate::rtp::{Latch, Outgoing, RelayMap, Sender, Source};
-use crate::stats::Stats;
+use crate::rtp::{Arrival, Datagram, Latch, Outgoing, RelayMap, Sender, Source};
+use crate::stats::{Counters, Stats};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -87,6 +87,21 @@ pub(crate) struct Relayed<'a> {
     pub bytes: &'a [u8],
 }
 
+/// A packet that was taken in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admitted<'a> {
+    /// The run of the source that it belongs to, and what it is in it.
+    pub run: u32,
+    pub arrival: Arrival,
+    /// Digits that are complete by it: one that a source left behind, one that this packet ends.
+    pub received: [Option<Received>; 2],
+    pub payload: Payload,
+    pub marker: bool,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub bytes: &'a [u8],
+}
+
 impl RtpWire {
     pub fn new(port: u16, random: &mut Random) -> RtpWire {
         RtpWire {
@@ -161,6 +176,53 @@ impl RtpWire {
         self.map = None;
         self.sent(now);
         Some((to, packet))
+    }
+
+    /// Takes a packet in; `None` when it is dropped.
+    pub fn admit<'a>(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        bytes: &'a [u8],
+        counters: &mut Counters,
+    ) -> Option<Admitted<'a>> {
+        let dropped = |count: &mut u64| {
+            *count += 1;
+            None
+        };
+        let Some(remote) = &self.remote else { return dropped(&mut counters.unknown_stream) };
+        let packet = match Datagram::parse(bytes) {
+            Datagram::Rtp(packet) => packet,
+            Datagram::Rtcp => return dropped(&mut counters.rtcp),
+            Datagram::Malformed => return dropped(&mut counters.malformed),
+        };
+        let Some(payload) = remote.payload(packet.payload_type()) else {
+            return dropped(&mut counters.unknown_payload);
+        };
+        let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence_number().into(), packet.timestamp());
+        if !self.latch.admit(remote.address, from, ssrc, sequence) {
+            return dropped(&mut counters.wrong_source);
+        }
+        let (marker, bytes) = (packet.mark(), packet.payload());
+        if bytes.len() > MAX_PAYLOAD {
+            return dropped(&mut counters.oversize);
+        }
+        self.stats.received += 1;
+        if !remote.direction.receives() {
+            return dropped(&mut counters.muted);
+        }
+        let arrival = self.source.arrive(now, ssrc, sequence, timestamp);
+        if matches!(arrival, Arrival::Duplicate | Arrival::Astray) {
+            self.stats.duplicates += u64::from(arrival == Arrival::Duplicate);
+            return dropped(&mut counters.out_of_sequence);
+        }
+        let left = if arrival == Arrival::First { self.digits.flush() } else { None };
+        let ended = match payload {
+            Payload::Events => self.digits.packet(now, timestamp, marker, bytes),
+            Payload::Audio(_) => None,
+        };
+        let run = self.source.run();
+        Some(Admitted { run, arrival, received: [left, ended], payload, marker, sequence, timestamp, bytes })
     }
 
     /// A packet of silence.
