@@ -1,5 +1,6 @@
 //! Lines: they come and go, are in or out of service, and are open to sessions.
 
+use crate::call::Call;
 use crate::features;
 use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
@@ -298,15 +299,31 @@ impl Server {
         let Some(own) = self.sessions.get_mut(&session) else { return };
         own.lines.remove(&id);
         let calls: Vec<CallId> = own.calls.iter().copied().collect();
+        let ownerless = self.ownerless_on(id);
         for call in calls {
             if self.calls.get(&call).is_some_and(|call| call.info.line == id) {
                 self.abandon(now, session, call);
             }
         }
         let Some(line) = self.lines.by_id.get_mut(&id) else { return };
-        if line.opens.remove(&session).is_some() {
+        let closed = line.opens.remove(&session).is_some();
+        let last = closed && line.opens.is_empty();
+        if closed {
             self.emit_line_state(now, id, LineStateKind::Close, None);
         }
+        if last {
+            // Nobody is left who could end them.
+            for call in ownerless {
+                self.drop_call(now, call, None, None);
+            }
+        }
+    }
+
+    /// The calls of a line that go on without an owner.
+    fn ownerless_on(&self, id: LineId) -> Vec<CallId> {
+        let on_line = self.lines.by_id.get(&id).into_iter().flat_map(|line| &line.calls).copied();
+        let goes_on = |call: &Call| call.info.owners == 0 && !call.state.is_over();
+        on_line.filter(|call| self.calls.get(call).is_some_and(goes_on)).collect()
     }
 
     /// Places that a service state leaves for a call: an error when the line cannot be used.

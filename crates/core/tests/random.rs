@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tapi::request::*;
 use tapi::{
     AnswerEvidence, CallId, CallState, DisconnectMode, End, ErrorCode, EventBody, LineSelector, LineStateKind, Names,
-    PlaySource, Privilege, RecordSink, RequestId,
+    PlaySource, Privilege, RecordSink, Reply, RequestId,
 };
 use tapi_core::{ClientId, Input};
 use tspi::media::{self};
@@ -33,6 +33,8 @@ struct Story {
     waiting: Vec<(CommandId, Action)>,
     calls: BTreeMap<CallRef, Far>,
     dropped: BTreeSet<CallRef>,
+    /// Calls that each client heard of.
+    known: BTreeMap<ClientId, BTreeSet<CallId>>,
     next_call: u64,
     operations: Vec<(tapi::OperationId, tspi::StreamId)>,
 }
@@ -52,6 +54,7 @@ impl Story {
             waiting: Vec::new(),
             calls: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            known: BTreeMap::new(),
             next_call: 1,
             operations: Vec::new(),
         }
@@ -86,6 +89,14 @@ impl Story {
                     | media::Command::Tone { operation, stream, .. }
                     | media::Command::Digits { operation, stream, .. },
                 ) => self.operations.push((*operation, *stream)),
+                Said::Reply(client, _, Ok(Reply::Made(made))) => {
+                    self.known.entry(*client).or_default().insert(made.call);
+                }
+                Said::Event(client, _, event) => {
+                    if let EventBody::CallNew { call } = &event.body {
+                        self.known.entry(*client).or_default().insert(call.info.call);
+                    }
+                }
                 _ => {}
             }
         }
@@ -108,12 +119,12 @@ impl Story {
         let Some(client) = self.pick(&clients) else { return };
         let name = if self.random.below(2) == 0 { "trunk" } else { "frames" };
         let line = LineSelector::Name(name.into());
-        let all: Vec<CallId> = (100..self.world.server.next_id()).map(CallId).collect();
-        // Mostly the latest calls.
-        let back = self.random.below(24) as usize;
-        let call = all.iter().rev().nth(back).copied().unwrap_or(CallId(1));
-        let other = self.random.below(24) as usize;
-        let with = all.iter().rev().nth(other).copied().unwrap_or(call);
+        // Mostly calls that it knows, the latest ones; now and then any number.
+        let known = self.known.get(&client).cloned().unwrap_or_default();
+        let latest: Vec<CallId> = known.iter().rev().take(4).copied().collect();
+        let (any, other) = (CallId(100 + self.random.below(200)), CallId(100 + self.random.below(200)));
+        let call = self.pick(&latest).filter(|call| *call != any).unwrap_or(any);
+        let with = self.pick(&latest).unwrap_or(other);
         let file = Some(self.random.below(1_000));
         match self.random.below(60) {
             0 => self.leave(client),
@@ -245,6 +256,11 @@ impl Story {
             (14, Some(call)) => self.world.tell(tspi::Event::Digit { call, digit: '1', duration_ms: None }),
             (15, _) if self.random.below(12) == 0 => self.fail(line),
             (16..=20, _) => self.end_operation(),
+            (21, _) if self.random.below(12) == 0 => {
+                // A new process with the old state: nobody comes back.
+                self.world.input(Input::Restored);
+                self.left.extend(std::mem::take(&mut self.clients));
+            }
             _ => {}
         }
     }
@@ -356,7 +372,8 @@ impl<M: Method> Named for M {
     }
 }
 
-fn run(seed: u64, steps: u64) {
+/// Plays one story. Gives what clients saw in it, in short.
+fn run(seed: u64, steps: u64) -> BTreeSet<String> {
     let mut story = Story::new(seed);
     for _ in 0..steps {
         story.look();
@@ -372,17 +389,46 @@ fn run(seed: u64, steps: u64) {
     }
     story.end();
     story.check_streams();
+    let told = story.world.said.iter().filter_map(|said| match said {
+        Said::Event(_, _, event) => Some(short(&event.body)),
+        _ => None,
+    });
+    told.collect()
 }
 
 #[test]
 fn random_stories() {
+    let mut seen = BTreeSet::new();
     for seed in 0..30 {
-        let outcome = std::panic::catch_unwind(|| run(seed, 250));
-        if let Err(why) = outcome {
-            eprintln!("seed {seed}");
-            std::panic::resume_unwind(why);
+        match std::panic::catch_unwind(|| run(seed, 250)) {
+            Ok(told) => seen.extend(told),
+            Err(why) => {
+                eprintln!("seed {seed}");
+                std::panic::resume_unwind(why);
+            }
         }
     }
+    // The stories are about something.
+    let expected = [
+        "new offering (active) as owner",
+        "accepted",
+        "connected (active)",
+        "connected (active_held)",
+        "on_hold",
+        "disconnected (normal)",
+        "disconnected (unavail)",
+        "idle",
+        "info bridge",
+        "info owners_increased monitors",
+        "played done",
+        "recorded done",
+        "digit 1",
+        "line ringing",
+        "closed",
+        "removed",
+    ];
+    let missing: Vec<&&str> = expected.iter().filter(|kind| !seen.contains(**kind)).collect();
+    assert!(missing.is_empty(), "never seen: {missing:?}");
 }
 
 /// Anything at all, about a few lines and calls.
