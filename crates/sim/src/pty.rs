@@ -4,6 +4,7 @@
 //! is full is not read, so the host's writes block as they would at a USB endpoint that answers NAK.
 
 use crate::exchange::{Event, Exchange, ModemId, Output};
+use crate::modem::AUDIO_PORT;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -17,15 +18,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tapi::Time;
 
-/// Bytes that wait for a host that does not read; the modem's own buffers overrun beyond.
-const UNREAD: usize = 4_096;
+/// Bytes that wait for a host that does not read commands' results or a voice stream; the modem's own buffers overrun
+/// beyond.
+const UNREAD: u64 = 3_200;
+/// The same for a port of raw audio: 100 ms, so that a host that opens it late hears the present.
+const UNREAD_AUDIO: u64 = 1_600;
 
 /// A pseudo-terminal in raw mode, seen from the device's side.
 #[derive(Debug)]
 pub struct Pty {
     master: OwnedFd,
     // Kept open, so that the master does not report a hang-up while no host has it open.
-    _slave: OwnedFd,
+    slave: OwnedFd,
     path: PathBuf,
 }
 
@@ -42,12 +46,17 @@ impl Pty {
         attributes.make_raw();
         tcsetattr(&slave, OptionalActions::Now, &attributes)?;
         rustix::io::ioctl_fionbio(&master, true)?;
-        Ok(Pty { master, _slave: slave, path })
+        Ok(Pty { master, slave, path })
     }
 
     /// The terminal that a host opens.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes that the host has not read.
+    fn unread(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.slave).unwrap_or(0)
     }
 
     fn read(&self, room: usize) -> io::Result<Vec<u8>> {
@@ -182,7 +191,9 @@ impl Bench {
         }
         for port in &mut self.ports {
             port.flush()?;
-            self.exchange.host_reads(port.modem, port.port, port.unread.len() < UNREAD);
+            let limit = if port.port == AUDIO_PORT { UNREAD_AUDIO } else { UNREAD };
+            let unread = port.unread.len() as u64 + port.pty.as_ref().map_or(0, Pty::unread);
+            self.exchange.host_reads(port.modem, port.port, unread < limit);
         }
         Ok(happened)
     }

@@ -37,7 +37,7 @@ impl Rig {
         let gsm = Cellular::new(cellular::Persona::generic());
         let cellular = exchange.attach("cellular0", CELLULAR, Box::new(gsm));
         for (number, words) in subscribers {
-            exchange.subscribe(number, words.parse::<Behaviour>().unwrap());
+            exchange.subscribe(number, words.parse::<Behaviour>().expect("a behaviour"));
         }
         let (seen, events, log) = (BTreeMap::new(), Vec::new(), Vec::new());
         Rig { exchange, now: Time::ZERO, analogue, cellular, seen, events, log }

@@ -208,11 +208,9 @@ impl Cellular {
             Signal::Connected(call) => self.connected(now, call),
             Signal::Incoming { call, from } => self.offered(now, call, from),
             Signal::Released { call, cause } => self.released(now, call, cause),
-            Signal::RemoteHold { call, hold } if self.settings.services_told == 1 => {
-                if self.calls.leg(call).is_some() {
-                    let code = if hold == Hold::Held { 2 } else { 3 };
-                    self.unsolicited(now, &format!("+CSSU: {code}"));
-                }
+            Signal::RemoteHold { call, hold } if self.settings.services_told == 1 && self.calls.leg(call).is_some() => {
+                let code = if hold == Hold::Held { 2 } else { 3 };
+                self.unsolicited(now, &format!("+CSSU: {code}"));
             }
             _ => {}
         }
