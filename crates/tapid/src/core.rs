@@ -10,7 +10,7 @@ use crate::files::Created;
 use crate::outbox::Outbox;
 use crate::provider::ToProvider;
 use ending::Phase;
-pub use ending::{Ending, Late, ParkedCore, tell_late};
+pub use ending::{Ending, Late, ParkedCore};
 use msp_engine::Engine;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use supervise::{First, Parked, Supervised, bind, supervise};
 use tapi_core::ProviderId;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tspi::{Input, Output, PortId, StreamId};
 
 /// Commands that may wait for a provider. A provider that leaves so many is stuck.
@@ -51,6 +51,8 @@ pub struct Driver {
     pub frames: Arc<Notify>,
     /// The rings of its streams.
     pub streams: BTreeMap<StreamId, FramePort>,
+    /// Told once the provider has said what it can say without waiting: its lines, as a rule.
+    pub settled: Option<oneshot::Sender<()>>,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -71,6 +73,9 @@ impl Driver {
                 if self.perform(output).await.is_err() {
                     return Finished::Abandoned;
                 }
+            }
+            if self.ports.is_quiet() {
+                self.settled.take().map(|settled| settled.send(()));
             }
             let deadline = clock::instant(self.provider.machine().poll_timeout());
             tokio::select! {

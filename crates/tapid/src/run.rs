@@ -1,26 +1,26 @@
 //! The daemon as a whole: what is started, what is taken over, and how it ends.
 
+mod park;
 mod resume;
+mod signals;
 
-use crate::config::{Config, Kind};
-use crate::core::{Core, Ending, Message, ParkedCore, Start, tell_late};
+use crate::clock;
+use crate::config::{Config, Kind, ProviderConfig};
+use crate::core::{Core, Ending, Message, Start};
 use crate::files::Directories;
 use crate::listen::{self, Accept, Gate};
-use crate::provider::{Parked, Supervised, bind, supervise};
+use crate::provider::{First, Parked, Supervised, bind, supervise};
 use crate::seed::{Ids, seed};
-use crate::state::State;
 use crate::store::{self, Inherited};
-use crate::{clock, state};
 use msp_engine::{Engine, EngineConfig};
 use sd_notify::NotifyState;
-use std::collections::{BTreeMap, BTreeSet};
+use signals::Signals;
 use std::io;
 use std::sync::Arc;
 use tapi::Generation;
 use tapi_core::{Input, ProviderId, Server};
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tspi::media;
 
@@ -36,40 +36,32 @@ struct Parts {
     first_descriptor: u64,
     inputs: Vec<Input>,
     kept: resume::Kept,
-    supervised: Vec<(ProviderId, crate::config::ProviderConfig, crate::provider::First)>,
-    rtp: (std::net::IpAddr, Vec<u16>),
+    supervised: Vec<ToSupervise>,
+    rtp_address: std::net::IpAddr,
+    rtp_ports: Vec<u16>,
 }
+
+type ToSupervise = (ProviderId, ProviderConfig, First);
 
 /// Runs the daemon.
 pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let ids = Ids::start(config.state_directory.as_deref()).map_err(|error| named("state_directory", &error))?;
-    let (listener, own_listener) = listener(&config, &mut inherited)?;
-    let parts = match resume::resume(&config, &mut inherited) {
+    let mut parts = match resume::resume(&config, &mut inherited) {
         Some(parts) => parts,
         None => {
-            drop(inherited);
+            inherited.close_strays();
             clean(&config, &ids)?
         }
     };
+    let (listener, own_listener) = listener(&config, &mut inherited)?;
+    drop(inherited);
     let (core_sender, messages) = mpsc::channel(MESSAGES);
-    let mut providers = JoinSet::new();
-    for (id, config, first) in parts.supervised {
-        providers.spawn(supervise(Supervised { id, config, first, core: core_sender.clone() }));
-    }
-    tell_late(&parts.engine, &parts.kept.late.media);
-    let rtp = parts.rtp;
-    let core = Core::new(Start {
-        server: parts.server,
-        engine: parts.engine,
-        media: parts.media,
-        messages,
-        streams: parts.kept.streams,
-        outstanding: parts.kept.outstanding,
-        first_descriptor: parts.first_descriptor,
-        wall_offset: parts.wall_offset,
-    });
-    let core = tokio::spawn(core.run(parts.inputs));
+    let providers = start_providers(std::mem::take(&mut parts.supervised), &core_sender);
+    let rtp = std::mem::take(&mut parts.rtp_ports);
+    let rtp = (parts.rtp_address, rtp);
+    let core = tokio::spawn(start_core(parts, messages));
+    let providers = providers.settled().await;
     let accepting = tokio::spawn(listen::accept(Accept {
         listener: UnixListener::from_std(listener.try_clone()?)?,
         gate: Arc::new(Gate::new(&config)),
@@ -90,7 +82,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     match ending {
         Ending::Parked(parked) => {
             let own = own_listener.then_some(&listener);
-            put_away(*parked, gather(providers).await, own, rtp)
+            park::put_away(*parked, park::gather(providers).await, own, rtp)
         }
         Ending::Stopped => {
             if own_listener {
@@ -99,6 +91,54 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
             tracing::info!("stopped");
             Ok(())
         }
+    }
+}
+
+/// The core task with everything it goes on with.
+fn start_core(parts: Parts, messages: mpsc::Receiver<Message>) -> impl Future<Output = Ending> {
+    for command in &parts.kept.late.media {
+        parts.engine.command(command.clone());
+    }
+    let core = Core::new(Start {
+        server: parts.server,
+        engine: parts.engine,
+        media: parts.media,
+        messages,
+        streams: parts.kept.streams,
+        outstanding: parts.kept.outstanding,
+        first_descriptor: parts.first_descriptor,
+        wall_offset: parts.wall_offset,
+    });
+    core.run(parts.inputs)
+}
+
+/// Providers that were started.
+struct Providers {
+    tasks: JoinSet<Option<Parked>>,
+    settling: Vec<oneshot::Receiver<()>>,
+}
+
+fn start_providers(supervised: Vec<ToSupervise>, core: &mpsc::Sender<Message>) -> Providers {
+    let mut providers = Providers { tasks: JoinSet::new(), settling: Vec::new() };
+    for (id, config, first) in supervised {
+        let (settled, settling) = oneshot::channel();
+        providers.settling.push(settling);
+        providers.tasks.spawn(supervise(Supervised { id, config, first, core: core.clone(), settled }));
+    }
+    providers
+}
+
+impl Providers {
+    /// Waits until they have told their lines, so that the first client finds them: not for those that must wait for a
+    /// device.
+    async fn settled(self) -> JoinSet<Option<Parked>> {
+        let all = async {
+            for settled in self.settling {
+                let _ = settled.await;
+            }
+        };
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), all).await;
+        self.tasks
     }
 }
 
@@ -129,16 +169,10 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
         let socket = bind(provider)
             .map_err(|(address, error)| named(&format!("sip {}: listen {address}", provider.name), &error))?;
         let id = ProviderId(u32::try_from(index).map_or(u32::MAX, |index| index + 1));
-        supervised.push((id, provider.clone(), crate::provider::First::Fresh(socket)));
+        supervised.push((id, provider.clone(), First::Fresh(socket)));
     }
-    // Sockets for RTP are bound only where something will use them.
-    let ports = if config.providers.iter().any(|provider| matches!(provider.kind, Kind::Sip(_))) {
-        config.rtp_ports.clone()
-    } else {
-        Vec::new()
-    };
-    let sockets = msp_engine::bind(config.rtp_address, ports.iter().copied())
-        .map_err(|error| named(&format!("rtp: {}", config.rtp_address), &error))?;
+    let sockets = rtp_sockets(config)?;
+    let ports: Vec<u16> = sockets.iter().map(|(port, _)| *port).collect();
     let (engine, media) = engine(config.rtp_address, sockets, None)?;
     let wall_offset = clock::wall_offset();
     let server = Server::new(tapi_core::Config {
@@ -161,8 +195,32 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
         inputs: Vec::new(),
         kept: resume::Kept::default(),
         supervised,
-        rtp: (config.rtp_address, ports),
+        rtp_address: config.rtp_address,
+        rtp_ports: ports,
     })
+}
+
+/// The sockets of call audio, where something will use them. A port that somebody else has is left out.
+fn rtp_sockets(config: &Config) -> io::Result<Vec<(u16, std::net::UdpSocket)>> {
+    if !config.providers.iter().any(|provider| matches!(provider.kind, Kind::Sip(_))) {
+        return Ok(Vec::new());
+    }
+    let (mut sockets, mut refused) = (Vec::new(), None);
+    for port in config.rtp_ports.iter().copied() {
+        match msp_engine::bind(config.rtp_address, std::iter::once(port)) {
+            Ok(bound) => sockets.extend(bound),
+            Err(error) => {
+                tracing::warn!(address = %config.rtp_address, port, %error, "an RTP port cannot be used");
+                refused = Some((port, error));
+            }
+        }
+    }
+    match refused {
+        Some((port, error)) if sockets.is_empty() => {
+            Err(named(&format!("rtp: {}:{port}, as all others of the range", config.rtp_address), &error))
+        }
+        _ => Ok(sockets),
+    }
 }
 
 type MediaEvents = mpsc::UnboundedReceiver<media::Event>;
@@ -193,116 +251,6 @@ async fn reserve(ids: Ids) {
     }
 }
 
-/// What the providers' tasks left.
-async fn gather(mut providers: JoinSet<Option<Parked>>) -> Vec<Parked> {
-    let mut parked = Vec::new();
-    let all = async {
-        while let Some(one) = providers.join_next().await {
-            parked.extend(one.ok().flatten());
-        }
-    };
-    if tokio::time::timeout(std::time::Duration::from_secs(2), all).await.is_err() {
-        tracing::error!("a provider did not put its state down: its lines begin anew");
-    }
-    parked.sort_by_key(|parked| parked.id);
-    parked
-}
-
-/// Has the service manager keep everything, and ends.
-fn put_away(
-    core: ParkedCore,
-    mut providers: Vec<Parked>,
-    own_listener: Option<&std::os::unix::net::UnixListener>,
-    (rtp_address, rtp_ports): (std::net::IpAddr, Vec<u16>),
-) -> io::Result<()> {
-    use std::os::fd::AsFd;
-    let descriptors: Vec<_> =
-        providers.iter_mut().flat_map(|provider| std::mem::take(&mut provider.descriptors)).collect();
-    let state = State {
-        written_by: env!("CARGO_PKG_VERSION").to_string(),
-        server: core.server,
-        providers,
-        first_descriptor: core.next_descriptor,
-        rtp_address,
-        rtp_ports,
-        streams: core.streams,
-        outstanding: core.outstanding,
-        late: core.late,
-    };
-    let used: BTreeSet<u16> = state.streams.values().filter_map(|wire| wire.rtp_port()).collect();
-    let sockets: Vec<_> =
-        core.sockets.iter().filter(|(port, _)| used.contains(port)).map(|(_, socket)| socket).collect();
-    let memory = state::write(&state, &core.media)?;
-    store::keep_rtp(&sockets)?;
-    for (name, descriptor) in &descriptors {
-        store::keep(name, &[descriptor.as_fd()])?;
-    }
-    if let Some(listener) = own_listener {
-        store::keep(store::OWN_LISTENER, &[listener.as_fd()])?;
-    }
-    store::keep(store::STATE, &[memory.as_fd()])?;
-    tracing::info!(streams = state.streams.len(), descriptors = descriptors.len() + sockets.len(), "parked");
-    Ok(())
-}
-
 fn named(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
-
-/// What the operating system tells the daemon to do.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    park: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            park: signal(SignalKind::user_defined2())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Passes them on until the core task has ended.
-    async fn until(
-        &mut self,
-        mut core: tokio::task::JoinHandle<Ending>,
-        messages: &mpsc::Sender<Message>,
-        accepting: &tokio::task::JoinHandle<()>,
-    ) -> io::Result<Ending> {
-        loop {
-            let message = tokio::select! {
-                ended = &mut core => return ended.map_err(|error| io::Error::other(format!("core: {error}"))),
-                _ = self.terminate.recv() => Message::Stop,
-                _ = self.interrupt.recv() => Message::Stop,
-                _ = self.park.recv() => self.park(accepting),
-                _ = self.hang_up.recv() => {
-                    tracing::info!("HUP is ignored: the configuration is read at a start");
-                    continue;
-                }
-            };
-            if matches!(message, Message::Stop) {
-                store::tell(&[NotifyState::Stopping]);
-            }
-            // The core takes messages until it ends, and then the wait above is over.
-            let _ = messages.send(message).await;
-        }
-    }
-
-    fn park(&self, accepting: &tokio::task::JoinHandle<()>) -> Message {
-        if store::present() {
-            // Who connects from now on waits for the next process.
-            accepting.abort();
-            return Message::Park;
-        }
-        tracing::warn!("USR2: there is no service manager to keep descriptors: calls are hung up");
-        Message::Stop
-    }
-}
-
-/// Maps by name are what descriptors are found with.
-type Named = BTreeMap<String, std::os::fd::OwnedFd>;

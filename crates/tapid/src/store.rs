@@ -83,6 +83,13 @@ impl Inherited {
         inherited
     }
 
+    /// Closes what nothing goes on with; listeners stay.
+    pub fn close_strays(&mut self) {
+        self.state = None;
+        self.rtp.clear();
+        self.ports.clear();
+    }
+
     fn sort_in(&mut self, name: String, descriptor: OwnedFd) {
         match name.as_str() {
             STATE => self.state = Some(descriptor),

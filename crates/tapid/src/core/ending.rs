@@ -3,7 +3,6 @@
 use super::{Core, Wire};
 use crate::clock;
 use crate::provider::ToProvider;
-use msp_engine::Engine;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
@@ -218,12 +217,5 @@ impl Core {
         }
         let (media, sockets) = (stopped.state, stopped.sockets);
         Ending::Parked(Box::new(ParkedCore { server, media, sockets, streams, outstanding, next_descriptor, late }))
-    }
-}
-
-/// Tells the media what was said too late.
-pub fn tell_late(engine: &Engine, late: &[media::Command]) {
-    for command in late {
-        engine.command(command.clone());
     }
 }

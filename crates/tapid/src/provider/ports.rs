@@ -110,6 +110,11 @@ impl Ports {
         self.open.iter().map(|(id, port)| (*id, port))
     }
 
+    /// Whether nothing is left to be told at once.
+    pub fn is_quiet(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Ports that are being opened, and names that are being looked up.
     pub fn under_way(&self) -> (Vec<PortId>, Vec<String>) {
         (self.opening.iter().copied().collect(), self.resolving.iter().cloned().collect())

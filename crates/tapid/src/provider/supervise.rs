@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tapi_core::ProviderId;
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tspi::{Command, Input, PortId};
 
@@ -34,6 +34,8 @@ pub struct Supervised {
     pub first: First,
     /// To the core.
     pub core: mpsc::Sender<Message>,
+    /// Told once the first run has said what it can say without waiting, or failed.
+    pub settled: oneshot::Sender<()>,
 }
 
 /// What a run begins with.
@@ -81,8 +83,8 @@ pub struct ParkedPort {
 
 /// Runs a provider until the daemon ends. What is returned is for a new process.
 pub async fn supervise(supervised: Supervised) -> Option<Parked> {
-    let Supervised { id, config, first, core } = supervised;
-    let mut first = Some(first);
+    let Supervised { id, config, first, core, settled } = supervised;
+    let (mut first, mut settled) = (Some(first), Some(settled));
     let mut back_off = BACK_OFF;
     for run in 1.. {
         let began = Instant::now();
@@ -99,6 +101,7 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     core: core.clone(),
                     frames: Arc::clone(&frames),
                     streams: BTreeMap::new(),
+                    settled: settled.take(),
                 };
                 let restored = matches!(beginning, Beginning::Parked(_));
                 let name = config.name.clone();
@@ -111,6 +114,7 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
             }
             Err(reason) => reason,
         };
+        settled = None;
         tracing::error!(provider = config.name, reason, again_in_s = back_off.as_secs(), "provider is not running");
         core.send(Message::ProviderStopped { provider: id, run, reason }).await.ok()?;
         tokio::select! {

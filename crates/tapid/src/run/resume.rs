@@ -1,8 +1,8 @@
 //! A start that goes on where an earlier process left off.
 
-use super::{MediaEvents, Named, Parts, bind, engine};
+use super::{MediaEvents, Parts, ToSupervise, bind, engine};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Kind, ProviderConfig};
 use crate::core::{Late, Wire};
 use crate::provider::{First, Parked};
 use crate::state::{self, State};
@@ -39,7 +39,10 @@ pub fn resume(config: &Config, inherited: &mut Inherited) -> Option<Parts> {
 }
 
 fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Vec<u8>) -> io::Result<Parts> {
-    if (state.rtp_address, &state.rtp_ports) != (config.rtp_address, &config.rtp_ports) && !state.rtp_ports.is_empty() {
+    if rtp_changed(config, &state) {
+        if state.streams.is_empty() {
+            return Err(io::Error::other("[rtp] or who needs it has changed, and there are no calls to keep"));
+        }
         tracing::warn!("[rtp] has changed: it is used after the next stop and start, as calls use the old one");
     }
     let (engine, events) = media_threads(inherited, &state, media)?;
@@ -57,8 +60,16 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
         inputs,
         kept: Kept { streams: state.streams, outstanding: state.outstanding, late },
         supervised,
-        rtp: (state.rtp_address, state.rtp_ports),
+        rtp_address: state.rtp_address,
+        rtp_ports: state.rtp_ports,
     })
+}
+
+/// Whether the configuration wants other sockets than there are.
+fn rtp_changed(config: &Config, state: &State) -> bool {
+    let needed = config.providers.iter().any(|provider| matches!(provider.kind, Kind::Sip(_)));
+    let fewer = state.rtp_ports.iter().any(|port| !config.rtp_ports.contains(port));
+    needed && (state.rtp_ports.is_empty() || state.rtp_address != config.rtp_address || fewer)
 }
 
 /// The media threads with the kept sockets; those of unused ports are bound anew.
@@ -80,8 +91,6 @@ fn media_threads(inherited: &mut Inherited, state: &State, media: Vec<u8>) -> io
     engine(state.rtp_address, sockets, Some(media))
 }
 
-type ToSupervise = Vec<(ProviderId, crate::config::ProviderConfig, First)>;
-
 /// Who goes on, who begins anew since it was changed, and who is gone.
 fn providers(
     config: &Config,
@@ -89,7 +98,7 @@ fn providers(
     parked: Vec<Parked>,
     inputs: &mut Vec<Input>,
     late: &mut Late,
-) -> io::Result<ToSupervise> {
+) -> io::Result<Vec<ToSupervise>> {
     let mut supervised = Vec::new();
     let mut next = parked.iter().map(|parked| parked.id.0).max().unwrap_or(0).saturating_add(1);
     let mut parked: BTreeMap<String, Parked> =
@@ -99,7 +108,7 @@ fn providers(
             Some(mut earlier) if earlier.config == *provider => {
                 let id = earlier.id;
                 earlier.commands.extend(late.take_commands(id));
-                let mut descriptors = Named::new();
+                let mut descriptors = BTreeMap::new();
                 for port in &earlier.ports {
                     descriptors.extend(inherited.ports.remove_entry(&port.descriptor));
                 }
@@ -124,7 +133,7 @@ fn providers(
     Ok(supervised)
 }
 
-fn fresh(provider: &crate::config::ProviderConfig) -> io::Result<First> {
+fn fresh(provider: &ProviderConfig) -> io::Result<First> {
     let socket = bind(provider).map_err(|(address, error)| super::named(&format!("listen {address}"), &error))?;
     Ok(First::Fresh(socket))
 }

@@ -1,5 +1,6 @@
 //! The built daemon against programs that none of us wrote: SIPp and baresip, over loopback, with audio judged by its
 //! content. A tool that is missing fails the test with the command that installs it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod app;
 mod baresip;

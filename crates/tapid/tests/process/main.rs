@@ -1,4 +1,5 @@
 //! The built daemon as a process: its socket, its limits, its signals, and a restart that keeps calls.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod caller;
 mod check;

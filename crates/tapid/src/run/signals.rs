@@ -1,0 +1,64 @@
+//! What the operating system tells the daemon to do.
+
+use crate::core::{Ending, Message};
+use crate::store;
+use sd_notify::NotifyState;
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// The signals that mean something.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    park: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Begins to listen to them.
+    pub fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            park: signal(SignalKind::user_defined2())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Passes them on until the core task has ended.
+    pub async fn until(
+        &mut self,
+        mut core: tokio::task::JoinHandle<Ending>,
+        messages: &mpsc::Sender<Message>,
+        accepting: &tokio::task::JoinHandle<()>,
+    ) -> io::Result<Ending> {
+        loop {
+            let message = tokio::select! {
+                ended = &mut core => return ended.map_err(|error| io::Error::other(format!("core: {error}"))),
+                _ = self.terminate.recv() => Message::Stop,
+                _ = self.interrupt.recv() => Message::Stop,
+                _ = self.park.recv() => self.park(accepting),
+                _ = self.hang_up.recv() => {
+                    tracing::info!("HUP is ignored: the configuration is read at a start");
+                    continue;
+                }
+            };
+            if matches!(message, Message::Stop) {
+                store::tell(&[NotifyState::Stopping]);
+            }
+            // The core takes messages until it ends, and then the wait above is over.
+            let _ = messages.send(message).await;
+        }
+    }
+
+    fn park(&self, accepting: &tokio::task::JoinHandle<()>) -> Message {
+        if store::present() {
+            // Who connects from now on waits for the next process.
+            accepting.abort();
+            return Message::Park;
+        }
+        tracing::warn!("USR2: there is no service manager to keep descriptors: calls are hung up");
+        Message::Stop
+    }
+}
