@@ -321,19 +321,19 @@ impl Analogue {
                 self.phase = Phase::on_hook();
             }
             Phase::Ignoring { last } if context.now >= *last + gone => self.phase = Phase::on_hook(),
-            Phase::Supervising { talk } => {
-                if supervised_until(context.profile, talk).is_some_and(|until| context.now >= until) {
-                    let heard = talk.ringback.is_some();
-                    let evidence = if heard { AnswerEvidence::RingbackGone } else { AnswerEvidence::Timer };
-                    self.answered(context, evidence);
-                }
+            Phase::Supervising { talk }
+                if supervised_until(context.profile, talk).is_some_and(|until| context.now >= until) =>
+            {
+                let heard = talk.ringback.is_some();
+                let evidence = if heard { AnswerEvidence::RingbackGone } else { AnswerEvidence::Timer };
+                self.answered(context, evidence);
             }
             _ => {}
         }
-        if let (Duplex::Open(flow), Some(audio)) = (&self.duplex, &context.profile.audio) {
-            if flow.dead_at(audio).is_some_and(|at| context.now >= at) {
-                context.fail(format!("no audio from the modem for {} ms", audio.dead_ms));
-            }
+        if let (Duplex::Open(flow), Some(audio)) = (&self.duplex, &context.profile.audio)
+            && flow.dead_at(audio).is_some_and(|at| context.now >= at)
+        {
+            context.fail(format!("no audio from the modem for {} ms", audio.dead_ms));
         }
     }
 }

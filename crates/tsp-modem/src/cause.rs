@@ -54,11 +54,11 @@ pub(crate) fn with_ceer(mut cause: Cause, line: &str) -> Cause {
     let Some(report) = after(line, "+CEER:") else { return cause };
     let fields = fields(report);
     let mut numbers = fields.iter().filter_map(|field| field.parse::<u8>().ok()).filter(|number| *number > 0);
-    if let (Some(number), None) = (numbers.next(), numbers.next()) {
-        if let Some(mode) = of_q850(number) {
-            cause.mode = mode;
-            cause.q850 = Some(number);
-        }
+    if let (Some(number), None) = (numbers.next(), numbers.next())
+        && let Some(mode) = of_q850(number)
+    {
+        cause.mode = mode;
+        cause.q850 = Some(number);
     }
     let words: Vec<&str> =
         fields.iter().map(String::as_str).filter(|field| field.chars().any(char::is_alphabetic)).collect();

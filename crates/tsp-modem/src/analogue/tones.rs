@@ -32,10 +32,10 @@ impl Analogue {
     }
 
     fn ringback(&mut self, context: &mut Context<'_>) {
-        if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase {
-            if talk.ringback.replace(context.now).is_none() {
-                context.out.report(talk.call, Report::PeerRings);
-            }
+        if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase
+            && talk.ringback.replace(context.now).is_none()
+        {
+            context.out.report(talk.call, Report::PeerRings);
         }
     }
 

@@ -48,10 +48,11 @@ impl Cellular {
 
     /// Dials what waits, once nothing is in its way.
     pub(super) fn dial_next(&mut self, context: &mut Context<'_>) {
-        if self.next.is_some() && !self.calls.iter().any(|call| matches!(call.stage, Stage::Releasing { .. })) {
-            if let Some(order) = self.next.take() {
-                self.dial(context, order);
-            }
+        if self.next.is_some()
+            && !self.calls.iter().any(|call| matches!(call.stage, Stage::Releasing { .. }))
+            && let Some(order) = self.next.take()
+        {
+            self.dial(context, order);
         }
     }
 
@@ -101,10 +102,10 @@ impl Cellular {
             self.calls.retain(|known| known.call != call);
             return self.after_end(context);
         }
-        if let Some(Purpose::CellDial(dialled) | Purpose::CellAnswer(dialled)) = context.chat.in_flight() {
-            if *dialled == call {
-                context.chat.abort(context.now);
-            }
+        if let Some(Purpose::CellDial(dialled) | Purpose::CellAnswer(dialled)) = context.chat.in_flight()
+            && *dialled == call
+        {
+            context.chat.abort(context.now);
         }
         self.release(context, call, before == Stage::Offered);
         self.tell_media(context);
@@ -201,13 +202,13 @@ impl Cellular {
         let now = context.now;
         match purpose {
             Purpose::CellDial(call) => {
-                if let Some(known) = self.find(*call) {
-                    if let Stage::Ordered { id } = known.stage {
-                        known.stage = Stage::Dialled;
-                        known.since = now;
-                        context.out.reply(id, Ok(Taken::Call(*call)));
-                        context.out.report(*call, Report::Dialing);
-                    }
+                if let Some(known) = self.find(*call)
+                    && let Stage::Ordered { id } = known.stage
+                {
+                    known.stage = Stage::Dialled;
+                    known.since = now;
+                    context.out.reply(id, Ok(Taken::Call(*call)));
+                    context.out.report(*call, Report::Dialing);
                 }
             }
             Purpose::CellAnswer(call) => {

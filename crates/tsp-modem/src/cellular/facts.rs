@@ -231,10 +231,10 @@ impl Cellular {
 
     /// A hold or a retrieval did not happen.
     pub(super) fn unchanged(&mut self, context: &mut Context<'_>, call: CallRef, reason: &str) {
-        if let Some(known) = self.find(call) {
-            if known.wish.take().is_some() {
-                context.out.report(call, Report::Unchanged { reason: reason.to_owned() });
-            }
+        if let Some(known) = self.find(call)
+            && known.wish.take().is_some()
+        {
+            context.out.report(call, Report::Unchanged { reason: reason.to_owned() });
         }
     }
 

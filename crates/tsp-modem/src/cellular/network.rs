@@ -71,11 +71,11 @@ impl Network {
             }
             Purpose::Operator => {
                 let name = value("+COPS:").and_then(|fields| fields.get(2).cloned()).filter(|name| !name.is_empty());
-                if let Some(name) = name {
-                    if self.operator.as_ref() != Some(&name) {
-                        self.operator = Some(name.clone());
-                        tell(context, LineChange::Operator(name));
-                    }
+                if let Some(name) = name
+                    && self.operator.as_ref() != Some(&name)
+                {
+                    self.operator = Some(name.clone());
+                    tell(context, LineChange::Operator(name));
                 }
                 self.schedule(context);
             }

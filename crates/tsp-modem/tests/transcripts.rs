@@ -1,0 +1,81 @@
+//! Every transcript, in every way: as it stands, cut at every byte, kept and restored after every step, badly framed, and
+//! with news of the modem at every line boundary.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod world;
+
+use proptest::prelude::*;
+use world::{Way, run};
+
+fn names(prefix: &str) -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().strip_suffix(".txt").map(str::to_owned))
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    names.sort();
+    assert!(names.len() > 5, "{names:?}");
+    names
+}
+
+fn all() -> Vec<String> {
+    [names("analogue-"), names("cellular-")].concat()
+}
+
+#[test]
+fn as_they_stand() {
+    for name in all() {
+        println!("{name}");
+        run(&name, Way::Plain);
+    }
+}
+
+#[test]
+fn byte_by_byte() {
+    for name in all() {
+        run(&name, Way::Bytewise);
+    }
+}
+
+#[test]
+fn kept_and_restored_after_every_step() {
+    for name in all() {
+        assert_eq!(run(&name, Way::Kept), run(&name, Way::Plain), "{name}");
+    }
+}
+
+#[test]
+fn badly_framed() {
+    for name in all() {
+        run(&name, Way::BadlyFramed);
+    }
+}
+
+#[test]
+fn news_at_any_line_boundary_loses_no_step() {
+    for news in ["^RSSI: 17", "+CMTI: \"SM\",3", "^BOOT:12345678,0,0,0,6", "+CUSD: 0,\"text\",15", "*PSUTTZ: 1"] {
+        for name in all() {
+            run(&name, Way::Interrupted(news));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_byte_split_gives_the_same_events(sizes in prop::collection::vec(1usize..40, 1..12)) {
+        for name in all() {
+            run(&name, Way::Cut(&sizes));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        tsp_modem::fuzz::at(&bytes);
+        tsp_modem::fuzz::dle(&bytes);
+        tsp_modem::fuzz::clcc(&bytes);
+    }
+}

@@ -1,0 +1,380 @@
+//! Runs transcripts: small texts of what crosses the port of a modem, and of what the server is told.
+//!
+//! ```text
+//! profile v253             which profile; `audio` after it: with an audio port
+//! include NAME             the steps of another transcript
+//! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
+//! > <DLE>^                 … or these bytes inside a stream
+//! < OK                     the modem says this line
+//! << 10 03                 the modem sends these bytes
+//! << 80*160                … one of them so often
+//! @ 500                    so many milliseconds go by
+//! ~ 8000                   the same, and every AT+CLCC meanwhile is answered by OK
+//! ! 1 released remote busy the server must be told this (order matters, traces aside)
+//! $ make 5551234           the server's command: make, answer, accept, drop, hold, unhold, digits, close, shutdown
+//! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
+//! = frame                  20 ms of audio are to be sent
+//! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
+//! ```
+
+use std::collections::VecDeque;
+use tapi::{OperationId, Party, PartyFlag, Service, Time};
+use tsp_modem::{AT_PORT, Config, Modem, Profile};
+use tspi::{
+    Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
+    Provider, ReleasedBy, Report, StreamId, Taken,
+};
+
+/// How a transcript is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test file uses some")]
+pub enum Way<'a> {
+    /// As it stands.
+    Plain,
+    /// Every byte of the modem alone.
+    Bytewise,
+    /// The modem's bytes cut after these many, again and again.
+    Cut(&'a [usize]),
+    /// The machine is written out and read in after every step.
+    Kept,
+    /// Before every line of the modem comes this one.
+    Interrupted(&'a str),
+    /// Lines without the leading CR LF, ended by CR CR LF.
+    BadlyFramed,
+}
+
+pub struct World<'a> {
+    modem: Modem,
+    way: Way<'a>,
+    now: Time,
+    writes: VecDeque<String>,
+    pub told: VecDeque<String>,
+    pub traces: Vec<String>,
+    pub heard: Vec<Frame>,
+    pub wrote: Vec<u8>,
+    commands: u64,
+    turn: usize,
+    step: String,
+}
+
+pub fn profile(id: &str) -> Profile {
+    let text = match id.split_once('+') {
+        // A variant of a built-in profile whose modem dials and leaves the rest to us.
+        Some(("v253", "supervised")) => include_str!("../../profiles/v253.toml").replace("ATDT{n}", "ATDT{n};"),
+        Some((_, other)) => panic!("no variant {other}"),
+        None => return Profile::builtin(id).unwrap_or_else(|| panic!("no profile {id}")),
+    };
+    Profile::parse(&text).unwrap()
+}
+
+impl<'a> World<'a> {
+    pub fn new(profile_id: &str, audio: bool, way: Way<'a>) -> World<'a> {
+        let config = Config { name: "modem".into(), line_name: "modem:test".into(), address: None, audio };
+        World {
+            modem: Modem::new(config, profile(profile_id)),
+            way,
+            now: Time::from_millis(1_000),
+            writes: VecDeque::new(),
+            told: VecDeque::new(),
+            traces: Vec::new(),
+            heard: Vec::new(),
+            wrote: Vec::new(),
+            commands: 0,
+            turn: 0,
+            step: String::new(),
+        }
+    }
+
+    pub fn give(&mut self, input: Input<'_>) {
+        self.modem.handle(self.now, input);
+        self.drain();
+        if self.way == Way::Kept {
+            let text = serde_json::to_string(&self.modem).unwrap();
+            self.modem = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&self.modem).unwrap(), text);
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.modem.poll_output() {
+            match output {
+                Output::Event(Event::Trace { entry, .. }) => {
+                    self.traces.push(format!("{} {}", if entry.sent { ">" } else { "<" }, entry.summary));
+                }
+                Output::Event(event) => self.told.push_back(show(&event)),
+                Output::Write { port: AT_PORT, bytes } => self.written(&bytes),
+                Output::Write { bytes, .. } => self.wrote.extend(bytes),
+                Output::Frame { frame, .. } => self.heard.push(frame),
+                Output::Open { port } => self.told.push_back(format!("open {}", port.0)),
+                Output::Close { port } => self.told.push_back(format!("close {}", port.0)),
+                Output::Dtr { up, .. } => self.told.push_back(format!("dtr {}", if up { "up" } else { "down" })),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn written(&mut self, bytes: &[u8]) {
+        match bytes {
+            b"\r" => self.writes.push_back("<CR>".into()),
+            [b'A', b'T', .., b'\r'] => {
+                self.writes.push_back(String::from_utf8_lossy(&bytes[..bytes.len() - 1]).into_owned());
+            }
+            [0x10, code] => self.writes.push_back(format!("<DLE>{}", char::from(*code))),
+            audio => self.wrote.extend(audio),
+        }
+    }
+
+    /// Lets time go by, with every deadline on its way.
+    pub fn pass(&mut self, millis: u64) {
+        let end = self.now + std::time::Duration::from_millis(millis);
+        for _ in 0..10_000 {
+            match self.modem.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.give(Input::Timeout);
+                }
+                None => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("{}: the machine asks for deadlines without end", self.step);
+    }
+
+    fn say(&mut self, port: PortId, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let size = match self.way {
+                Way::Bytewise => 1,
+                Way::Cut(sizes) => {
+                    self.turn += 1;
+                    sizes[self.turn % sizes.len()].clamp(1, rest.len())
+                }
+                _ => rest.len(),
+            };
+            let (chunk, after) = rest.split_at(size);
+            self.give(Input::Bytes { port, bytes: chunk });
+            rest = after;
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Way::Interrupted(news) = self.way {
+            self.say(AT_PORT, format!("\r\n{news}\r\n").as_bytes());
+        }
+        let framed = match self.way {
+            Way::BadlyFramed => format!("{line}\r\r\n"),
+            _ => format!("\r\n{line}\r\n"),
+        };
+        self.say(AT_PORT, framed.as_bytes());
+    }
+
+    fn pass_with_empty_lists(&mut self, millis: u64) {
+        for _ in 0..millis / 50 {
+            self.pass(50);
+            if self.writes.front().is_some_and(|write| write == "AT+CLCC") {
+                self.writes.pop_front();
+                self.line("OK");
+            }
+        }
+    }
+
+    fn expect_write(&mut self, text: &str) {
+        for _ in 0..20 {
+            if !self.writes.is_empty() {
+                break;
+            }
+            self.pass(50);
+        }
+        let written = self.writes.pop_front();
+        assert_eq!(written.as_deref(), Some(text), "{}\n{}", self.step, self.traces.join("\n"));
+    }
+
+    fn expect_told(&mut self, text: &str) {
+        let told = self.told.pop_front();
+        assert_eq!(told.as_deref(), Some(text), "{}\n{}", self.step, self.traces.join("\n"));
+    }
+
+    pub fn command(&mut self, words: &str) {
+        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let (number, tail) = rest.split_once(' ').unwrap_or((rest, ""));
+        let call = CallRef(number.parse().unwrap_or(0));
+        self.commands += 1;
+        let media = LocalMedia::Frames { stream: StreamId(self.commands) };
+        let action = match verb {
+            "make" => Action::MakeCall {
+                line: tspi::LineRef(0),
+                to: rest.into(),
+                params: CallParams::default(),
+                media: LocalMedia::Frames { stream: StreamId(7) },
+            },
+            "answer" => Action::Answer { call, media },
+            "accept" => Action::Accept { call },
+            "drop" => Action::Drop { call, reason: None },
+            "hold" => Action::Hold { call },
+            "unhold" => Action::Unhold { call },
+            "digits" => Action::SendDigits { call, operation: OperationId(9), digits: tail.into(), duration_ms: None },
+            "close" => Action::CloseCall { call },
+            "shutdown" => Action::Shutdown,
+            other => panic!("no command {other}"),
+        };
+        self.give(Input::Command(Command { id: CommandId(self.commands), action }));
+    }
+
+    fn port(&mut self, words: &str) {
+        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let (number, tail) = rest.split_once(' ').unwrap_or((rest, ""));
+        let count = || number.parse::<u32>().unwrap();
+        match verb {
+            "opened" => self.give(Input::Opened { port: PortId(count()) }),
+            "closed" => self.give(Input::Closed { port: PortId(count()), reason: tail }),
+            "frame" => self.give(Input::Frame { stream: StreamId(7), frame: &Frame([0x1000; 160]) }),
+            "heard" => assert_eq!(std::mem::take(&mut self.heard).len() as u32, count(), "{}", self.step),
+            "wrote" => assert_eq!(std::mem::take(&mut self.wrote).len() as u32, count(), "{}", self.step),
+            "audio" => self.say(tsp_modem::AUDIO_PORT, &vec![0; count() as usize]),
+            "timeout" => self.give(Input::Timeout),
+            other => panic!("no {other}"),
+        }
+    }
+
+    /// One line of a transcript.
+    pub fn step(&mut self, line: &str) {
+        self.step = format!("{:?}: {line}", self.way);
+        let line = line.split(" # ").next().unwrap_or_default().trim();
+        let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match mark {
+            "" => {}
+            _ if mark.starts_with('#') => {}
+            ">" => self.expect_write(rest),
+            "<" => self.line(rest),
+            "<<" => {
+                let bytes = raw(rest);
+                self.say(AT_PORT, &bytes);
+            }
+            "@" => self.pass(rest.parse().unwrap()),
+            "~" => self.pass_with_empty_lists(rest.parse().unwrap()),
+            "!" => self.expect_told(rest),
+            "$" => self.command(rest),
+            "=" => self.port(rest),
+            "include" => self.include(rest),
+            other => panic!("{other}: what is that?"),
+        }
+    }
+
+    fn include(&mut self, name: &str) {
+        for line in read(name).lines() {
+            self.step(line);
+        }
+    }
+
+    /// Nothing may be left over.
+    pub fn end(&mut self) {
+        assert!(self.told.is_empty(), "{}: {:?}", self.step, self.told);
+        assert!(self.writes.is_empty(), "{}: {:?}", self.step, self.writes);
+    }
+}
+
+fn raw(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in text.split_whitespace() {
+        let (byte, times) = word.split_once('*').unwrap_or((word, "1"));
+        let byte = u8::from_str_radix(byte, 16).unwrap();
+        bytes.extend(std::iter::repeat_n(byte, times.parse().unwrap()));
+    }
+    bytes
+}
+
+pub fn read(name: &str) -> String {
+    let path = format!("{}/tests/transcripts/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Runs a whole transcript.
+pub fn run(name: &str, way: Way<'_>) -> Vec<String> {
+    let text = read(name);
+    let first = text.lines().find_map(|line| line.strip_prefix("profile ")).expect("a profile");
+    let (id, audio) = first.split_once(' ').unwrap_or((first, ""));
+    let mut world = World::new(id, audio == "audio", way);
+    for line in text.lines().filter(|line| !line.starts_with("profile ")) {
+        world.step(line);
+    }
+    world.end();
+    world.traces
+}
+
+fn party(party: &Party) -> String {
+    let flag = |flag| party.flags.contains(&flag);
+    let mut text = match &party.address {
+        Some(address) => address.clone(),
+        None if flag(PartyFlag::Blocked) => "blocked".into(),
+        None if flag(PartyFlag::OutOfArea) => "out-of-area".into(),
+        None => "unknown".into(),
+    };
+    if let Some(name) = &party.name {
+        text = format!("{text} {name:?}");
+    }
+    text
+}
+
+fn show(event: &Event) -> String {
+    match event {
+        Event::Reply { result: Ok(Taken::Done), .. } => "ok".into(),
+        Event::Reply { result: Ok(Taken::Call(call)), .. } => format!("taken {}", call.0),
+        Event::Reply { result: Err(refusal), .. } => format!("refused {}: {}", refusal.code.name(), refusal.text),
+        Event::LineAdded { description, .. } => format!("line {}: {}", description.name, service(&description.service)),
+        Event::LineChanged { change, .. } => match change {
+            LineChange::Service(state) => service(state),
+            LineChange::Signal(percent) => format!("signal {percent}"),
+            LineChange::Operator(name) => format!("operator {name}"),
+            other => format!("{other:?}"),
+        },
+        Event::Ringing { count, pattern, .. } => format!("ringing {count} pattern {pattern}"),
+        Event::NewCall { call, facts, .. } => {
+            let caller = facts.caller.as_ref().map_or("nobody known".into(), party);
+            format!("{} new from {caller}", call.0)
+        }
+        Event::CallInfo { call, facts } => {
+            format!("{} from {}", call.0, facts.caller.as_ref().map_or("nobody known".into(), party))
+        }
+        Event::Call { call, report } => format!("{} {}", call.0, show_report(report)),
+        Event::Media { call, remote } => format!("{} media {}", call.0, remote.direction().name()),
+        Event::Digit { call, digit, duration_ms } => match duration_ms {
+            Some(ms) => format!("{} digit {digit} {ms}", call.0),
+            None => format!("{} digit {digit}", call.0),
+        },
+        Event::DigitsSent { call, operation, complete } => {
+            format!("{} digits {} {}", call.0, operation.0, if *complete { "complete" } else { "incomplete" })
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn service(service: &Service) -> String {
+    match service {
+        Service::In => "in service".into(),
+        Service::Out { reason } => format!("out: {reason}"),
+    }
+}
+
+fn show_report(report: &Report) -> String {
+    match report {
+        Report::Offered => "offered".into(),
+        Report::Accepted => "accepted".into(),
+        Report::Dialing => "dialing".into(),
+        Report::Proceeding => "proceeding".into(),
+        Report::PeerRings => "peer rings".into(),
+        Report::Busy(mode) => format!("busy {mode}"),
+        Report::Answered(evidence) => format!("answered {evidence}"),
+        Report::Held => "held".into(),
+        Report::Retrieved => "retrieved".into(),
+        Report::Unchanged { reason } => format!("unchanged: {reason}"),
+        Report::Released { by, cause } => {
+            let by = if *by == ReleasedBy::Local { "local" } else { "remote" };
+            let text = cause.text.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+            let q850 = cause.q850.map_or(String::new(), |code| format!(" {code}"));
+            format!("released {by} {}{q850}{text}", cause.mode)
+        }
+        other => format!("{other:?}"),
+    }
+}
