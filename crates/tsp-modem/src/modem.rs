@@ -301,10 +301,18 @@ impl Modem {
                 Calls::Analogue(analogue) => analogue.answer(context, id, call, &media),
                 Calls::Cellular(cellular) => cellular.answer(context, id, call, &media),
             }),
-            // Dropping a call that is over already is done.
-            Action::Drop { call, .. } | Action::CloseCall { call } => {
+            // Dropping a call that is over already is done. Its runs of digits end before the reply, since nothing may
+            // come between that and the release.
+            Action::Drop { call, .. } => {
+                if let Calls::Cellular(cellular) = &mut self.calls {
+                    cellular.stop_digits(&mut self.out, call);
+                }
                 self.out.done(id);
                 self.drop_call(now, call);
+            }
+            Action::CloseCall { call } => {
+                self.drop_call(now, call);
+                self.out.done(id);
             }
             Action::Hold { call } => self.hold(now, id, call, true),
             Action::Unhold { call } => self.hold(now, id, call, false),

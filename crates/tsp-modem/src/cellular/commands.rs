@@ -84,6 +84,11 @@ impl Cellular {
         }
     }
 
+    /// Ends the runs of digits of a call.
+    pub(crate) fn stop_digits(&mut self, out: &mut crate::context::Out, call: CallRef) {
+        self.digits.call_ends(out, call);
+    }
+
     /// Ends a call, whatever it does.
     pub(crate) fn drop_call(&mut self, context: &mut Context<'_>, call: CallRef) {
         self.digits.call_ends(context.out, call);
