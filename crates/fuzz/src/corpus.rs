@@ -1,0 +1,79 @@
+//! Well-formed inputs to begin from.
+
+/// The corpus of a target; never empty.
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "sip-datagram" => SIP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "sdp" => SDP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "at" => AT.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "dle" => DLE.iter().map(|bytes| bytes.to_vec()).collect(),
+        "rtp" => rtp(),
+        _ => SOCKET.iter().map(|text| text.as_bytes().to_vec()).collect(),
+    }
+}
+
+const SIP: &[&str] = &[
+    "INVITE sip:100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKa1;rport\nMax-Forwards: 70\n\
+     From: \"A, B\" <sip:a@127.0.0.1>;tag=77\nTo: <sip:100@127.0.0.1>\nCall-ID: c1@127.0.0.1\nCSeq: 1 INVITE\n\
+     Contact: <sip:a@127.0.0.1:5070>\nContent-Type: application/sdp\nContent-Length: 129\n\nv=0\no=a 1 1 IN IP4 127.0.0.1\ns=-\n\
+     c=IN IP4 127.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000\n",
+    "i: c2\nv: SIP/2.0/UDP [::1]:5060;branch=z9hG4bKb , SIP/2.0/TCP h;branch=x\n",
+    "OPTIONS sip:100@127.0.0.1;transport=udp?a=b SIP/2.0\nv: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKo1\nf: <sip:a@h>;tag=1\n\
+     t: sip:100@h\ni: o1\nCSeq: 7 OPTIONS\nSubject : folded\n  twice\n\tover\nl: 0\n\n",
+    "SIP/2.0 180 Ringing\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKa1\nFrom: <sip:a@h>;tag=1\nTo: <sip:b@h>;tag=2\nCall-ID: c1\n\
+     CSeq: 1 INVITE\nRecord-Route: <sip:p1;lr>, <sip:p2;lr>\nContact: <sip:b@127.0.0.1:5071>\nContent-Length: 0\n\n",
+    "ACK sip:100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKa2\nFrom: <sip:a@127.0.0.1>;tag=77\n\
+     To: <sip:100@127.0.0.1>;tag=9\nCall-ID: c1@127.0.0.1\nCSeq: 1 ACK\nContent-Length: 0\n\n",
+    "BYE tel:+15550100;phone-context=x SIP/2.0\nVia: SIP/2.0/UDP h\nFrom: a <tel:+1>;tag=1\nTo: b <sip:h>;tag=2\nCall-ID: c3\n\
+     CSeq: 2147483647 BYE\nReason: Q.850;cause=16;text=\"x\"\n\n",
+    "CANCEL sip:100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKa1\nFrom: <sip:a@127.0.0.1>;tag=77\n\
+     To: <sip:100@127.0.0.1>\nCall-ID: c1@127.0.0.1\nCSeq: 1 CANCEL\nRequire: x\n\n",
+];
+
+const SDP: &[&str] = &[
+    "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\na=sendonly\nm=audio 4000 RTP/AVP 0 8 101\na=rtpmap:0 PCMU/8000\n\
+     a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\na=ptime:20\nm=video 5000 RTP/AVP 31\n",
+    "v=0\no=x 18446744073709551615 2 IN IP6 ::1\ns=\nt=0 0\nm=audio 9 RTP/AVP 96 97\nc=IN IP6 ::1\na=rtpmap:96 PCMA/8000/1\na=inactive\n",
+    "v=0\no=- 1 1 IN IP4 h\ns=-\nt=0 0\nm=image 0 udptl t38\nm=audio 4000/2 RTP/SAVP 8\nc=IN IP4 0.0.0.0\na=crypto:1 x y\n",
+];
+
+const AT: &[&str] = &[
+    "\nOK\n\nRING\n\nDATE=0801\n\nTIME=1801\n\nNMBR=8055554567\n\nNAME=SMITH JOHN\n\nRING\n",
+    "AT+CLCC\r\n+CLCC: 1,1,4,0,0,\"123456789\",129,\"\",,0\n+CLCC: 2,0,0,0,1\n\nOK\n",
+    "\n+CRING: VOICE\n\n+CLIP: \"15550100\",145,\"\",,\"A\",0\n\n+CREG: 2,1,\"00AB\",\"01CD\"\n\n+CSQ: 17,99\n\nOK\n",
+    "\n+CME ERROR: 30\n\nNO CARRIER\n\nBUSY\n\nNO DIAL TONE\n\nVCON\nCOMMAND NOT SUPPORT\n\nCONNECT\n",
+    "ATE0V1\r\r\nOK\r\n+VSM: 1,\"UNSIGNED PCM\",8,0,(7200,8000),(0),(0)\n0\nOK\n",
+];
+
+const DLE: &[&[u8]] = &[
+    b"\x80\x81\x10\x10\x7f\x10\x1a\x10/\x105\x105\x10~\x80\x10R\x10\x03\r\nOK\r\n",
+    b"\x10\x10\x10\x03\x10b\x10b\x10d\x10l\x10s\x10q\x10u\x10o",
+    b"\x10XDRON=20\r\nDROF=40\r\n\x10.\x80\x80\x10\x18\x10\x03",
+];
+
+fn rtp() -> Vec<Vec<u8>> {
+    let packet = |first: u8, kind: u8, seq: u16, payload: &[u8]| {
+        let mut bytes = vec![first, kind];
+        bytes.extend(seq.to_be_bytes());
+        bytes.extend([0, 0, 0, 160, 1, 2, 3, 4]);
+        bytes.extend(payload);
+        bytes
+    };
+    vec![
+        packet(0x80, 0, 1, &[0xff; 160]),
+        packet(0x80, 0x80, 2, &[0x7f; 160]),
+        packet(0x80, 8, 3, &[0xd5; 80]),
+        packet(0x80, 0x80 | 101, 4, &[5, 10, 0, 160]),
+        packet(0x80, 101, 5, &[5, 0x8a, 3, 32]),
+        packet(0xb2, 0, 6, &[0; 40]),
+        packet(0x81, 200, 7, &[0; 24]),
+        packet(0x80, 13, 8, &[40]),
+    ]
+}
+
+const SOCKET: &[&str] = &[
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"client.open\",\"params\":{\"app\":\"x\",\"linger_ms\":10}}\n",
+    "{\"id\":2,\"method\":\"line.open\",\"params\":{\"line\":\"sip:trunk\",\"privileges\":[\"owner\",\"monitor\"]}}\n{\"id\":3}\n",
+    "{\"id\":4,\"method\":\"call.make\",\"params\":{\"line\":17,\"to\":\"100\"}}\n{\"id\":5,\"method\":\"call.tone\",\"params\":{\"call\":9,\"hz\":[440],\"duration_ms\":5}}\n",
+    "{\"id\":6,\"method\":\"call.drop\",\"params\":{\"call\":9,\"reason\":\"busy\"}}\n[1,2,[3,[4]]]\nnull\n\"\\u0000\"\n",
+];
