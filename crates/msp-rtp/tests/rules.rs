@@ -326,6 +326,7 @@ fn the_direction_is_kept() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story and its table")]
 fn every_operation_ends_once() {
     let mut node = Node::new(1);
     node.open(1, remote(11, &Codec::Pcma));
