@@ -19,7 +19,7 @@ mod work;
 pub use app::{App, Connection, View};
 pub use ask::AppId;
 pub use media::{Kind, Media, Recording};
-pub use peer::{Peer, Policy};
+pub use peer::{Audio, Dialog, DialogState, Peer, Policy};
 pub use provider::{AnyProvider, Plug, Running};
 pub use setup::{SERVER, Setup};
 pub use work::{MediaInput, Order, ProviderInput, Queues, ToApp, Way, Work};

@@ -245,7 +245,7 @@ impl Stage {
             "27007",
             Box::new(cellular::Cellular::new(cellular::Persona::generic())),
         );
-        for (number, behaviour) in [("4930300", "echo,answer:500ms"), ("4930301", "busy"), ("4930302", "noanswer")] {
+        for (number, behaviour) in [("4930300", "echo,answer:500ms"), ("4930301", "busy"), ("4930302", "never")] {
             if let Ok(behaviour) = behaviour.parse() {
                 world.in_exchange(|_, exchange| exchange.subscribe(number, behaviour));
             }
