@@ -1,4 +1,5 @@
 //! Two user agents over a network that loses, delays and reorders, in virtual time, restarted after every step.
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests")]
 
 mod net;
 

@@ -1,4 +1,5 @@
 //! One user agent against peers that write raw text, so that it cannot agree with its own mistakes.
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests")]
 
 mod net;
 

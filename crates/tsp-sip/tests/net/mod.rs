@@ -1,6 +1,6 @@
 //! A network in virtual time between user agents, with loss, delay and reordering. Every agent is written out and read
 //! back after every step, so that each test is also one of a restart at every moment.
-#![allow(dead_code)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared by tests, each of which uses a part")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
