@@ -1,0 +1,271 @@
+//! Calls over modems, through the simulated exchange.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails shows why")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use tapi::request::{CallBridge, CallMonitorDigits, CallSendDigits};
+use tapi::{CallId, CallState, DisconnectMode, LineId, Request, Time};
+use tapi_sim::exchange::{Event, ModemId, meter};
+use tapi_sim::modem::{analogue, cellular};
+use tapi_sim::world::{AppId, Peer, Policy, SERVER, Setup, World};
+
+const NUMBER: &str = "4930100";
+const PROFILES: [&str; 2] = ["v253", "27007"];
+
+struct Office {
+    world: World,
+    app: AppId,
+    line: LineId,
+    modem: ModemId,
+}
+
+/// A modem line with subscribers around it: one answers and echoes, one is busy, one never answers.
+fn office(profile: &str, setup: Setup) -> Office {
+    let mut world = World::new(setup);
+    for (number, behaviour) in [
+        ("4930300", "echo,answer:1s"),
+        ("4930301", "busy"),
+        ("4930302", "never"),
+        ("4930303", "tone:440,answer:1s"),
+        ("4930304", "silence,answer:1s"),
+    ] {
+        let behaviour = behaviour.parse().unwrap_or_else(|error| panic!("{behaviour}: {error}"));
+        world.in_exchange(|_, exchange| exchange.subscribe(number, behaviour));
+    }
+    let (_, modem) = match profile {
+        "v253" => {
+            let device = Box::new(analogue::Analogue::new(analogue::Persona::v253()));
+            world.start_modem("one", NUMBER, profile, device)
+        }
+        _ => {
+            let device = Box::new(cellular::Cellular::new(cellular::Persona::generic()));
+            world.start_modem("one", NUMBER, profile, device)
+        }
+    };
+    let app = world.open_app("app", 0);
+    let line = world.open_line(app, "modem:one");
+    Office { world, app, line, modem }
+}
+
+fn answered(world: &World, number: &str) -> bool {
+    world
+        .exchange_log
+        .iter()
+        .any(|(_, event)| matches!(event, Event::Answered { subscriber, .. } if subscriber == number))
+}
+
+fn hung_up(world: &World, number: &str) -> bool {
+    world.exchange_log.iter().any(|(_, event)| matches!(event, Event::HungUp { subscriber } if subscriber == number))
+}
+
+#[test]
+fn an_incoming_call_shows_who_calls_is_answered_and_cleared_by_the_caller() {
+    for profile in PROFILES {
+        let Office { mut world, app, .. } = office(profile, Setup::default());
+        world.in_exchange(|now, exchange| exchange.call(now, "4930304", NUMBER)).unwrap();
+        let call = world.await_offer(app);
+        // On a two-wire line the identity comes between the first two rings.
+        let known = |world: &mut World| {
+            let info = world.snapshot(app).calls.into_iter().find(|known| known.info.call == call).unwrap().info;
+            info.caller.address
+        };
+        let mut caller = known(&mut world);
+        for _ in 0..80 {
+            if caller.is_some() {
+                break;
+            }
+            world.run_for(Duration::from_millis(100));
+            caller = known(&mut world);
+        }
+        assert_eq!(caller.as_deref(), Some("4930304"), "{profile}");
+        world.answer(app, call);
+        world.await_state(app, call, "connected");
+        assert!(answered(&world, NUMBER), "{profile}: the exchange did not see the answer");
+        world.expect(app, Request::CallMonitorDigits(CallMonitorDigits { call, on: true }));
+        world.run_for(Duration::from_secs(2));
+        world.in_exchange(|now, exchange| exchange.dtmf(now, "4930304", "5#")).unwrap();
+        world.run_for(Duration::from_secs(3));
+        // A V.253 modem hears digits itself; a dongle hands over audio, and nothing listens for tones in that.
+        assert_eq!(world.digits(app, call), if profile == "v253" { "5#" } else { "" }, "{profile}");
+        world.in_exchange(|now, exchange| exchange.hang_up(now, "4930304")).unwrap();
+        world.await_state(app, call, "disconnected");
+        world.drop_call(app, call);
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn an_outgoing_call_is_answered_heard_and_ended_by_us() {
+    for profile in PROFILES {
+        let Office { mut world, app, line, .. } = office(profile, Setup::default());
+        let call = world.make_call(app, line, "4930304").unwrap();
+        world.await_state(app, call, "connected");
+        world.run_for(Duration::from_secs(2));
+        let request = CallSendDigits { call, digits: "19".into(), duration_ms: None };
+        world.started(app, Request::CallSendDigits(request), None).unwrap();
+        world.run_for(Duration::from_secs(3));
+        let digits: String = world
+            .exchange_log
+            .iter()
+            .filter_map(|(_, event)| if let Event::Digit { digit, .. } = event { Some(*digit) } else { None })
+            .collect();
+        assert_eq!(digits, "19", "{profile}");
+        world.drop_call(app, call);
+        world.await_state(app, call, "idle");
+        world.run_for(Duration::from_secs(5));
+        assert!(hung_up(&world, NUMBER), "{profile}: the modem is not on hook");
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn busy_and_no_answer_are_told() {
+    for profile in PROFILES {
+        let Office { mut world, app, line, .. } = office(profile, Setup::default());
+        let call = world.make_call(app, line, "4930301").unwrap();
+        let limit = |world: &World| {
+            world.app(app).state(call).is_some_and(|state| matches!(state, CallState::Busy(_)) || state.is_over())
+        };
+        assert!(world.run_to(Duration::from_secs(60), limit), "{profile}: {:?}", world.app(app).states(call));
+        let busy = matches!(
+            world.app(app).state(call),
+            Some(CallState::Busy(_) | CallState::Disconnected(DisconnectMode::Busy))
+        );
+        assert!(busy, "{profile}: {:?}", world.app(app).states(call));
+        world.drop_call(app, call);
+        world.run_for(Duration::from_secs(10));
+
+        let call = world.make_call(app, line, "4930302").unwrap();
+        world.run_for(Duration::from_secs(20));
+        assert!(!answered(&world, "4930302"));
+        let state = world.app(app).state(call).cloned().unwrap();
+        assert!(!matches!(state, CallState::Connected(_)), "{profile}: nobody answered, and it is {state}");
+        world.drop_call(app, call);
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_modem_that_is_unplugged_in_mid_call_ends_the_call_and_comes_back() {
+    for profile in PROFILES {
+        let Office { mut world, app, line, modem } = office(profile, Setup::default());
+        let call = world.make_call(app, line, "4930304").unwrap();
+        world.await_state(app, call, "connected");
+        world.run_for(Duration::from_secs(1));
+        world.in_exchange(|now, exchange| exchange.unplug(now, modem));
+        let last = world.await_state(app, call, "disconnected");
+        assert_eq!(last, CallState::Disconnected(DisconnectMode::Unavail), "{profile}");
+        assert!(world.make_call(app, line, "4930304").is_err(), "{profile}: a call on a line without a modem");
+        world.drop_call(app, call);
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn an_application_that_dies_leaves_the_modem_on_hook() {
+    for profile in PROFILES {
+        let Office { mut world, app, line, .. } = office(profile, Setup::default());
+        let call = world.make_call(app, line, "4930304").unwrap();
+        world.await_state(app, call, "connected");
+        world.disconnect(app);
+        world.run_for(Duration::from_secs(5));
+        assert!(hung_up(&world, NUMBER), "{profile}: the modem is not on hook");
+        world.assert_nothing_left();
+    }
+}
+
+struct Bridge {
+    world: World,
+    app: AppId,
+    calls: [CallId; 2],
+    peer: usize,
+    dialog: String,
+}
+
+/// A SIP call and a modem call to `number`, joined.
+fn bridge(profile: &str, number: &str) -> Bridge {
+    let Office { mut world, app, line, .. } = office(profile, Setup::default());
+    let address = SocketAddr::from(([192, 0, 2, 9], 5060));
+    world.start_sip(5060, "sip:trunk", address);
+    let peer = world.add_peer(Peer::new(address, SocketAddr::new(SERVER, 5060), Policy::Ring));
+    world.open_line(app, "sip:trunk");
+    let dialog = world.with_peer(peer, |now, peer| peer.invite(now, "office"));
+    let incoming = world.await_offer(app);
+    world.answer(app, incoming);
+    world.await_state(app, incoming, "connected");
+    let outgoing = world.make_call(app, line, number).unwrap();
+    world.await_state(app, outgoing, "connected");
+    world.run_for(Duration::from_secs(2));
+    world.expect(app, Request::CallBridge(CallBridge { call: incoming, with: outgoing }));
+    world.run_for(Duration::from_secs(2));
+    Bridge { world, app, calls: [incoming, outgoing], peer, dialog }
+}
+
+/// When a peer first heard something loud after a moment.
+fn first_loud(world: &World, peer: usize, dialog: &str, after: Time) -> Option<Time> {
+    let heard = &world.peer(peer).dialog(dialog).unwrap().audio.heard;
+    let loud = |(at, frame): &&(Time, tspi::Frame)| *at >= after && meter::mean_square(&frame.0) > 1e5;
+    heard.iter().find(loud).map(|(at, _)| *at)
+}
+
+fn last_second(world: &World, peer: usize, dialog: &str) -> meter::Reading {
+    let heard = &world.peer(peer).dialog(dialog).unwrap().audio.heard;
+    let samples: Vec<i16> = heard.iter().rev().take(50).rev().flat_map(|(_, frame)| frame.0).collect();
+    meter::read(&samples)
+}
+
+#[test]
+fn a_bridge_carries_a_tone_both_ways_at_its_level_and_in_time() {
+    for profile in PROFILES {
+        // From the telephone network to SIP.
+        let Bridge { mut world, app, calls, peer, dialog } = bridge(profile, "4930304");
+        let begin = world.now();
+        world.in_exchange(|now, exchange| exchange.tone(now, "4930304", 1_000, Duration::from_secs(3))).unwrap();
+        world.run_for(Duration::from_millis(2_500));
+        let reading = last_second(&world, peer, &dialog);
+        assert!(reading.hz.abs_diff(1_000) <= 10, "{profile}: {reading:?}");
+        assert!((reading.level_ddbm0 + 160).abs() <= 15, "{profile}: -16 dBm0 was sent and arrived as {reading:?}");
+        let delay = first_loud(&world, peer, &dialog, begin).unwrap() - begin;
+        assert!(delay < Duration::from_millis(200), "{profile}: {delay:?} from the network to sip");
+        println!("{profile}: network to sip {delay:?}, level {} ddBm0 of -160", reading.level_ddbm0);
+        // From SIP to the telephone network.
+        world.run_for(Duration::from_secs(2));
+        world.exchange_log.clear();
+        world.with_peer(peer, |now, peer| {
+            peer.audio(&dialog).unwrap().play(now, 700.0, -120, Duration::from_secs(4));
+        });
+        world.run_for(Duration::from_secs(4));
+        let heard: Vec<(u32, i32)> = world
+            .exchange_log
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Heard { hz, level_ddbm0, .. } => Some((*hz, *level_ddbm0)),
+                _ => None,
+            })
+            .collect();
+        let right = |(hz, level): &(u32, i32)| hz.abs_diff(700) <= 10 && (level + 120).abs() <= 15;
+        assert!(heard.iter().any(right), "{profile}: 700 Hz at -12 dBm0 was sent and heard as {heard:?}");
+        calls.iter().for_each(|call| world.drop_call(app, *call));
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn an_echo_in_the_network_comes_back_over_the_bridge_within_twice_the_delay() {
+    for profile in PROFILES {
+        let Bridge { mut world, app, calls, peer, dialog } = bridge(profile, "4930300");
+        let begin = world.now();
+        world.with_peer(peer, |now, peer| {
+            peer.audio(&dialog).unwrap().play(now, 900.0, -100, Duration::from_secs(3));
+        });
+        world.run_for(Duration::from_secs(3));
+        let around = first_loud(&world, peer, &dialog, begin).unwrap() - begin;
+        assert!(around < Duration::from_millis(400), "{profile}: {around:?} there and back");
+        let reading = last_second(&world, peer, &dialog);
+        assert!((reading.level_ddbm0 + 100).abs() <= 30, "{profile}: {reading:?}");
+        println!("{profile}: there and back {around:?}, level {} ddBm0 of -100", reading.level_ddbm0);
+        calls.iter().for_each(|call| world.drop_call(app, *call));
+        world.assert_nothing_left();
+    }
+}
