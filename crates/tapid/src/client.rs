@@ -69,7 +69,7 @@ pub async fn serve(connection: Connection) {
     if let Err(error) = &wrote_all {
         tracing::debug!(client = client.0, %error, "client connection failed");
     }
-    let _ = core.send(Message::ClientGone { client }).await;
+    let _ = core.send(Message::ClientGone { client, overrun: outbox.is_overrun() }).await;
     // With the core's end and this one let go, writing ends once what was still to be said is written.
     drop(outbox);
     if let Ok(false) = wrote_all {

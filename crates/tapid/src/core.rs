@@ -29,6 +29,9 @@ const WALL_CLOCK_EVERY: std::time::Duration = std::time::Duration::from_secs(10)
 /// How far the wall clock may be off before the server is told, in microseconds.
 const WALL_CLOCK_STEP: u64 = 10_000;
 
+/// What is logged of a client that is cut off.
+const CUT_OFF: &str = "overrun: client does not read, its outbox is full: cut off";
+
 /// Messages that are taken before the deadline is looked at again.
 const TURN: usize = 256;
 
@@ -59,6 +62,8 @@ pub enum Message {
     ClientGone {
         /// Which.
         client: ClientId,
+        /// Whether it did not read what it was sent.
+        overrun: bool,
     },
     /// A provider runs.
     ProviderStarted {
@@ -93,6 +98,8 @@ pub enum Message {
         /// Why.
         reason: String,
     },
+    /// A provider's task has put its state down.
+    ProviderParked,
     /// Hang up and end; said again: end at once.
     Stop,
     /// Put everything down so that a new process can go on.
@@ -246,9 +253,12 @@ impl Core {
         match message {
             Message::ClientConnected { client, peer, outbox } => self.connected(client, peer, outbox),
             Message::Request { client, id, request, file } => self.request(client, id, request, file),
-            Message::ClientGone { client } => {
+            Message::ClientGone { client, overrun } => {
                 if self.clients.remove(&client).is_some() {
-                    self.tell(Input::ClientGone { client, overrun: false });
+                    if overrun {
+                        tracing::warn!(client = client.0, "{CUT_OFF}");
+                    }
+                    self.tell(Input::ClientGone { client, overrun });
                 }
             }
             Message::ProviderStarted { provider, run, name, inbox, frames, restored } => {
@@ -269,6 +279,8 @@ impl Core {
                     self.provider_stopped(provider, reason);
                 }
             }
+            // The phase is looked at after every message.
+            Message::ProviderParked => {}
             Message::Stop => self.stop(),
             Message::Park => self.park(),
         }
@@ -351,7 +363,7 @@ impl Core {
         let mut line = Vec::new();
         encode(&mut line);
         if outbox.push(line).is_err() {
-            tracing::warn!(client = client.0, "client does not read: cut off with a full outbox");
+            tracing::warn!(client = client.0, "{CUT_OFF}");
             outbox.end();
             self.clients.remove(&client);
             self.server.handle(clock::now(), Input::ClientGone { client, overrun: true });

@@ -1,7 +1,7 @@
 //! The bounded queue of lines between the core and one client.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
 
 /// Lines that may wait for a client.
@@ -33,6 +33,7 @@ struct Shared {
     bytes: AtomicUsize,
     unanswered: AtomicUsize,
     answered: Notify,
+    overrun: AtomicBool,
     end: Notify,
     greeted: Notify,
 }
@@ -52,6 +53,19 @@ pub fn outbox() -> (Outbox, Outgoing) {
 impl Outbox {
     /// Puts a line in, without waiting.
     pub fn push(&self, line: Vec<u8>) -> Result<(), Overrun> {
+        let pushed = self.try_push(line);
+        if pushed.is_err() {
+            self.shared.overrun.store(true, Ordering::Release);
+        }
+        pushed
+    }
+
+    /// Whether a line found the queue full.
+    pub fn is_overrun(&self) -> bool {
+        self.shared.overrun.load(Ordering::Acquire)
+    }
+
+    fn try_push(&self, line: Vec<u8>) -> Result<(), Overrun> {
         let length = line.len();
         let waiting = self.shared.bytes.fetch_add(length, Ordering::AcqRel);
         // One line longer than the bound is taken when nothing else waits: a snapshot may be that big.

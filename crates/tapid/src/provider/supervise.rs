@@ -108,7 +108,11 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                 let started = Message::ProviderStarted { provider: id, run, name, inbox: sender, frames, restored };
                 core.send(started).await.ok()?;
                 match one_run(driver, beginning).await {
-                    Ok(finished) => return finished.map(|driver| put_down(driver, config)),
+                    Ok(finished) => {
+                        let parked = put_down(finished?, config);
+                        let _ = core.send(Message::ProviderParked).await;
+                        return Some(parked);
+                    }
                     Err(reason) => reason,
                 }
             }

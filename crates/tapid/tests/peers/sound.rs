@@ -7,6 +7,7 @@ const RATE: f64 = 8000.0;
 
 /// Writes a tone as a WAV file of 16 bits, mono, 8 kHz.
 pub fn write_tone(path: &Path, hz: f64, seconds: f64, dbm0: f64) {
+    #[allow(clippy::approx_constant, reason = "3.14 dBm0 is the level of a full sine in G.711, not pi")]
     let peak = 32767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
     let samples: Vec<u8> = (0..(seconds * RATE) as usize)
         .flat_map(|n| ((peak * (TAU * hz * n as f64 / RATE).sin()) as i16).to_le_bytes())

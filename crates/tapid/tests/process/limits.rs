@@ -28,6 +28,11 @@ fn a_client_that_does_not_read_is_cut_off_and_others_are_served() {
     other.say(r#"{"id":2,"method":"line.list"}"#);
     assert!(other.answer(2)["result"]["lines"].is_array());
     assert!(began.elapsed() < Duration::from_secs(1), "an idle server answers at once");
+    let deadline = Instant::now() + crate::daemon::PATIENCE;
+    while !daemon.directory.read("log").contains("overrun: client does not read") {
+        assert!(Instant::now() < deadline, "the log does not say why");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

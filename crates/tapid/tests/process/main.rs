@@ -7,5 +7,6 @@ mod daemon;
 mod files;
 mod lifecycle;
 mod limits;
+mod modem;
 mod restart;
 mod socket;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The daemon under the stand-in.
-struct Managed {
+pub struct Managed {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -16,7 +16,7 @@ struct Managed {
 }
 
 impl Managed {
-    fn start(directory: Directory, config: &Path) -> Managed {
+    pub fn start(directory: Directory, config: &Path) -> Managed {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut child = Command::new("python3")
             .arg(source.join("tests/process/manager.py"))
@@ -41,12 +41,12 @@ impl Managed {
         assert!(line.starts_with(what), "{line:?} in place of {what}:\n{}", self.directory.read("log"));
     }
 
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.input.as_mut().unwrap().write_all(b"restart\n").unwrap();
         self.said("ready");
     }
 
-    fn stop(mut self) -> String {
+    pub fn stop(mut self) -> String {
         drop(self.input.take());
         self.said("ended 0");
         self.directory.read("log")

@@ -1,0 +1,141 @@
+//! Simulated modems on terminals of their own: an analogue one, and a dongle with an audio port.
+
+use crate::daemon::{Directory, PATIENCE, Wire};
+use crate::restart::Managed;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+/// The simulated exchange with its modems; a subscriber answers with 440 Hz.
+struct Exchange(Child);
+
+impl Exchange {
+    fn start(directory: &Directory) -> Exchange {
+        let mut child = Command::new(program())
+            .args(["--analogue", "4930100", "--cellular", "4930200"])
+            .args(["--subscriber", "4930300=tone:440,answer:300ms", "--link-dir"])
+            .arg(directory.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.next().unwrap().unwrap();
+        assert!(ready.contains("ready"), "{ready}");
+        // What it says is read to its end, so that it never waits for a reader.
+        std::thread::spawn(move || lines.count());
+        Exchange(child)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// `tapi-exchange` beside the daemon, built if it is not there yet or older than its source.
+fn program() -> PathBuf {
+    let daemon = Path::new(env!("CARGO_BIN_EXE_tapid"));
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "tapi-sim", "--bin", "tapi-exchange"]);
+    let target = daemon.parent().and_then(Path::parent).unwrap();
+    build.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if daemon.parent().is_some_and(|profile| profile.ends_with("release")) {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "tapi-exchange is built");
+    daemon.with_file_name("tapi-exchange")
+}
+
+fn started(directory: Directory) -> Managed {
+    let path = |name: &str| directory.path(name);
+    let config = format!(
+        "[daemon]\nsocket = {:?}\n\n[[modem]]\nname = \"analogue\"\ndevice = {:?}\nprofile = \"v253\"\n\n[[modem]]\n\
+         name = \"dongle\"\ndevice = {:?}\naudio_device = {:?}\nprofile = \"27007\"\n",
+        path("api.sock"),
+        path("analogue0"),
+        path("cellular0"),
+        path("cellular0-audio")
+    );
+    let file = path("tapid.toml");
+    std::fs::write(&file, config).unwrap();
+    Managed::start(directory, &file)
+}
+
+fn ask(wire: &mut Wire, id: u64, method: &str, params: Value) -> Value {
+    wire.say(&json!({"id": id, "method": method, "params": params}).to_string());
+    let answer = wire.answer(id);
+    assert_eq!(answer["error"], Value::Null, "{method}");
+    answer["result"].clone()
+}
+
+fn until_in_service(wire: &mut Wire, line: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let lines = ask(wire, 90, "line.list", json!({}))["lines"].clone();
+        let found = lines.as_array().unwrap().iter().find(|found| found["name"] == line).cloned();
+        if found.is_some_and(|found| found.to_string().contains("\"in\"")) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{line} is not in service: {lines}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// Three measurements in a row are 440 Hz at a telephone's level and nothing else.
+fn hears_440(wire: &mut Wire) {
+    let (mut good, deadline) = (0, Instant::now() + PATIENCE);
+    while good < 3 {
+        let line = wire.line();
+        if line["params"]["kind"] == "call.tone" {
+            let tone = line["params"]["tones"][0]["level_ddbm0"].as_i64().unwrap();
+            let all = line["params"]["level_ddbm0"].as_i64().unwrap();
+            good = if tone > -250 && (all - tone).abs() < 10 { good + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "440 Hz is not heard: {line}");
+        }
+    }
+}
+
+fn a_call_is_heard_and_outlives_a_restart(line: &str) {
+    let directory = Directory::new();
+    let socket = directory.path("api.sock");
+    let _exchange = Exchange::start(&directory);
+    let mut managed = started(directory);
+    let mut wire = Wire::connect(&socket);
+    wire.line();
+    let opened = ask(&mut wire, 1, "client.open", json!({"app": "test", "linger_ms": 20_000}));
+    until_in_service(&mut wire, line);
+    ask(&mut wire, 2, "line.open", json!({"line": line, "privileges": ["owner"]}));
+    let call = ask(&mut wire, 3, "call.make", json!({"line": line, "to": "4930300"}))["call"].clone();
+    let seen = loop {
+        let event = wire.line();
+        if event["params"]["state"] == "connected" {
+            break event["params"]["seq"].clone();
+        }
+    };
+    ask(&mut wire, 4, "call.monitor_tones", json!({"call": call, "hz": [440]}));
+    hears_440(&mut wire);
+
+    managed.restart();
+    let mut wire = Wire::connect(&socket);
+    wire.line();
+    ask(&mut wire, 1, "client.resume", json!({"token": opened["token"], "since": seen}));
+    hears_440(&mut wire);
+    ask(&mut wire, 5, "call.drop", json!({"call": call}));
+    drop(wire);
+    managed.stop();
+}
+
+#[test]
+fn an_analogue_modems_call_is_heard_and_outlives_a_restart() {
+    a_call_is_heard_and_outlives_a_restart("modem:analogue");
+}
+
+#[test]
+fn a_dongles_call_is_heard_and_outlives_a_restart() {
+    a_call_is_heard_and_outlives_a_restart("modem:dongle");
+}
