@@ -6,6 +6,7 @@
 use super::{AppId, Connection, Peer, Policy, Setup, View, World};
 use crate::modem::{analogue, cellular};
 use crate::net::Conditions;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use tapi::request::{
     ClientClose, ClientOpen, ClientResume, LineClose, LineOpen, LineSelector, StateGet,
 };
 use tapi::{
-    AddressId, CallId, DisconnectMode, LineId, Names, OperationId, PlaySource, Privilege, RecordSink, Reply, Request,
+    AddressId, CallId, DisconnectMode, EventBody, LineId, Names, OperationId, PlaySource, Privilege, RecordSink, Reply,
+    Request,
 };
 use tapi_core::ProviderId;
 use tspi::Random;
@@ -35,7 +37,7 @@ const NUMBERS: [&str; 10] = [
 ];
 
 /// The lines, by their permanent names.
-const LINES: [&str; 5] = ["loopback:0", "loopback:1", "sip:trunk", "modem:analogue", "modem:cellular"];
+pub const LINES: [&str; 5] = ["loopback:0", "loopback:1", "sip:trunk", "modem:analogue", "modem:cellular"];
 
 /// Numbers of the two modems.
 const MODEMS: [&str; 2] = ["4930100", "4930200"];
@@ -146,6 +148,20 @@ fn one(random: &mut Random) -> Op {
     }
 }
 
+/// A number that fits the line, but for the last pick, which fits none.
+fn number(line: u8, to: u8) -> &'static str {
+    let fitting = match LINES[usize::from(line) % LINES.len()] {
+        "sip:trunk" => 5..6,
+        "modem:analogue" | "modem:cellular" => 6..9,
+        _ => 0..5,
+    };
+    let (to, fitting) = (usize::from(to), &NUMBERS[fitting]);
+    match NUMBERS.get(to % NUMBERS.len()) {
+        Some(last) if *last == NUMBERS[9] => last,
+        _ => fitting[to % fitting.len()],
+    }
+}
+
 /// What others than applications do.
 fn far(random: &mut Random, which: u64, call: u8) -> Op {
     let modem = pick(random) % 2;
@@ -173,14 +189,19 @@ fn far(random: &mut Random, which: u64, call: u8) -> Op {
 ///
 /// # Panics
 /// With what is broken.
-pub fn run(setup: Setup, ops: &[Op]) {
+pub fn run(setup: Setup, ops: &[Op]) -> Coverage {
     let mut stage = Stage::new(setup);
     for op in ops {
         stage.world.note(format!("== {op:?}"));
         stage.act(*op);
     }
+    let coverage = stage.coverage();
     stage.end();
+    coverage
 }
+
+/// What happened in a run: calls by line and state, as owners were told. Operations that do nothing prove nothing.
+pub type Coverage = BTreeMap<(&'static str, &'static str), u32>;
 
 /// The world for a seed: every other one with a bad network and work done by chance, every eighth with a snapshot and a
 /// restore after each step.
@@ -200,12 +221,13 @@ pub fn setup(seed: u64) -> Setup {
 ///
 /// # Panics
 /// When something breaks, with the operations that break it.
-pub fn check(seed: u64, count: usize) {
-    let fails = |ops: &[Op]| catch_unwind(AssertUnwindSafe(|| run(setup(seed), ops))).is_err();
+pub fn check(seed: u64, count: usize) -> Coverage {
+    let attempt = |ops: &[Op]| catch_unwind(AssertUnwindSafe(|| run(setup(seed), ops)));
     let mut ops = generate(seed, count);
-    if !fails(&ops) {
-        return;
+    if let Ok(coverage) = attempt(&ops) {
+        return coverage;
     }
+    let fails = |ops: &[Op]| attempt(ops).is_err();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let mut length = ops.len() / 2;
@@ -268,8 +290,11 @@ impl Stage {
     }
 
     fn call(&self, app: u8, pick: u8) -> CallId {
-        // The newest first: what just came is what most happens to.
-        let calls: Vec<CallId> = self.world.app(AppId(app.into())).calls.keys().rev().copied().collect();
+        // The newest first, and most often one that is not over: that is what most happens to.
+        let goes_on = |view: &View| view.state.as_ref().is_none_or(|state| !state.is_over());
+        let all = &self.world.app(AppId(app.into())).calls;
+        let calls: Vec<CallId> =
+            all.iter().rev().filter(|(_, view)| pick == 3 || goes_on(view)).map(|(call, _)| *call).collect();
         calls.get(usize::from(pick) % calls.len().max(1)).copied().unwrap_or(CallId(999_999))
     }
 
@@ -315,9 +340,9 @@ impl Stage {
                 let line = LineSelector::Id(self.line(line));
                 self.send(app, Request::LineClose(LineClose { line }));
             }
-            Op::Make { app, line, to } => {
-                let line = LineSelector::Id(self.line(line));
-                let (to, address) = (NUMBERS[usize::from(to) % NUMBERS.len()].into(), AddressId(0));
+            Op::Make { app, line: line_pick, to } => {
+                let line = LineSelector::Id(self.line(line_pick));
+                let (to, address) = (number(line_pick, to).into(), AddressId(0));
                 let request = CallMake { line, to, address, block_id: false, comment: None };
                 self.send(app, Request::CallMake(request));
             }
@@ -473,6 +498,16 @@ impl Stage {
             let began: Vec<_> = began.filter(|entry| !self.operations.contains(entry)).collect();
             self.operations.extend(began);
         }
+    }
+
+    fn coverage(&self) -> Coverage {
+        let mut coverage = Coverage::new();
+        for told in self.world.app(AppId(0)).events.iter().chain(&self.world.app(AppId(1)).events) {
+            let EventBody::CallState { line, state, .. } = &told.event.body else { continue };
+            let name = LINES.into_iter().find(|name| self.world.line_named(name) == Some(*line));
+            *coverage.entry((name.unwrap_or("a line of the past"), state.name())).or_default() += 1;
+        }
+        coverage
     }
 
     /// Everybody leaves.
