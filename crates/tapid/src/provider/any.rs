@@ -14,6 +14,9 @@ pub enum AnyProvider {
     Sip(tsp_sip::Sip),
     /// A modem.
     Modem(tsp_modem::Modem),
+    /// One that dies of any command.
+    #[cfg(test)]
+    Broken,
 }
 
 impl AnyProvider {
@@ -44,6 +47,8 @@ impl AnyProvider {
         match self {
             AnyProvider::Sip(sip) => sip,
             AnyProvider::Modem(modem) => modem,
+            #[cfg(test)]
+            AnyProvider::Broken => panic!("broken on purpose"),
         }
     }
 }

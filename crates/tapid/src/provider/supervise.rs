@@ -267,3 +267,6 @@ fn put_down(mut driver: Driver, config: ProviderConfig) -> Parked {
     }
     Parked { id: driver.id, config, provider: driver.provider, ports, opening, resolving, commands, descriptors }
 }
+
+#[cfg(test)]
+mod tests;

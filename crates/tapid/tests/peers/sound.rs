@@ -5,10 +5,13 @@ use std::path::Path;
 
 const RATE: f64 = 8000.0;
 
+/// Level of a full-scale sine (G.711).
+#[allow(clippy::approx_constant, reason = "it is a level, not pi")]
+const FULL_SINE_DBM0: f64 = 3.14;
+
 /// Writes a tone as a WAV file of 16 bits, mono, 8 kHz.
 pub fn write_tone(path: &Path, hz: f64, seconds: f64, dbm0: f64) {
-    #[allow(clippy::approx_constant, reason = "3.14 dBm0 is the level of a full sine in G.711, not pi")]
-    let peak = 32767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
+    let peak = 32767.0 * 10f64.powf((dbm0 - FULL_SINE_DBM0) / 20.0);
     let samples: Vec<u8> = (0..(seconds * RATE) as usize)
         .flat_map(|n| ((peak * (TAU * hz * n as f64 / RATE).sin()) as i16).to_le_bytes())
         .collect();
@@ -42,7 +45,7 @@ pub fn levels(samples: &[i16], hz: f64) -> Vec<f64> {
                 (last, before) = (f64::from(sample) + factor * last - before, last);
             }
             let power = last * last + before * before - factor * last * before;
-            20.0 * (2.0 * power.max(1e-9).sqrt() / 160.0 / 32767.0).max(1e-6).log10() + 3.14
+            20.0 * (2.0 * power.max(1e-9).sqrt() / 160.0 / 32767.0).max(1e-6).log10() + FULL_SINE_DBM0
         })
         .collect()
 }
