@@ -15,9 +15,9 @@ use tspi::{Input, Output, PortId, Provider};
 #[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each variant is the provider it holds")]
 pub enum AnyProvider {
-    Loopback(Loopback),
-    Sip(Sip),
-    Modem(Modem),
+    Loopback(Box<Loopback>),
+    Sip(Box<Sip>),
+    Modem(Box<Modem>),
 }
 
 macro_rules! each {

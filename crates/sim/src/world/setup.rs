@@ -108,13 +108,13 @@ impl World {
     /// Starts a loopback provider.
     pub fn start_loopback(&mut self, name: &str, lines: u32) -> ProviderId {
         let provider = Loopback::new(loopback::Config { name: name.into(), lines });
-        self.start(name, AnyProvider::Loopback(provider), BTreeMap::new())
+        self.start(name, AnyProvider::Loopback(Box::new(provider)), BTreeMap::new())
     }
 
     /// Starts a loopback provider again that died.
     pub fn restart_loopback(&mut self, id: ProviderId, name: &str, lines: u32) {
         let provider = Loopback::new(loopback::Config { name: name.into(), lines });
-        self.start_as(id, name, AnyProvider::Loopback(provider), BTreeMap::new());
+        self.start_as(id, name, AnyProvider::Loopback(Box::new(provider)), BTreeMap::new());
     }
 
     /// Starts a SIP provider at a port of the node, with one trunk that is known by its peer's address.
@@ -137,7 +137,7 @@ impl World {
         };
         let mut seed = [3; 32];
         seed[..8].copy_from_slice(&(self.setup.seed.wrapping_add(u64::from(port))).to_le_bytes());
-        let provider = AnyProvider::Sip(tsp_sip::Sip::new(config, seed));
+        let provider = AnyProvider::Sip(Box::new(tsp_sip::Sip::new(config, seed)));
         self.start(&format!("sip-{port}"), provider, BTreeMap::from([(tsp_sip::PORT, Plug::Socket(listen))]))
     }
 
@@ -165,7 +165,7 @@ impl World {
         if cellular {
             plugs.insert(tsp_modem::AUDIO_PORT, Plug::Serial(modem, crate::modem::AUDIO_PORT));
         }
-        let provider = AnyProvider::Modem(tsp_modem::Modem::new(config, profile));
+        let provider = AnyProvider::Modem(Box::new(tsp_modem::Modem::new(config, profile)));
         (self.start(name, provider, plugs), modem)
     }
 

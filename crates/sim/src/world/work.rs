@@ -12,6 +12,7 @@ use tspi::{Frame, PortId, Random};
 
 /// In which order waiting work is done.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a world")]
 pub enum Order {
     /// As it came.
     Arrival,
