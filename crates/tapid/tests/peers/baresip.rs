@@ -68,6 +68,9 @@ impl Baresip {
     pub fn key(&self, key: char) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(key.to_string().as_bytes(), ("127.0.0.1", self.keys)).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(120));
+        // The key is released: until then its event goes on.
+        socket.send_to(b"\x04", ("127.0.0.1", self.keys)).unwrap();
     }
 
     pub fn log(&self) -> String {
