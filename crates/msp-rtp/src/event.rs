@@ -111,15 +111,6 @@ impl EventSender {
     }
 }
 
-/// A digit that was received whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// The digit.
-    pub digit: char,
-    /// Its length in milliseconds.
-    pub duration_ms: u32,
-}
-
 /// The event that is being received. It is known by its timestamp, so neither the marker nor any end packet is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventReceiver {
@@ -130,8 +121,6 @@ pub struct EventReceiver {
 struct Current {
     code: u8,
     timestamp: u32,
-    /// Samples in segments before this one.
-    before: u64,
     duration: u16,
     began: Time,
     heard: Time,
@@ -143,58 +132,50 @@ struct Current {
 enum Phase {
     /// It goes on.
     Sounding,
-    /// It was reported: more of its packets say nothing new.
-    Reported,
+    /// It is over: more of its packets say nothing new.
+    Over,
 }
 
 impl EventReceiver {
-    /// Takes an event's packet; gives the digit that is complete by it.
-    pub fn packet(&mut self, now: Time, timestamp: u32, marker: bool, payload: &[u8]) -> Option<Received> {
+    /// Takes an event's packet; gives the digit that begins with it. A digit is told at its leading edge, as
+    /// LINEDIGITMODE_DTMF is: some senders do not end one before the next is pressed.
+    pub fn packet(&mut self, now: Time, timestamp: u32, marker: bool, payload: &[u8]) -> Option<char> {
         let &[code, flags, high, low, ..] = payload else { return None };
-        digit_of(code)?;
+        let digit = digit_of(code)?;
         let duration = u16::from_be_bytes([high, low]);
+        let phase = if flags & 0x80 != 0 { Phase::Over } else { Phase::Sounding };
         let Some(current) = self.current.as_mut().filter(|current| current.is_same(timestamp, code, marker)) else {
-            return self.begin(now, timestamp, code, flags, duration);
+            if self.current.as_ref().is_some_and(|current| current.is_stale(now, timestamp)) {
+                return None;
+            }
+            self.current = Some(Current { code, timestamp, duration, began: now, heard: now, phase });
+            return Some(digit);
         };
         if timestamp != current.timestamp {
-            current.before += u64::from(SEGMENT);
             current.timestamp = timestamp;
             current.duration = 0;
         }
         current.heard = now;
         current.duration = current.duration.max(duration);
-        if flags & 0x80 != 0 { current.report() } else { None }
-    }
-
-    fn begin(&mut self, now: Time, timestamp: u32, code: u8, flags: u8, duration: u16) -> Option<Received> {
-        if self.current.as_ref().is_some_and(|current| current.is_stale(now, timestamp)) {
-            return None;
+        if phase == Phase::Over {
+            current.phase = Phase::Over;
         }
-        let ended = self.flush();
-        let mut current =
-            Current { code, timestamp, before: 0, duration, began: now, heard: now, phase: Phase::Sounding };
-        // All packets but the last were lost. What the one before still owed goes first; this one follows by itself.
-        if flags & 0x80 != 0 && ended.is_none() {
-            let received = current.report();
-            self.current = Some(current);
-            return received;
-        }
-        self.current = Some(current);
-        ended
+        None
     }
 
     /// Ends an event of which nothing was heard for some time.
-    pub fn timeout(&mut self, now: Time) -> Option<Received> {
-        let current = self.current.as_mut()?;
-        if now.since(current.heard) >= SILENCE { current.report() } else { None }
+    pub fn timeout(&mut self, now: Time) {
+        if let Some(current) = self.current.as_mut().filter(|current| now.since(current.heard) >= SILENCE) {
+            current.phase = Phase::Over;
+        }
     }
 
-    /// Ends what goes on: the source is another one now.
-    pub fn flush(&mut self) -> Option<Received> {
-        self.current.take().and_then(|mut current| current.report())
+    /// Forgets what goes on: the source is another one now.
+    pub fn flush(&mut self) {
+        self.current = None;
     }
 
-    /// Whether an event is not reported yet.
+    /// Whether an event goes on.
     pub fn is_open(&self) -> bool {
         self.current.is_some_and(|current| current.phase == Phase::Sounding)
     }
@@ -217,15 +198,6 @@ impl Current {
     fn is_stale(&self, now: Time, timestamp: u32) -> bool {
         let behind = self.timestamp.wrapping_sub(timestamp);
         (1..STALE_SAMPLES).contains(&behind) && now.since(self.heard) < STALE
-    }
-
-    fn report(&mut self) -> Option<Received> {
-        if self.phase == Phase::Reported {
-            return None;
-        }
-        self.phase = Phase::Reported;
-        let samples = self.before + u64::from(self.duration);
-        Some(Received { digit: digit_of(self.code)?, duration_ms: u32::try_from(samples / 8).unwrap_or(u32::MAX) })
     }
 }
 

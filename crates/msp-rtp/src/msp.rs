@@ -1,6 +1,5 @@
 //! The switch: all streams, what is joined to what, and the 20 ms tick.
 
-use crate::event::Received;
 use crate::generate::{Generate, Play};
 use crate::rtp::Arrival;
 use crate::stats::{Counters, Stats};
@@ -156,11 +155,6 @@ impl Msp {
     fn close(&mut self, id: StreamId) {
         self.part(id);
         let Some(stream) = self.streams.remove(&id) else { return };
-        if let Wire::Rtp(mut wire) = stream.wire
-            && let Some(received) = wire.digits.flush()
-        {
-            self.digit(id, received);
-        }
         if let Some(generate) = stream.generate {
             self.ended(generate.operation, id, End::CallEnded, generate.millis());
         }
@@ -271,11 +265,6 @@ impl Msp {
         self.outputs.push_back(Output::Event(Event::Ended { operation, stream, end, millis }));
     }
 
-    fn digit(&mut self, stream: StreamId, received: Received) {
-        let Received { digit, duration_ms } = received;
-        self.outputs.push_back(Output::Event(Event::Digit { stream, digit, duration_ms: Some(duration_ms) }));
-    }
-
     fn send(&mut self, stream: StreamId, packet: Option<(SocketAddr, Packet)>) {
         if let Some((to, packet)) = packet {
             self.counters.sent += 1;
@@ -297,10 +286,10 @@ impl Msp {
             return;
         };
         let Some(admitted) = wire.admit(now, from, bytes, &mut self.counters) else { return };
-        let Admitted { run, arrival, received, payload, marker, sequence, timestamp, bytes } = admitted;
+        let Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes } = admitted;
         let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };
-        for received in received.into_iter().flatten() {
-            self.digit(id, received);
+        if let Some(digit) = digit {
+            self.outputs.push_back(Output::Event(Event::Digit { stream: id, digit, duration_ms: None }));
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if arrival == Arrival::First {
@@ -371,9 +360,8 @@ impl Msp {
         for id in &order {
             let Some(stream) = self.streams.get(id) else { continue };
             let listened = stream.is_listened(stream.joined.and_then(|other| self.streams.get(&other)));
-            let received = self.streams.get_mut(id).and_then(|stream| stream.hear(at, listened));
-            if let Some(received) = received {
-                self.digit(*id, received);
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.hear(at, listened);
             }
         }
         for id in &order {

@@ -1,6 +1,6 @@
 //! One stream: its wire, what it is joined with, and the operations on it.
 
-use crate::event::{EventSender, Received, code_of};
+use crate::event::{EventSender, code_of};
 use crate::generate::{Generate, Play, Sound};
 use crate::jitter::Jitter;
 use crate::stats::Stats;
@@ -166,17 +166,16 @@ impl Stream {
         Stats { late: playout.late, concealed: playout.concealed, ..wire.unwrap_or_default() }
     }
 
-    /// The first half of a tick: what is heard, and a digit that ended.
-    pub fn hear(&mut self, at: Time, listened: bool) -> Option<Received> {
+    /// The first half of a tick: what is heard.
+    pub fn hear(&mut self, at: Time, listened: bool) {
         self.heard = None;
         if listened {
             self.heard = self.jitter.as_mut().and_then(|jitter| jitter.pop(at));
         } else {
             self.forget_heard();
         }
-        match &mut self.wire {
-            Wire::Rtp(wire) => wire.digits.timeout(at),
-            Wire::Frames(_) => None,
+        if let Wire::Rtp(wire) = &mut self.wire {
+            wire.digits.timeout(at);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The RTP wire of a stream: what was agreed with the far end, and both halves of the session.
 
-use crate::event::{EventReceiver, Received};
+use crate::event::EventReceiver;
 use crate::g711::Law;
 use crate::generate::Sound;
 use crate::rtp::{Arrival, Datagram, Latch, Outgoing, RelayMap, Sender, Source};
@@ -93,8 +93,8 @@ pub(crate) struct Admitted<'a> {
     /// The run of the source that it belongs to, and what it is in it.
     pub run: u32,
     pub arrival: Arrival,
-    /// Digits that are complete by it: one that a source left behind, one that this packet ends.
-    pub received: [Option<Received>; 2],
+    /// The digit that begins with it.
+    pub digit: Option<char>,
     pub payload: Payload,
     pub marker: bool,
     pub sequence: u16,
@@ -216,13 +216,15 @@ impl RtpWire {
             self.stats.duplicates += u64::from(arrival == Arrival::Duplicate);
             return dropped(&mut counters.out_of_sequence);
         }
-        let left = if arrival == Arrival::First { self.digits.flush() } else { None };
-        let ended = match payload {
+        if arrival == Arrival::First {
+            self.digits.flush();
+        }
+        let digit = match payload {
             Payload::Events => self.digits.packet(now, timestamp, marker, bytes),
             Payload::Audio(_) => None,
         };
         let run = self.source.run();
-        Some(Admitted { run, arrival, received: [left, ended], payload, marker, sequence, timestamp, bytes })
+        Some(Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes })
     }
 
     /// A packet of silence.

@@ -143,7 +143,7 @@ fn a_long_digit_is_one_digit() {
     pair.nodes[0].command(command);
     pair.run(21_000);
     assert_eq!(pair.nodes[1].heard_digits(), "5");
-    assert!(pair.nodes[1].events.contains(&Event::Digit { stream, digit: '5', duration_ms: Some(20_000) }));
+    assert!(pair.nodes[1].events.contains(&Event::Digit { stream, digit: '5', duration_ms: None }));
 }
 
 #[test]
