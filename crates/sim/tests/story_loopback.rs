@@ -214,3 +214,24 @@ fn the_death_of_a_provider_ends_its_calls_and_it_may_come_back() {
     world.drop_call(caller, call);
     world.assert_nothing_left();
 }
+
+#[test]
+fn a_restart_that_keeps_the_state_keeps_the_call_and_ends_the_playback() {
+    let (mut world, [caller, called], line) = two_apps(Setup::default());
+    let [ours, theirs] = connected(&mut world, [caller, called], line);
+    let playback = world.play(caller, ours, &[1_000; 80_000]).unwrap();
+    world.run_for(Duration::from_secs(1));
+    world.restart();
+    world.resume(caller).unwrap();
+    world.resume(called).unwrap();
+    world.await_event(
+        caller,
+        "the playback ended",
+        |body| matches!(body, EventBody::CallPlayed { operation, end: End::Restarted, .. } if *operation == playback),
+    );
+    assert_eq!(world.snapshot(caller).calls[0].status.state.name(), "connected");
+    world.drop_call(caller, ours);
+    world.await_state(called, theirs, "disconnected");
+    world.drop_call(called, theirs);
+    world.assert_nothing_left();
+}

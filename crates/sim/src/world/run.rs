@@ -4,7 +4,6 @@ use super::{Media, MediaInput, Plug, ProviderInput, ToApp, Way, Work, World};
 use crate::conformance::restored;
 use crate::exchange;
 use crate::net::Datagram;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::{End, EventBody, Reply, Time};
 use tapi_core::{Input, Output, ProviderId};
@@ -123,6 +122,25 @@ impl World {
         ];
         let all = others.into_iter().chain(providers).chain(peers);
         all.filter_map(|(time, due)| Some((time?, due))).min_by_key(|(time, _)| *time)
+    }
+
+    /// The daemon is restarted and keeps its state: connections are lost, playbacks and recordings end.
+    pub fn restart(&mut self) {
+        self.settle();
+        for app in &mut self.apps {
+            self.queues.forget(Way::ServerToApp(app.client));
+            if app.connection == super::Connection::Up {
+                app.connection = super::Connection::Left;
+            }
+        }
+        self.server = restored(&self.server);
+        self.media.msp = restored(&self.media.msp);
+        self.media.msp.restored();
+        self.drain_media();
+        for running in self.providers.values_mut() {
+            running.restore();
+        }
+        self.server_input(Input::Restored);
     }
 
     fn timeout(&mut self, due: Due) {
@@ -456,11 +474,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Whether a peer of this number has an address: for tests that route by hand.
-    pub fn peer_at(&self, address: SocketAddr) -> Option<usize> {
-        self.peers.iter().position(|peer| peer.has(address))
     }
 }
 
