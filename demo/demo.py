@@ -24,7 +24,7 @@ from stand_in import ServiceManager
 
 START = time.monotonic()
 CALLER_HZ, CALLER_DBM0 = 1000, -12.0
-CALLED_HZ, CALLED_DBM0 = 440, -10.0
+CALLED_HZ, CALLED_DBM0 = 440, -16.0
 ANALOGUE, CELLULAR, CALLED = "4930100", "4930200", "4930300"
 
 
@@ -194,7 +194,7 @@ address = "{CELLULAR}"
         say("a simulated exchange with an analogue voice modem and a GSM modem on ptys, and a subscriber")
         self.exchange = Watched("exchange", [
             self.program("tapi-exchange"), "--analogue", ANALOGUE, "--cellular", CELLULAR,
-            "--subscriber", f"{CALLED}=tone:{CALLED_HZ},answer:500ms", "--link-dir", self.directory])
+            "--subscriber", f"{CALLED}=tone:{CALLED_HZ}@{CALLED_DBM0 * 10:.0f},answer:500ms", "--link-dir", self.directory])
         self.running.append(self.exchange)
         self.exchange.wait('"ready"')
         say("tapid, under a stand-in for the service manager")
@@ -290,13 +290,11 @@ address = "{CELLULAR}"
         self.app.wait(f"call {call} is idle")
 
     def delay(self):
-        """Short bursts of 1900 Hz: when they were sent, and when the echo of each was first heard."""
+        """Short bursts of 1900 Hz, and how long it took until the echo of each was heard, in steps of 20 ms."""
         times = []
         for _ in range(3):
             self.exchange.send(f"tone {CALLED} 1900 200")
-            sent = json.loads(self.exchange.wait(r'.*"event":"burst-sent".*', 5)[0])
-            heard = json.loads(self.exchange.wait(r'.*"event":"burst-heard".*', 5)[0])
-            times.append((heard["t_ms"] - sent["t_ms"]))
+            times.append(json.loads(self.exchange.wait(r'.*"event":"echoed".*', 6)[0])["after_ms"])
             time.sleep(0.5)
         middle = sorted(times)[1]
         self.check("delay", 0 < middle < 400,

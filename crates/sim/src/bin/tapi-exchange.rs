@@ -30,7 +30,7 @@ Orders, one a line on standard input; each is answered by {\"event\":\"ordered\"
 Events come as lines of JSON on standard output, `at_ms` is the time since the start:
   ready (with the ports), off_hook, called, rings, answered, failed (with a Q.850 cause), hung_up,
   digit (a subscriber heard it), heard (frequency and level that a subscriber heard, once a second),
-  unplugged, plugged. Levels are in tenths of dBm0; 0 dBm0 is 3.17 dB below full scale of G.711 mu-law.
+  echoed (a tone that was ordered came back, and after how long), unplugged, plugged. Levels are in tenths of dBm0; 0 dBm0 is 3.17 dB below full scale of G.711 mu-law.
 
 Example: a V.253 modem and a GSM modem, a telephone that answers with 440 Hz, one that is engaged, one that echoes:
   tapi-exchange --link-dir /run/user/1000/modems --analogue 4930100 --cellular 4930200 \\

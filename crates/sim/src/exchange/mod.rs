@@ -170,6 +170,15 @@ pub enum Event {
         /// The level in tenths of dBm0; -900 is silence.
         level_ddbm0: i32,
     },
+    /// A tone that a subscriber said on order came back.
+    Echoed {
+        /// Which subscriber.
+        subscriber: String,
+        /// The tone.
+        hz: u32,
+        /// How long after it began to be said, in steps of 20 ms.
+        after_ms: u32,
+    },
     /// A modem was unplugged.
     Unplugged {
         /// Its name.

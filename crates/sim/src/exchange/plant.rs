@@ -246,7 +246,12 @@ impl Exchange {
     /// A subscriber that is no modem plays a tone at -16 dBm0 in its call, in place of what it says otherwise.
     pub fn tone(&mut self, now: Time, number: &str, hz: u32, duration: Duration) -> Result<(), OrderError> {
         let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX / 8).min(3_600_000);
-        self.play(now, number, [Segment::new(f64::from(hz), 0.0, -160, millis)].into_iter())
+        self.play(now, number, [Segment::new(f64::from(hz), 0.0, -160, millis)].into_iter())?;
+        let line = self.robot_of(number)?;
+        if let Owner::Robot { robot, .. } = &mut self.lines[line].owner {
+            robot.listen_for(hz);
+        }
+        Ok(())
     }
 
     fn play(&mut self, now: Time, number: &str, tones: impl Iterator<Item = Segment>) -> Result<(), OrderError> {

@@ -1,6 +1,6 @@
 //! Subscribers that are not modems: what they do is written down beforehand.
 
-use super::meter::{DtmfDetector, Key, Reading, read};
+use super::meter::{DtmfDetector, Key, Reading, mean_square, power_at, read};
 use super::tone::{Player, Steady, mix};
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -126,7 +126,18 @@ impl FromStr for Behaviour {
 pub(super) enum Noticed {
     Digit(char, u32),
     Heard(Reading),
+    Echoed(u32, u32),
 }
+
+/// A tone that was said on order: how long until it is heard again.
+#[derive(Clone, Copy, Debug)]
+struct Stopwatch {
+    hz: u32,
+    frames: u32,
+}
+
+/// After so many frames a tone does not come back any more: 5 s.
+const NO_ECHO: u32 = 250;
 
 /// A subscriber's voice and ear.
 #[derive(Debug)]
@@ -137,6 +148,7 @@ pub(super) struct Robot {
     echo: VecDeque<Frame>,
     detector: DtmfDetector,
     second: Vec<i16>,
+    stopwatch: Option<Stopwatch>,
 }
 
 const SECOND: usize = 8_000;
@@ -150,6 +162,7 @@ impl Robot {
             echo: VecDeque::new(),
             detector: DtmfDetector::default(),
             second: Vec::new(),
+            stopwatch: None,
         };
         robot.begin();
         robot
@@ -172,12 +185,30 @@ impl Robot {
         }
     }
 
+    /// From now on, whether this frequency comes back is listened for.
+    pub(super) fn listen_for(&mut self, hz: u32) {
+        self.stopwatch = Some(Stopwatch { hz, frames: 0 });
+    }
+
+    fn echoed(&mut self, heard: &Frame) -> Option<Noticed> {
+        let Stopwatch { hz, frames } = self.stopwatch?;
+        // A fifth of the power and above -40 dBm0 (rms 160): it is there, whatever else is.
+        let power = power_at(&heard.0, f64::from(hz));
+        if power > mean_square(&heard.0) / 5.0 && power > 160.0 * 160.0 {
+            self.stopwatch = None;
+            return Some(Noticed::Echoed(hz, frames * 20));
+        }
+        self.stopwatch = (frames < NO_ECHO).then_some(Stopwatch { hz, frames: frames + 1 });
+        None
+    }
+
     /// Hears 20 ms and says 20 ms.
     pub(super) fn frame(&mut self, heard: &Frame) -> (Frame, Vec<Noticed>) {
         let mut noticed = Vec::new();
         if let Some(Key::Up(digit, millis)) = self.detector.hear(heard) {
             noticed.push(Noticed::Digit(digit, millis));
         }
+        noticed.extend(self.echoed(heard));
         self.second.extend_from_slice(&heard.0);
         if self.second.len() + FRAME_SAMPLES > SECOND {
             noticed.push(Noticed::Heard(read(&self.second)));

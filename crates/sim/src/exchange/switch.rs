@@ -473,6 +473,7 @@ impl Exchange {
                 now,
                 match what {
                     Noticed::Digit(digit, duration_ms) => Event::Digit { subscriber, digit, duration_ms },
+                    Noticed::Echoed(hz, after_ms) => Event::Echoed { subscriber, hz, after_ms },
                     Noticed::Heard(reading) => {
                         Event::Heard { subscriber, hz: reading.hz, level_ddbm0: reading.level_ddbm0 }
                     }
