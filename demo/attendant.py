@@ -28,7 +28,7 @@ class Attendant:
         self.lines[line["line"]] = line
         self.client.call("line.open", line=line["line"], privileges=["owner", "monitor"])
         self.client.call("line.set_status_messages", line=line["line"], states=["in_service", "out_of_service", "ringing"])
-        say(f"line {line['name']}: {line['description']}, {line['service'] if 'service' in line else line['status']['service']}")
+        say(f"line {line['name']}: {line['description']}, {line['status']['service']} service")
 
     def run(self):
         while True:
@@ -116,6 +116,8 @@ class Attendant:
         own = self.calls[call]["line"]
         ready = [line for line in self.client.call("line.list")["lines"]
                  if line["line"] != own and "make_call" in line["status"]["features"]]
+        routes = [name for prefix, name in self.options.route.items() if number.startswith(prefix)]
+        ready.sort(key=lambda line: line["name"] not in routes)
         if not ready:
             say("no other line is ready")
             return
@@ -163,9 +165,12 @@ def main():
     parser.add_argument("--prompt", required=True, help="WAV file to greet callers with")
     parser.add_argument("--forward", action="append", default=[], metavar="LINE=NUMBER",
                         help="callers on this line are not asked, but sent on to this number")
+    parser.add_argument("--route", action="append", default=[], metavar="PREFIX=LINE",
+                        help="numbers that begin so go out on this line; others on any that is ready")
     parser.add_argument("--hz", type=int, action="append", default=[], help="tone to listen for once calls are joined")
     options = parser.parse_args()
     options.forward = dict(entry.rsplit("=", 1) for entry in options.forward)
+    options.route = dict(entry.split("=", 1) for entry in options.route)
     options.hz = options.hz or [440, 1000]
     Attendant(options).run()
 

@@ -115,8 +115,11 @@ class Baresip:
         self.connection.sendall(f"{len(text)}:{text},".encode())
 
     def key(self, key):
+        """Presses a key for 120 ms: the byte 4 is its release."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(key.encode(), ("127.0.0.1", self.keys))
+            time.sleep(0.12)
+            sender.sendto(b"\x04", ("127.0.0.1", self.keys))
 
     def heard(self):
         directory = os.path.join(self.directory, "heard")
@@ -214,6 +217,7 @@ address = "{CELLULAR}"
         self.app = Watched("app", [
             sys.executable, os.path.join(os.path.dirname(__file__), "attendant.py"), "--socket", self.socket,
             "--prompt", self.path("prompt.wav"), "--forward", "modem:dongle=200",
+            "--route", "49=modem:analogue", "--route", "200=sip:trunk",
             "--hz", str(CALLED_HZ), "--hz", str(CALLER_HZ), "--hz", "1900"])
         self.running.append(self.app)
         self.app.wait("line modem:dongle")
@@ -228,7 +232,7 @@ address = "{CELLULAR}"
         say(f"it types {CALLED}#")
         for key in CALLED + "#":
             baresip.key(key)
-            time.sleep(0.25)
+            time.sleep(0.12)
         other = self.app.wait(r"calls (\d+) and (\d+) are joined")
         other = other[1] if other[2] == call else other[2]
         self.check("digits", True, f"the application saw {CALLED}# and dialled it on the modem line")
