@@ -2,7 +2,6 @@
 
 pub mod conformance;
 pub mod exchange;
-pub mod loopback;
 pub mod modem;
 pub mod net;
 pub mod pty;

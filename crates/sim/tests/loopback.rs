@@ -5,7 +5,7 @@
 use std::time::Duration;
 use tapi::{AnswerEvidence, BusyMode, Cause, DisconnectMode, ErrorCode, OperationId};
 use tapi_sim::conformance::{Bench, check};
-use tapi_sim::loopback::{Config, Loopback};
+use tsp_loopback::{Config, Loopback};
 use tspi::{
     Action, CallParams, CallRef, Direction, Event, Frame, Input, LineRef, LocalMedia, Output, Refusal, ReleasedBy,
     RemoteMedia, Report, StreamId, Taken,

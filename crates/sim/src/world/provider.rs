@@ -2,11 +2,11 @@
 
 use crate::conformance::{Rules, restored};
 use crate::exchange::ModemId;
-use crate::loopback::Loopback;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use tapi::Time;
+use tsp_loopback::Loopback;
 use tsp_modem::Modem;
 use tsp_sip::Sip;
 use tspi::{Input, Output, PortId, Provider};

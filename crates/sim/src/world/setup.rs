@@ -2,13 +2,13 @@
 
 use super::{AnyProvider, Media, Order, Peer, Plug, ProviderInput, Queues, Running, Way, Work, World};
 use crate::exchange::{self, BoxedDevice, Exchange, ModemId};
-use crate::loopback::{self, Loopback};
 use crate::net::{Conditions, Net};
 use msp_rtp::Msp;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tapi::{Generation, Time};
 use tapi_core::{Input, ProviderId, Server};
+use tsp_loopback::Loopback;
 use tspi::PortId;
 
 /// The address of the node.
@@ -107,13 +107,13 @@ impl World {
 
     /// Starts a loopback provider.
     pub fn start_loopback(&mut self, name: &str, lines: u32) -> ProviderId {
-        let provider = Loopback::new(loopback::Config { name: name.into(), lines });
+        let provider = Loopback::new(tsp_loopback::Config { name: name.into(), lines });
         self.start(name, AnyProvider::Loopback(Box::new(provider)), BTreeMap::new())
     }
 
     /// Starts a loopback provider again that died.
     pub fn restart_loopback(&mut self, id: ProviderId, name: &str, lines: u32) {
-        let provider = Loopback::new(loopback::Config { name: name.into(), lines });
+        let provider = Loopback::new(tsp_loopback::Config { name: name.into(), lines });
         self.start_as(id, name, AnyProvider::Loopback(Box::new(provider)), BTreeMap::new());
     }
 
