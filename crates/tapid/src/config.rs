@@ -1,6 +1,6 @@
 //! Configuration: what the file says, and what the daemon makes of it.
 //!
-//! Every message names file, line and column. Reading has two halves: [`file`] is the shape of the TOML, where unknown
+//! Every message names file, line and column. Reading has two halves: [`mod@file`] is the shape of the TOML, where unknown
 //! keys are errors; [`check`] is what the shape cannot say, and tells all it finds.
 
 mod check;
@@ -43,7 +43,7 @@ pub struct Config {
     pub rtp_address: IpAddr,
     /// Their ports.
     pub rtp_ports: Vec<u16>,
-    /// The providers, in the file's order: SIP, then modems.
+    /// The providers, in the file's order: SIP, then modems, then loopback.
     pub providers: Vec<ProviderConfig>,
 }
 
@@ -64,6 +64,8 @@ pub enum Kind {
     Sip(tsp_sip::Config),
     /// A modem at a serial port.
     Modem(ModemConfig),
+    /// Lines that call one another.
+    Loopback(tsp_loopback::Config),
 }
 
 /// A modem.
@@ -104,7 +106,7 @@ impl Default for Config {
             record_directory: None,
             state_directory: None,
             idle_grace_ms: 60_000,
-            replay_events: 65_536,
+            replay_events: 8_192,
             rtp_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             rtp_ports: (20_000..=20_199).collect(),
             providers: Vec::new(),
