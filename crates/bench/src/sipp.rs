@@ -10,7 +10,7 @@ pub fn spawn(daemon: &Daemon, scenario: &Path, rate: u32, calls: u32, hold_ms: u
     Command::new("sipp")
         .arg(format!("127.0.0.1:{}", daemon.sip_port()))
         .args(["-sf".as_ref(), scenario.as_os_str()])
-        .args(["-i", "127.0.0.1", "-nostdin", "-timeout_global", "180", "-l", "100000"])
+        .args(["-i", "127.0.0.1", "-nostdin", "-timeout", "180", "-timeout_error", "-l", "100000"])
         .args(["-r", &rate.to_string(), "-m", &calls.to_string(), "-d", &hold_ms.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
