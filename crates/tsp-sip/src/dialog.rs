@@ -40,7 +40,7 @@ impl Dialog {
         Some(Dialog {
             call_id: response.call_id()?.to_owned(),
             local_tag: local_tag.to_owned(),
-            remote_tag: response.to_tag(),
+            remote_tag: response.to_tag().map(str::to_owned),
             local: response.first(Name::From)?.into(),
             remote: response.first(Name::To)?.into(),
             target: target(response)?,
@@ -59,7 +59,7 @@ impl Dialog {
         Some(Dialog {
             call_id: request.call_id()?.to_owned(),
             local_tag: local_tag.to_owned(),
-            remote_tag: request.from_tag(),
+            remote_tag: request.from_tag().map(str::to_owned),
             local: local.into(),
             remote: request.first(Name::From)?.into(),
             target: target(request)?,
@@ -111,7 +111,7 @@ impl Dialog {
 
     /// Whether a request belongs to it.
     pub fn owns(&self, request: &Message<'_>) -> bool {
-        request.from_tag() == self.remote_tag
+        request.from_tag() == self.remote_tag.as_deref()
     }
 }
 

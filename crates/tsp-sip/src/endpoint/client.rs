@@ -112,8 +112,7 @@ impl Endpoint {
             _ => Machine::NonInvite(ClientNonInvite::new(now, &timing)),
         };
         let key = key(branch, &method);
-        self.transmit(to, &bytes);
-        self.trace(owner.line, owner.call, true, to, &bytes);
+        self.transmit((owner.line, owner.call), to, bytes.clone());
         let acks = BTreeMap::new();
         let mut client = Client { owner, key, machine, to, request: bytes.into(), acks, wake: None };
         let next = client.next();
@@ -128,8 +127,9 @@ impl Endpoint {
         let Some(client) = self.clients.get(&tx) else {
             return;
         };
-        let (to, bytes) = (client.to, client.request.clone());
-        let Some((draft, branch)) = scan(&bytes.0).ok().and_then(|invite| like(&invite, &Method::Cancel, None)) else {
+        let to = client.to;
+        let cancel = scan(&client.request.0).ok().and_then(|invite| like(&invite, &Method::Cancel, None));
+        let Some((draft, branch)) = cancel else {
             return;
         };
         let bytes = draft.finish(None);
@@ -161,7 +161,7 @@ impl Endpoint {
         }
         let id = *self.client_keys.get(&key(via.branch()?, &cseq.method))?;
         let owner = self.clients.get(&id)?.owner;
-        self.trace(owner.line, owner.call, false, from, bytes);
+        self.trace(owner.line, owner.call, from, bytes);
         let status = message.status()?;
         let event = match status {
             100..=199 => ClientEvent::Provisional,
@@ -173,11 +173,10 @@ impl Endpoint {
         let client = self.clients.get_mut(&id)?;
         let acts = client.on(now, event, &timing);
         if event == ClientEvent::Success
-            && let Some((to, ack)) = client.acks.get(&tag).cloned()
+            && let Some((to, ack)) = client.acks.get(tag).cloned()
         {
             self.counters.retransmits += 1;
-            self.transmit(to, &ack.0);
-            self.trace(owner.line, owner.call, true, to, &ack.0);
+            self.transmit((owner.line, owner.call), to, ack.0);
             return Some((id, None));
         }
         let mut outcome = None;
@@ -215,8 +214,7 @@ impl Endpoint {
             return;
         };
         self.counters.retransmits += u64::from(again);
-        self.transmit(to, &ack.0);
-        self.trace(owner.line, owner.call, true, to, &ack.0);
+        self.transmit((owner.line, owner.call), to, ack.0);
     }
 
     /// A transaction's deadline passed.
@@ -235,8 +233,7 @@ impl Endpoint {
                     ClientAct::Resend => {
                         let bytes = self.clients.get(&id).map(|client| client.request.clone()).unwrap_or_default();
                         self.counters.retransmits += 1;
-                        self.transmit(to, &bytes.0);
-                        self.trace(owner.line, owner.call, true, to, &bytes.0);
+                        self.transmit((owner.line, owner.call), to, bytes.0);
                     }
                     ClientAct::Timeout => outcome = Some((owner, Outcome::Timeout)),
                     ClientAct::Ack | ClientAct::Pass | ClientAct::Unsent => {}

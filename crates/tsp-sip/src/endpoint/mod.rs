@@ -5,7 +5,7 @@ mod server;
 mod wake;
 
 pub(crate) use client::{Client, Outcome};
-pub(crate) use server::{Answer, Server};
+pub(crate) use server::{Answer, Server, key as server_key};
 pub(crate) use wake::{Wake, Wakes};
 
 use crate::line::Line;
@@ -121,16 +121,24 @@ impl Endpoint {
         self.emit(Event::LineChanged { line, change: tspi::LineChange::Service(service) });
     }
 
-    fn transmit(&mut self, to: SocketAddr, bytes: &[u8]) {
-        self.outputs.push_back(Output::Datagram { port: PORT, to, bytes: bytes.to_vec() });
+    /// Sends a datagram for a line, and for a call where there is one.
+    fn transmit(&mut self, (line, call): (u32, Option<u64>), to: SocketAddr, bytes: Vec<u8>) {
+        let trace = self.traced(line, call, true, to, &bytes);
+        self.outputs.push_back(Output::Datagram { port: PORT, to, bytes });
+        self.emit(trace);
     }
 
-    /// Tells what crossed the wire for a line, and for a call while the server knows it.
-    pub fn trace(&mut self, line: u32, call: Option<u64>, sent: bool, peer: SocketAddr, bytes: &[u8]) {
+    /// Tells what arrived for a line, and for a call while the server knows it.
+    pub fn trace(&mut self, line: u32, call: Option<u64>, peer: SocketAddr, bytes: &[u8]) {
+        let trace = self.traced(line, call, false, peer, bytes);
+        self.emit(trace);
+    }
+
+    fn traced(&self, line: u32, call: Option<u64>, sent: bool, peer: SocketAddr, bytes: &[u8]) -> Event {
         let call = call.filter(|call| self.open.contains(call)).map(CallRef);
-        let (summary, text) = traced(bytes);
+        let (summary, text) = told(bytes);
         let entry = Box::new(Traced { sent, peer: peer.to_string(), summary, text: Some(text) });
-        self.emit(Event::Trace { line: LineRef(line), call, entry });
+        Event::Trace { line: LineRef(line), call, entry }
     }
 
     /// A Via for a new request of ours, and its branch.
@@ -158,9 +166,9 @@ impl Endpoint {
             client.keep_ack(tag, to, &ack);
             client.owner
         });
-        self.transmit(to, &ack);
-        if let Some(owner) = owner {
-            self.trace(owner.line, owner.call, true, to, &ack);
+        match owner {
+            Some(owner) => self.transmit((owner.line, owner.call), to, ack),
+            None => self.outputs.push_back(Output::Datagram { port: PORT, to, bytes: ack }),
         }
     }
 
@@ -173,7 +181,7 @@ impl Endpoint {
         let Some(local_tag) = response.from_tag() else {
             return;
         };
-        let Some(dialog) = crate::dialog::Dialog::of_response(response, &local_tag, from) else {
+        let Some(dialog) = crate::dialog::Dialog::of_response(response, local_tag, from) else {
             return;
         };
         let to = dialog.next_hop();
@@ -187,15 +195,18 @@ impl Endpoint {
 }
 
 /// The one line and the whole text of a message, credentials cut out.
-fn traced(bytes: &[u8]) -> (String, String) {
+fn told(bytes: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(bytes);
-    let first = text.lines().next().unwrap_or_default();
+    // Line ends before a message are none of its own (RFC 3261 section 7.5).
+    let whole = text.trim_start_matches(['\r', '\n']);
+    let first = whole.split('\n').next().unwrap_or_default().trim_end();
     let summary = first.strip_prefix("SIP/2.0 ").or_else(|| first.strip_suffix(" SIP/2.0")).unwrap_or(first);
-    (summary.trim_end().to_owned(), cut_credentials(&text))
+    (summary.to_owned(), cut_credentials(whole))
 }
 
 fn cut_credentials(text: &str) -> String {
-    if !text.to_ascii_lowercase().contains("authorization") {
+    let headers = text.split('\n').take_while(|line| !matches!(*line, "" | "\r"));
+    if !headers.into_iter().any(names_credentials) {
         return text.to_owned();
     }
     let mut kept = String::with_capacity(text.len());
@@ -216,6 +227,9 @@ fn cut_credentials(text: &str) -> String {
 }
 
 fn names_credentials(line: &str) -> bool {
+    if !line.starts_with(['a', 'A', 'p', 'P']) {
+        return false;
+    }
     let name = line.split(':').next().unwrap_or_default().trim();
     name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("proxy-authorization")
 }
@@ -227,8 +241,13 @@ mod tests {
     #[test]
     fn credentials_are_cut_out_of_the_trace_even_when_folded() {
         let text = b"INVITE sip:a@b SIP/2.0\r\nAuthorization : Digest username=\"a\",\r\n  response=\"secret\"\r\nTo: x\r\n\r\nauthorization: body";
-        let (summary, text) = traced(text);
+        let (summary, told_text) = told(text);
         assert_eq!(summary, "INVITE sip:a@b");
-        assert!(!text.contains("secret") && text.contains("Authorization : [cut]\r\nTo: x\r\n\r\nauthorization: body"));
+        let kept = |text: &str| {
+            !text.contains("secret") && text.contains("Authorization : [cut]\r\nTo: x\r\n\r\nauthorization: body")
+        };
+        assert!(kept(&told_text));
+        let (_, text) = told(&[b"\r\n\n", &text[..]].concat());
+        assert!(kept(&text), "line ends before the message");
     }
 }

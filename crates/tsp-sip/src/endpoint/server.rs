@@ -207,8 +207,8 @@ fn answered(value: &[u8], via: &Via<'_>, from: SocketAddr) -> Vec<u8> {
 
 impl Endpoint {
     /// The transaction that a request repeats.
-    pub fn known_server(&self, message: &Message<'_>, method: &Method) -> Option<u64> {
-        self.server_keys.get(&key(message, method)?).copied()
+    pub fn known_server(&self, key: &str) -> Option<u64> {
+        self.server_keys.get(key).copied()
     }
 
     /// The call that a transaction is about, where there is one.
@@ -217,14 +217,20 @@ impl Endpoint {
     }
 
     /// Whether a request came twice on different ways (RFC 3261 section 8.2.2.2).
-    pub fn is_merged(&self, message: &Message<'_>, tx: u64) -> bool {
-        merged_key(message).and_then(|key| self.merged.get(&key)).is_some_and(|first| *first != tx)
+    pub fn is_merged(&self, tx: u64) -> bool {
+        let key = self.servers.get(&tx).and_then(|server| server.merged.as_ref());
+        key.and_then(|key| self.merged.get(key)).is_some_and(|first| *first != tx)
     }
 
-    /// Begins a transaction for a request.
-    pub fn serve(&mut self, message: &Message<'_>, from: SocketAddr, line: u32, call: Option<u64>) -> Option<u64> {
+    /// Begins a transaction for a request, whose [`key`] it is.
+    pub fn serve(
+        &mut self,
+        key: String,
+        message: &Message<'_>,
+        from: SocketAddr,
+        (line, call): (u32, Option<u64>),
+    ) -> Option<u64> {
         let method = message.method()?;
-        let key = key(message, &method)?;
         let via = message.via()?;
         self.make_room_for_server();
         let id = self.next_transaction();
@@ -262,7 +268,6 @@ impl Endpoint {
     /// Sends a response.
     pub fn respond(&mut self, now: Time, id: u64, answer: Answer) {
         let timing = self.timing();
-        let agent = self.config.user_agent.clone();
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
@@ -274,7 +279,7 @@ impl Endpoint {
             200..=299 => ServerEvent::Success,
             _ => ServerEvent::Failure,
         };
-        server.response = write(&server.echo, &answer, &agent).into();
+        server.response = write(&server.echo, &answer, &self.config.user_agent).into();
         let acts = server.on(now, event, &timing);
         if server.is_settled() {
             server.echo = Echo::default();
@@ -320,10 +325,9 @@ impl Endpoint {
             if !matches!(act, ServerAct::Send | ServerAct::Resend) || server.response.is_empty() {
                 continue;
             }
-            let (line, call, to, bytes) = (server.line, server.call, server.reply_to, server.response.clone());
+            let (about, to, bytes) = ((server.line, server.call), server.reply_to, server.response.0.clone());
             self.counters.retransmits += u64::from(*act == ServerAct::Resend);
-            self.transmit(to, &bytes.0);
-            self.trace(line, call, true, to, &bytes.0);
+            self.transmit(about, to, bytes);
         }
         let Some(server) = self.servers.get_mut(&id) else {
             return;

@@ -106,7 +106,7 @@ impl Call {
     fn acknowledge_late(&mut self, ep: &mut Endpoint, _now: Time, tx: u64, message: &Message<'_>, from: SocketAddr) {
         if message.status().is_some_and(|status| status < 300)
             && let Some(tag) = message.from_tag()
-            && let Some(dialog) = crate::dialog::Dialog::of_response(message, &tag, from)
+            && let Some(dialog) = crate::dialog::Dialog::of_response(message, tag, from)
         {
             self.send_ack(ep, tx, &dialog);
         }

@@ -29,7 +29,7 @@ impl Call {
         ep.open.insert(id);
         ep.emit(Event::NewCall { line: LineRef(line), call: CallRef(id), facts: Box::new(facts(message)) });
         call.report(ep, Report::Offered);
-        ep.trace(line, Some(id), false, from, bytes);
+        ep.trace(line, Some(id), from, bytes);
         ep.assign(tx, id);
         ep.respond(now, tx, Answer::new(100));
         Some(call)

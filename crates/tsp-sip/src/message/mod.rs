@@ -132,13 +132,13 @@ impl<'a> Message<'a> {
     }
 
     /// The tag of From.
-    pub fn from_tag(&self) -> Option<String> {
-        self.from().and_then(|from| from.tag().map(str::to_owned))
+    pub fn from_tag(&self) -> Option<&str> {
+        self.from().and_then(|from| from.tag())
     }
 
     /// The tag of To.
-    pub fn to_tag(&self) -> Option<String> {
-        self.to().and_then(|to| to.tag().map(str::to_owned))
+    pub fn to_tag(&self) -> Option<&str> {
+        self.to().and_then(|to| to.tag())
     }
 
     /// Call-ID.

@@ -1,6 +1,7 @@
 //! The scanner.
 
 use super::{Header, Message, Name, Start, split_list};
+use memchr::memchr;
 use std::borrow::Cow;
 
 /// Longest datagram that is read, in bytes.
@@ -34,6 +35,7 @@ pub fn scan(datagram: &[u8]) -> Result<Message<'_>, Unreadable> {
     let start = start_line(line, &mut fault).ok_or(Unreadable::NotSip)?;
     let mut headers = Vec::with_capacity(24);
     let mut vias = 0;
+    let mut lengths = 0;
     loop {
         let Some((first, after)) = cut_line(rest) else {
             note(&mut fault, "no empty line behind the headers");
@@ -51,8 +53,10 @@ pub fn scan(datagram: &[u8]) -> Result<Message<'_>, Unreadable> {
         }
         match header(first, &mut rest) {
             Some(header) => {
-                if header.name == Name::Via {
-                    vias += split_list(&header.value).take(MAX_VIAS + 1).count();
+                match header.name {
+                    Name::Via => vias += count_values(&header.value),
+                    Name::ContentLength => lengths += 1,
+                    _ => {}
                 }
                 headers.push(header);
             }
@@ -65,7 +69,9 @@ pub fn scan(datagram: &[u8]) -> Result<Message<'_>, Unreadable> {
         }
     }
     let mut message = Message { start, headers, body: rest, fault };
-    trim_body(&mut message);
+    if lengths > 0 {
+        trim_body(&mut message);
+    }
     Ok(message)
 }
 
@@ -75,9 +81,14 @@ fn note(fault: &mut Option<&'static str>, what: &'static str) {
 
 /// The first line without its end, and what follows; `None` when no line ends.
 fn cut_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|&byte| byte == b'\n')?;
+    let end = memchr(b'\n', text)?;
     let line = text.get(..end)?;
     Some((line.strip_suffix(b"\r").unwrap_or(line), text.get(end + 1..)?))
+}
+
+/// How many values a list has; one that is out of all bounds is not counted to its end.
+fn count_values(line: &[u8]) -> usize {
+    if memchr(b',', line).is_none() { 1 } else { split_list(line).take(MAX_VIAS + 1).count() }
 }
 
 fn start_line<'a>(line: &'a [u8], fault: &mut Option<&'static str>) -> Option<Start<'a>> {
@@ -90,9 +101,10 @@ fn start_line<'a>(line: &'a [u8], fault: &mut Option<&'static str>) -> Option<St
         }
         return Some(Start::Response { status, reason: parts.next().unwrap_or_default() });
     }
-    let Ok(line) = std::str::from_utf8(line) else {
-        return None;
-    };
+    let line = std::str::from_utf8(line).ok()?;
+    if let Some(start) = plain_request_line(line) {
+        return Some(start);
+    }
     let trimmed = line.trim_end_matches([' ', '\t']);
     let (front, version) = trimmed.rsplit_once([' ', '\t'])?;
     if !version.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("SIP/")) {
@@ -111,6 +123,16 @@ fn start_line<'a>(line: &'a [u8], fault: &mut Option<&'static str>) -> Option<St
     Some(Start::Request { method, uri: uri_trimmed, version })
 }
 
+/// A request line as nearly all are: three words, parted by one space each.
+fn plain_request_line(line: &str) -> Option<Start<'_>> {
+    let bytes = line.as_bytes();
+    let (first, last) = (memchr(b' ', bytes)?, memchr::memrchr(b' ', bytes)?);
+    let (method, uri, version) = (line.get(..first)?, line.get(first + 1..last)?, line.get(last + 1..)?);
+    let words = !method.is_empty() && !uri.is_empty() && memchr::memchr2(b' ', b'\t', uri.as_bytes()).is_none();
+    let fits = words && method.bytes().all(is_token) && version.eq_ignore_ascii_case("SIP/2.0");
+    fits.then_some(Start::Request { method, uri, version })
+}
+
 /// A header out of its first line and the folded ones that follow.
 fn header<'a>(first: &'a [u8], rest: &mut &'a [u8]) -> Option<Header<'a>> {
     let mut folded: Option<Vec<u8>> = None;
@@ -123,8 +145,7 @@ fn header<'a>(first: &'a [u8], rest: &mut &'a [u8]) -> Option<Header<'a>> {
         whole.push(b' ');
         whole.extend_from_slice(more.trim_ascii());
     }
-    let colon = first.iter().position(|&byte| byte == b':');
-    let colon = match (&folded, colon) {
+    let colon = match (&folded, memchr(b':', first)) {
         (_, Some(at)) => at,
         // The colon itself stands on a folded line.
         (Some(whole), None) if whole.contains(&b':') => first.len().min(whole.len()),
@@ -147,8 +168,24 @@ fn header<'a>(first: &'a [u8], rest: &mut &'a [u8]) -> Option<Header<'a>> {
 
 /// Characters of a token (RFC 3261 section 25.1).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    let others = b"-.!%*_+`'~";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 /// Cuts the body to Content-Length (RFC 3261 section 18.3).
 fn trim_body(message: &mut Message<'_>) {

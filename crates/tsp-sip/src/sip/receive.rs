@@ -1,7 +1,7 @@
 //! Datagrams that come in.
 
 use super::{Course, MAX_CALLS, Sip};
-use crate::endpoint::Answer;
+use crate::endpoint::{Answer, server_key};
 use crate::invite::{Call, dialog_key};
 use crate::message::{Message, Method, Unreadable, Uri, check, description, scan};
 use crate::sdp::Session;
@@ -44,36 +44,32 @@ impl Sip {
 
     /// The call whose dialog a request names.
     fn call_of(&self, message: &Message<'_>) -> Option<u64> {
-        let key = dialog_key(message.call_id()?, &message.to_tag()?);
+        let key = dialog_key(message.call_id()?, message.to_tag()?);
         self.endpoint.dialogs.get(&key).copied().filter(|call| self.calls.get(call).is_some_and(|c| c.owns(message)))
     }
 
     fn on_request(&mut self, now: Time, message: &Message<'_>, method: &Method, from: SocketAddr, bytes: &[u8]) {
         let call = self.call_of(message);
         let heard = call.and_then(|call| self.calls.get(&call)).filter(|call| call.hears(from.ip()));
-        let line = match (self.line_of(message, from), heard) {
-            (_, Some(call)) => call.line,
-            (Some(line), None) => line,
-            (None, None) => {
-                self.endpoint.counters.strangers += 1;
-                return;
-            }
+        let Some(line) = heard.map(|call| call.line).or_else(|| self.line_of(message, from)) else {
+            self.endpoint.counters.strangers += 1;
+            return;
         };
-        let sought = if *method == Method::Ack { &Method::Invite } else { method };
-        if let Some(tx) = self.endpoint.known_server(message, sought) {
+        let key = server_key(message, if *method == Method::Ack { &Method::Invite } else { method });
+        if let Some(tx) = key.as_deref().and_then(|key| self.endpoint.known_server(key)) {
             let owner = self.endpoint.server_call(tx).or(call);
-            self.endpoint.trace(line, owner, false, from, bytes);
+            self.endpoint.trace(line, owner, from, bytes);
             let event = if *method == Method::Ack { ServerEvent::Ack } else { ServerEvent::Retransmit };
             return self.endpoint.server_event(now, tx, event);
         }
         if *method == Method::Ack {
-            self.endpoint.trace(line, call, false, from, bytes);
+            self.endpoint.trace(line, call, from, bytes);
             if let Some(call) = call.filter(|_| check(message).is_ok()) {
                 self.with_call(call, |call, ep| call.on_ack(ep, now, message));
             }
             return;
         }
-        let Some(tx) = self.endpoint.serve(message, from, line, call) else {
+        let Some(tx) = key.and_then(|key| self.endpoint.serve(key, message, from, (line, call))) else {
             self.endpoint.counters.unreadable += 1;
             return;
         };
@@ -81,7 +77,7 @@ impl Sip {
             return self.on_new_invite(now, message, (tx, line), from, bytes);
         }
         let cancelled = if *method == Method::Cancel { self.cancelled(message) } else { None };
-        self.endpoint.trace(line, call.or(cancelled), false, from, bytes);
+        self.endpoint.trace(line, call.or(cancelled), from, bytes);
         self.act(now, message, tx, (call, cancelled));
     }
 
@@ -103,7 +99,7 @@ impl Sip {
             }
             (_, Some(call), _) => self.with_call(call, |call, ep| call.on_request(ep, now, tx, message)),
             (_, None, _) if message.to_tag().is_some() => self.endpoint.respond(now, tx, Answer::new(481)),
-            (_, None, _) if self.endpoint.is_merged(message, tx) => {
+            (_, None, _) if self.endpoint.is_merged(tx) => {
                 self.endpoint.respond(now, tx, Answer::new(482).tag(&tag));
             }
             (Some(Method::Options), ..) => self.endpoint.respond(now, tx, Answer::new(200).tag(&tag).abilities()),
@@ -113,13 +109,16 @@ impl Sip {
 
     /// Whether a CANCEL names an INVITE that we know, however it ended.
     fn cancels_something(&self, message: &Message<'_>) -> bool {
-        self.endpoint.known_server(message, &Method::Invite).is_some()
+        self.cancelled_invite(message).is_some()
+    }
+
+    fn cancelled_invite(&self, message: &Message<'_>) -> Option<u64> {
+        self.endpoint.known_server(&server_key(message, &Method::Invite)?)
     }
 
     /// The call whose INVITE a CANCEL names.
     fn cancelled(&self, message: &Message<'_>) -> Option<u64> {
-        let tx = self.endpoint.known_server(message, &Method::Invite)?;
-        self.endpoint.server_call(tx)
+        self.endpoint.server_call(self.cancelled_invite(message)?)
     }
 
     /// An INVITE that asks for a new call. Its trace follows the news of the call.
@@ -147,7 +146,7 @@ impl Sip {
             }
             Err(answer) => {
                 self.endpoint.counters.refused += u64::from(answer.status != 486);
-                self.endpoint.trace(line, None, false, from, bytes);
+                self.endpoint.trace(line, None, from, bytes);
                 let tag = self.endpoint.random.token(12);
                 self.endpoint.respond(now, tx, answer.tag(&tag));
             }
@@ -157,7 +156,7 @@ impl Sip {
     /// Whether a call may begin.
     fn admit(&self, message: &Message<'_>, tx: u64, line: u32) -> Result<(), Answer> {
         check(message)?;
-        if self.endpoint.is_merged(message, tx) {
+        if self.endpoint.is_merged(tx) {
             return Err(Answer::new(482));
         }
         if self.course != Course::Running {
