@@ -1,6 +1,6 @@
 //! From the file's shape to a configuration that can be run.
 
-use super::file::{File, Modem, NameOrId, Sip, SipLine, Timers};
+use super::file::{File, Loopback, Modem, NameOrId, Sip, SipLine, Timers};
 use super::{Config, Kind, ModemConfig, Problems, ProfileSource, ProviderConfig, Source, socket_address};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +9,9 @@ use toml::Spanned;
 
 /// Longest path of a Unix socket that the kernel takes.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// Most lines of one `[[loopback]]`.
+const LOOPBACK_LINES: u32 = 100;
 
 /// Checks everything, and tells everything that is wrong.
 pub fn check(source: &Source<'_>, file: File) -> Result<Config, Problems> {
@@ -23,6 +26,9 @@ pub fn check(source: &Source<'_>, file: File) -> Result<Config, Problems> {
     for modem in file.modem {
         let provider = checker.modem(modem);
         config.providers.extend(provider);
+    }
+    for loopback in file.loopback {
+        config.providers.push(checker.loopback(loopback));
     }
     if checker.problems.is_empty() { Ok(config) } else { Err(Problems(checker.problems)) }
 }
@@ -249,6 +255,20 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    fn loopback(&mut self, loopback: Loopback) -> ProviderConfig {
+        self.provider_name(&loopback.name);
+        let mut lines = 2;
+        if let Some(asked) = &loopback.lines {
+            self.within(asked, "lines", 1..=LOOPBACK_LINES);
+            lines = *asked.as_ref().min(&LOOPBACK_LINES);
+        }
+        let name = loopback.name.as_ref().clone();
+        for line in 0..lines {
+            self.unique(&loopback.name, format!("line {name}:{line}"));
+        }
+        ProviderConfig { name: name.clone(), kind: Kind::Loopback(tsp_loopback::Config { name, lines }) }
     }
 
     fn provider_name(&mut self, name: &Spanned<String>) {

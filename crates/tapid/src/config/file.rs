@@ -12,6 +12,7 @@ pub struct File {
     pub rtp: Rtp,
     pub sip: Vec<Sip>,
     pub modem: Vec<Modem>,
+    pub loopback: Vec<Loopback>,
 }
 
 /// `[daemon]`
@@ -103,4 +104,13 @@ pub struct Modem {
     pub line_name: Option<Spanned<String>>,
     #[serde(default)]
     pub address: Option<String>,
+}
+
+/// `[[loopback]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loopback {
+    pub name: Spanned<String>,
+    #[serde(default)]
+    pub lines: Option<Spanned<u32>>,
 }

@@ -94,6 +94,31 @@ fn a_modem_has_a_profile_and_a_line_of_its_own() {
 }
 
 #[test]
+fn loopback_lines_are_counted_and_named() {
+    let config = parse("[[loopback]]\nname = \"loop\"\n[[loopback]]\nname = \"more\"\nlines = 3\n").unwrap();
+    let lines = |provider: &ProviderConfig| match &provider.kind {
+        Kind::Loopback(loopback) => (loopback.name.clone(), loopback.lines),
+        other => panic!("{other:?}"),
+    };
+    let lines: Vec<_> = config.providers.iter().map(lines).collect();
+    assert_eq!(lines, [("loop".to_string(), 2), ("more".to_string(), 3)]);
+    for (text, said) in [
+        ("[[loopback]]\nname = \"a\"\nlines = 0\n", "tapid.toml:3:9: lines: expected 1 to 100"),
+        ("[[loopback]]\nname = \"a\"\nlines = 4000000000\n", "tapid.toml:3:9: lines: expected 1 to 100"),
+        ("[[loopback]]\nlines = 2\nname = \"a b\"\n", "tapid.toml:3:8: name: expected 1 to 64 letters"),
+        ("[[loopback]]\nname = \"a\"\nline = 2\n", "tapid.toml:3:1: unknown field `line`"),
+        (
+            "[[modem]]\nname = \"m\"\ndevice = \"/dev/ttyACM0\"\nline_name = \"a:1\"\n[[loopback]]\nname = \"a\"\n",
+            "tapid.toml:6:8: line a:1 is there already, in line 4",
+        ),
+    ] {
+        let message = problem(text);
+        assert!(message.starts_with(said), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there() {
     let error = Config::load(Some(Path::new("/nonexistent/tapid.toml"))).unwrap_err();
     assert!(error.to_string().starts_with("/nonexistent/tapid.toml: "), "{error}");

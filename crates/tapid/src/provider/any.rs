@@ -14,6 +14,8 @@ pub enum AnyProvider {
     Sip(tsp_sip::Sip),
     /// A modem.
     Modem(tsp_modem::Modem),
+    /// Lines that call one another.
+    Loopback(tsp_loopback::Loopback),
     /// One that dies of any command.
     #[cfg(test)]
     Broken,
@@ -23,6 +25,7 @@ impl AnyProvider {
     /// A new one. `listen` is the address that its socket is bound to, where it has one.
     pub fn new(config: &ProviderConfig, listen: Option<SocketAddr>, seed: [u8; 32]) -> Result<AnyProvider, String> {
         match &config.kind {
+            Kind::Loopback(loopback) => Ok(AnyProvider::Loopback(tsp_loopback::Loopback::new(loopback.clone()))),
             Kind::Sip(sip) => {
                 let mut sip = sip.clone();
                 sip.listen = listen.unwrap_or(sip.listen);
@@ -47,6 +50,7 @@ impl AnyProvider {
         match self {
             AnyProvider::Sip(sip) => sip,
             AnyProvider::Modem(modem) => modem,
+            AnyProvider::Loopback(loopback) => loopback,
             #[cfg(test)]
             AnyProvider::Broken => panic!("broken on purpose"),
         }

@@ -175,6 +175,7 @@ fn panic_text(error: tokio::task::JoinError) -> String {
 /// What a provider's ports are.
 fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
     match &config.kind {
+        Kind::Loopback(_) => BTreeMap::new(),
         Kind::Sip(sip) => BTreeMap::from([(tsp_sip::PORT, Spec::Udp(sip.listen))]),
         Kind::Modem(modem) => {
             let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud: modem.baud };
@@ -191,7 +192,7 @@ pub fn bind(config: &ProviderConfig) -> Result<Option<std::net::UdpSocket>, (Soc
             let socket = std::net::UdpSocket::bind(sip.listen).map_err(|error| (sip.listen, error))?;
             Ok(Some(socket))
         }
-        Kind::Modem(_) => Ok(None),
+        Kind::Modem(_) | Kind::Loopback(_) => Ok(None),
     }
 }
 

@@ -7,6 +7,9 @@ mod daemon;
 mod files;
 mod lifecycle;
 mod limits;
+mod loopback;
 mod modem;
 mod restart;
 mod socket;
+#[path = "../peers/sound.rs"]
+mod sound;
