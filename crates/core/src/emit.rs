@@ -9,12 +9,13 @@ use tapi::{Error, Event, EventBody, Reply, SessionId, Time};
 impl Server {
     /// Answers a request, if its connection is still there. Tells whether it is.
     pub(crate) fn answer(&mut self, asker: Asker, result: Result<Reply, Error>) -> bool {
-        let Some(client) = self.clients.get_mut(&asker.client) else { return false };
+        let Some(id) = asker.client else { return false };
+        let Some(client) = self.clients.get_mut(&id) else { return false };
         client.outstanding.remove(&asker.id);
         if client.session != Some(asker.session) {
             return false;
         }
-        self.output(Output::Reply { client: asker.client, id: asker.id, result });
+        self.output(Output::Reply { client: id, id: asker.id, result });
         true
     }
 

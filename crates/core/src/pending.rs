@@ -15,7 +15,8 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(20);
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asker {
-    pub(crate) client: ClientId,
+    /// The connection on which it was asked; none once a restart cut it: numbers of connections begin anew then.
+    pub(crate) client: Option<ClientId>,
     pub(crate) session: SessionId,
     pub(crate) id: RequestId,
 }
@@ -63,7 +64,7 @@ impl Server {
             if let Some(session) = self.sessions.get_mut(&asker.session) {
                 session.commands.insert(id);
             }
-            if let Some(client) = self.clients.get_mut(&asker.client) {
+            if let Some(client) = asker.client.and_then(|client| self.clients.get_mut(&client)) {
                 client.outstanding.insert(asker.id);
             }
         }

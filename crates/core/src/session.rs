@@ -90,6 +90,9 @@ impl Server {
     /// All connections are gone with the process that held them; their sessions wait to be taken up again.
     pub(crate) fn restored(&mut self, now: Time) {
         self.clients.clear();
+        for asker in self.pending.values_mut().filter_map(|pending| pending.asker.as_mut()) {
+            asker.client = None;
+        }
         let sessions: Vec<(SessionId, u64)> =
             self.sessions.iter().map(|(id, session)| (*id, session.linger_ms.max(CUT_LINGER_MS))).collect();
         for (session, millis) in sessions {

@@ -27,8 +27,6 @@ struct Story {
     seen: usize,
     clients: Vec<ClientId>,
     asked: BTreeMap<(ClientId, RequestId), &'static str>,
-    /// Whose answers a line.close may have suppressed.
-    suppressed: BTreeSet<ClientId>,
     left: BTreeSet<ClientId>,
     waiting: Vec<(CommandId, Action)>,
     calls: BTreeMap<CallRef, Far>,
@@ -49,7 +47,6 @@ impl Story {
             seen: 0,
             clients: Vec::new(),
             asked: BTreeMap::new(),
-            suppressed: BTreeSet::new(),
             left: BTreeSet::new(),
             waiting: Vec::new(),
             calls: BTreeMap::new(),
@@ -128,10 +125,7 @@ impl Story {
         let file = Some(self.random.below(1_000));
         match self.random.below(60) {
             0 => self.leave(client),
-            1 => {
-                self.suppressed.insert(client);
-                self.ask(client, LineClose { line }, None);
-            }
+            1 => self.ask(client, LineClose { line }, None),
             2..=8 => {
                 let options = [Privilege::Owner, Privilege::Monitor, Privilege::None];
                 let mut privileges = Names::new();
@@ -324,7 +318,7 @@ impl Story {
         assert!(self.calls.is_empty(), "the provider still keeps {:?}", self.calls);
         for (asked, method) in &self.asked {
             let answers = self.world.answered.get(asked).copied().unwrap_or(0);
-            let may_lack = self.left.contains(&asked.0) || self.suppressed.contains(&asked.0);
+            let may_lack = self.left.contains(&asked.0);
             assert!(answers == 1 || (answers == 0 && may_lack), "{method} of {asked:?}: {answers} answers");
         }
     }

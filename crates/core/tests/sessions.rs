@@ -167,6 +167,23 @@ fn after_a_restart_every_session_waits_to_be_taken_up() {
 }
 
 #[test]
+fn an_answer_that_came_too_late_for_its_connection_is_not_given_to_the_next_one_of_that_number() {
+    let mut world = World::new();
+    let (app, token) = world.app_that_lingers("app", 0);
+    world.open(app, "trunk", &[Privilege::Owner]);
+    let making = world.ask_make(app);
+    let under_way = world.command();
+    let seen = world.server.position().1;
+    world.restart();
+    let back = world.connect();
+    assert_eq!(back, app, "the number is the same, the connection is not");
+    world.ok(back, resume(&token, seen));
+    world.tell(tspi::Event::Reply { id: under_way.id, result: Ok(Taken::Call(CallRef(1))) });
+    assert_eq!(world.answered.get(&(app, making)), None, "that request was never asked here");
+    assert_eq!(world.told(back), ["new unknown as owner", "unknown as owner"]);
+}
+
+#[test]
 fn after_a_restart_a_session_that_stays_away_is_dead() {
     let mut world = World::new();
     let owner = world.owner("owner");

@@ -54,16 +54,17 @@ impl Server {
         Ok(Answer::Now(Reply::LineOpened(reply::LineOpened { line: id })))
     }
 
-    /// The line's answers that this session still waits for will not come (lineClose).
+    /// What this session still waits for on the line is answered: that it was closed. Of a call that is made all the
+    /// same nobody hears.
     pub(super) fn line_close(&mut self, now: Time, session: SessionId, close: &LineClose) -> Outcome {
         let id = self.opened_line(session, &close.line)?;
         let own = self.sessions.get(&session).map(|session| session.commands.clone()).unwrap_or_default();
         for command in own {
             if self.pending.get(&command).is_some_and(|pending| pending.line == id)
                 && let Some(asker) = self.orphan_command(command)
-                && let Some(client) = self.clients.get_mut(&asker.client)
             {
-                client.outstanding.remove(&asker.id);
+                let error = ErrorCode::OperationFailed.because(format!("line {id} was closed meanwhile"));
+                self.answer(asker, Err(error));
             }
         }
         self.close_line_of(now, session, id);

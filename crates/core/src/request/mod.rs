@@ -90,7 +90,7 @@ impl Server {
             }
             other => other,
         };
-        let asker = Asker { client, session: self.registered(client)?, id };
+        let asker = Asker { client: Some(client), session: self.registered(client)?, id };
         match request {
             Request::CallMake(make) => self.call_make(now, asker, make),
             Request::CallAccept(accept) => self.call_accept(now, asker, accept.call),

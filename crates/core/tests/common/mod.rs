@@ -113,6 +113,12 @@ impl World {
         world
     }
 
+    /// A new process goes on with the state: connections are gone, and their numbers begin anew.
+    pub fn restart(&mut self) {
+        self.input(Input::Restored);
+        self.next_client = 1;
+    }
+
     pub fn add_line(&mut self, reference: u32, description: LineDescription) {
         self.tell(tspi::Event::LineAdded { line: LineRef(reference), description: Box::new(description) });
     }
