@@ -116,7 +116,7 @@
 //! | connections | 256 | NOMEM, closed |
 //! | sessions | 4096 | NOMEM |
 //! | lines that wait for a client that does not read | 4096, or 4 MiB | cut off; the session waits to be resumed |
-//! | events kept for a replay | 65 536, as configured | RESOURCEUNAVAIL, snapshot |
+//! | events kept for a replay | 8192, as configured | RESOURCEUNAVAIL, snapshot |
 //! | descriptors not claimed by a request | 8 | closed |
 //! | `linger_ms` | 60 000 | shortened |
 //!

@@ -10,8 +10,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Most events that wait to be taken, as many as the server keeps for a replay. A client that leaves more is
-/// disconnected by itself.
+/// Most events that wait to be taken, several times as many as the server keeps for a replay unless it is told to keep
+/// more. A client that leaves more is disconnected by itself.
 pub const MAX_WAITING_EVENTS: usize = 65_536;
 
 /// A line of the server's may be longer than one of a client's: a snapshot of a large server is one line.

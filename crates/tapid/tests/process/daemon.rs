@@ -93,7 +93,7 @@ impl Daemon {
     pub fn start(directory: Directory, config: &Path) -> Daemon {
         let log = std::fs::File::create(directory.path("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tapid"));
-        command.arg("--config").arg(config).stdin(Stdio::null()).stderr(log);
+        command.arg("--config").arg(config).stdin(Stdio::null()).stderr(log).env_remove("NOTIFY_SOCKET");
         let mut daemon = Daemon { child: command.spawn().unwrap(), directory };
         let deadline = Instant::now() + PATIENCE;
         while !daemon.directory.read("log").contains("ready") {

@@ -32,6 +32,22 @@ fn term_hangs_a_call_up_before_it_ends() {
 }
 
 #[test]
+fn usr2_without_a_service_manager_is_a_stop_that_hangs_up() {
+    let directory = Directory::new();
+    let sip = free_port();
+    let config = with_sip(&directory, sip, "");
+    let mut daemon = Daemon::start(directory, &config);
+    let mut wire = Wire::open(&daemon.socket());
+    let mut call = Caller::new(sip).answered(&mut wire);
+    daemon.signal("USR2");
+    call.is_hung_up();
+    assert_eq!(daemon.ended().code(), Some(0));
+    assert!(!daemon.socket().exists());
+    let log = daemon.directory.read("log");
+    assert!(log.contains("no service manager to keep descriptors: calls are hung up"), "{log}");
+}
+
+#[test]
 fn options_is_answered_on_the_sip_port() {
     let directory = Directory::new();
     let sip = free_port();
