@@ -90,7 +90,7 @@ impl Client {
 }
 
 fn key(branch: &str, method: &Method) -> String {
-    format!("{branch} {method}")
+    [branch, " ", method.as_str()].concat()
 }
 
 impl Endpoint {
@@ -193,7 +193,8 @@ impl Endpoint {
 
     fn is_ours(&self, via: &Via<'_>) -> bool {
         let listen = self.config.listen;
-        via.host.parse() == Ok(listen.ip()) && via.port.unwrap_or(5060) == listen.port()
+        let same = || via.host.parse() == Ok(listen.ip());
+        via.port.unwrap_or(5060) == listen.port() && (self.is_here(via.host) || same())
     }
 
     /// ACK to a 3xx to 6xx belongs to the transaction (RFC 3261 section 17.1.1.3).

@@ -13,6 +13,7 @@ use crate::message::{Draft, Message, Method};
 use crate::transaction::Timing;
 use crate::{Config, Counters};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use tapi::{Service, Time};
@@ -60,6 +61,10 @@ pub(crate) struct Endpoint {
     server_keys: BTreeMap<String, u64>,
     merged: BTreeMap<String, u64>,
     last_transaction: u64,
+    /// Our own address as text.
+    here: String,
+    #[serde(skip)]
+    last_peer: Option<(SocketAddr, String)>,
     #[serde(skip)]
     pub outputs: VecDeque<Output>,
 }
@@ -67,6 +72,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub fn new(config: Config, seed: [u8; 32]) -> Endpoint {
         let lines = config.lines.iter().cloned().map(Line::new).collect();
+        let here = config.listen.to_string();
         Endpoint {
             config,
             lines,
@@ -81,6 +87,8 @@ impl Endpoint {
             server_keys: BTreeMap::new(),
             merged: BTreeMap::new(),
             last_transaction: 0,
+            here,
+            last_peer: None,
             outputs: VecDeque::new(),
         }
     }
@@ -134,23 +142,36 @@ impl Endpoint {
         self.emit(trace);
     }
 
-    fn traced(&self, line: u32, call: Option<u64>, sent: bool, peer: SocketAddr, bytes: &[u8]) -> Event {
+    fn traced(&mut self, line: u32, call: Option<u64>, sent: bool, peer: SocketAddr, bytes: &[u8]) -> Event {
         let call = call.filter(|call| self.open.contains(call)).map(CallRef);
         let (summary, text) = told(bytes);
-        let entry = Box::new(Traced { sent, peer: peer.to_string(), summary, text: Some(text) });
+        let entry = Box::new(Traced { sent, peer: self.text_of(peer), summary, text: Some(text) });
         Event::Trace { line: LineRef(line), call, entry }
+    }
+
+    /// An address as text. Peers are few, and the one that was heard last is nearly always the one that is meant.
+    fn text_of(&mut self, peer: SocketAddr) -> String {
+        match &self.last_peer {
+            Some((known, text)) if *known == peer => text.clone(),
+            _ => self.last_peer.insert((peer, peer.to_string())).1.clone(),
+        }
     }
 
     /// A Via for a new request of ours, and its branch.
     pub fn via(&mut self) -> (String, String) {
-        let branch = format!("z9hG4bK{}", self.random.token(20));
-        (format!("SIP/2.0/UDP {};branch={branch};rport", self.config.listen), branch)
+        let branch = ["z9hG4bK", &self.random.token(20)].concat();
+        (["SIP/2.0/UDP ", &self.here, ";branch=", &branch, ";rport"].concat(), branch)
+    }
+
+    /// Whether a host is our own address, as we write it.
+    fn is_here(&self, host: &str) -> bool {
+        self.here.strip_prefix(host).is_some_and(|rest| rest.starts_with(':'))
     }
 
     /// Our Contact.
     pub fn contact(&self, line: u32) -> String {
         let user = self.lines.get(line as usize).map_or("", |line| line.config.user.as_str());
-        format!("<sip:{user}@{}>", self.config.listen)
+        ["<sip:", user, "@", &self.here, ">"].concat()
     }
 
     /// Ends a request with what all of ours carry.
@@ -196,17 +217,19 @@ impl Endpoint {
 
 /// The one line and the whole text of a message, credentials cut out.
 fn told(bytes: &[u8]) -> (String, String) {
-    let text = String::from_utf8_lossy(bytes);
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    };
     // Line ends before a message are none of its own (RFC 3261 section 7.5).
     let whole = text.trim_start_matches(['\r', '\n']);
-    let first = whole.split('\n').next().unwrap_or_default().trim_end();
+    let first = whole.lines().next().unwrap_or_default().trim_end();
     let summary = first.strip_prefix("SIP/2.0 ").or_else(|| first.strip_suffix(" SIP/2.0")).unwrap_or(first);
     (summary.to_owned(), cut_credentials(whole))
 }
 
 fn cut_credentials(text: &str) -> String {
-    let headers = text.split('\n').take_while(|line| !matches!(*line, "" | "\r"));
-    if !headers.into_iter().any(names_credentials) {
+    if !has_credentials(text) {
         return text.to_owned();
     }
     let mut kept = String::with_capacity(text.len());
@@ -224,6 +247,23 @@ fn cut_credentials(text: &str) -> String {
         }
     }
     kept
+}
+
+/// Whether a header line begins as one with credentials does.
+fn has_credentials(text: &str) -> bool {
+    let mut begin = 0;
+    while let Some(line) = text.get(begin..)
+        && let Some(length) = memchr::memchr(b'\n', line.as_bytes())
+    {
+        if matches!(line.get(..length), Some("" | "\r")) {
+            return false;
+        }
+        if names_credentials(line) {
+            return true;
+        }
+        begin += length + 1;
+    }
+    false
 }
 
 fn names_credentials(line: &str) -> bool {

@@ -132,8 +132,10 @@ fn reply_to(via: &Via<'_>, from: SocketAddr) -> SocketAddr {
 pub(crate) fn key(message: &Message<'_>, method: &Method) -> Option<String> {
     let via = message.via()?;
     if let Some(branch) = via.unique_branch() {
-        let port = via.port.unwrap_or(5060);
-        return Some(format!("{branch} {}:{port} {method}", via.host.to_ascii_lowercase()));
+        let port = via.port.unwrap_or(5060).to_string();
+        let mut key = [branch, " ", via.host, ":", &port, " ", method.as_str()].concat();
+        key.get_mut(branch.len()..branch.len() + 1 + via.host.len())?.make_ascii_lowercase();
+        return Some(key);
     }
     // A peer of RFC 2543.
     let first = String::from_utf8_lossy(message.values(Name::Via).next()?).into_owned();
@@ -146,7 +148,9 @@ fn merged_key(message: &Message<'_>) -> Option<String> {
         return None;
     }
     let cseq = message.cseq()?;
-    Some(format!("{} {} {} {}", message.from_tag().unwrap_or_default(), message.call_id()?, cseq.number, cseq.method))
+    let number = cseq.number.to_string();
+    let tag = message.from_tag().unwrap_or_default();
+    Some([tag, " ", message.call_id()?, " ", &number, " ", cseq.method.as_str()].concat())
 }
 
 impl Echo {
@@ -197,10 +201,12 @@ fn answered(value: &[u8], via: &Via<'_>, from: SocketAddr) -> Vec<u8> {
     }
     let wants_port = via.params.first("rport").is_some();
     if wants_port || via.host.parse() != Ok(from.ip()) {
-        text.extend_from_slice(format!(";received={}", from.ip()).as_bytes());
+        text.extend_from_slice(b";received=");
+        text.extend_from_slice(from.ip().to_string().as_bytes());
     }
     if wants_port {
-        text.extend_from_slice(format!(";rport={}", from.port()).as_bytes());
+        text.extend_from_slice(b";rport=");
+        text.extend_from_slice(from.port().to_string().as_bytes());
     }
     text
 }

@@ -121,7 +121,7 @@ pub(crate) struct Call {
 
 /// A call's name in the table of dialogs.
 pub(crate) fn dialog_key(call_id: &str, local_tag: &str) -> String {
-    format!("{call_id} {local_tag}")
+    [call_id, " ", local_tag].concat()
 }
 
 /// Our end of a call's audio, which must be RTP.

@@ -1,5 +1,7 @@
 //! Lists of values in one header line.
 
+use memchr::{memchr, memchr2, memchr3};
+
 /// The values of a list, parted by commas that stand neither in quotes nor in angle brackets; empty ones are left out.
 pub fn split_list(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
@@ -23,25 +25,26 @@ pub fn split_list(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Where `wanted` first stands outside quotes and angle brackets.
 pub(super) fn find(text: &[u8], wanted: u8) -> Option<usize> {
-    let mut place = Place::Plain;
-    for (at, &byte) in text.iter().enumerate() {
-        place = match (place, byte) {
-            (Place::Plain, byte) if byte == wanted => return Some(at),
-            (Place::Plain, b'"') => Place::Quoted,
-            (Place::Plain, b'<') => Place::Bracketed,
-            (Place::Quoted, b'\\') => Place::Escaped,
-            (Place::Escaped, _) => Place::Quoted,
-            (Place::Quoted, b'"') | (Place::Bracketed, b'>') => Place::Plain,
-            (place, _) => place,
+    let mut from = 0;
+    loop {
+        let at = from + memchr3(wanted, b'"', b'<', text.get(from..)?)?;
+        let inside = text.get(at + 1..)?;
+        from = at + 2 + match text.get(at)? {
+            b'"' => end_of_quotes(inside)?,
+            b'<' => memchr(b'>', inside)?,
+            _ => return Some(at),
         };
     }
-    None
 }
 
-#[derive(Clone, Copy)]
-enum Place {
-    Plain,
-    Quoted,
-    Escaped,
-    Bracketed,
+/// Where the quotes end that began before `text`.
+pub(super) fn end_of_quotes(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr2(b'"', b'\\', text.get(from..)?)?;
+        match text.get(at)? {
+            b'"' => return Some(at),
+            _ => from = at + 2,
+        }
+    }
 }

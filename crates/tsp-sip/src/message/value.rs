@@ -1,9 +1,10 @@
 //! Typed values of headers.
 
-use super::list::find;
+use super::list::{end_of_quotes, find};
 use super::scan::is_token;
 use super::uri::host_and_port;
 use super::{Method, Uri};
+use memchr::memchr;
 
 /// Parameters behind a value, read when asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl<'a> Params<'a> {
                 None => (text, None),
             };
             rest = after;
-            match one.iter().position(|&byte| byte == b'=') {
+            match memchr(b'=', one) {
                 Some(at) => Some((one.get(..at)?.trim_ascii(), one.get(at + 1..)?.trim_ascii())),
                 None => Some((one.trim_ascii(), &[][..])),
             }
@@ -119,7 +120,7 @@ impl<'a> NameAddr<'a> {
         let value = value.trim_ascii();
         let (display, rest) = match value.first()? {
             b'"' => {
-                let end = end_of_quoted(value)?;
+                let end = 1 + end_of_quotes(value.get(1..)?)?;
                 let rest = value.get(end + 1..)?.trim_ascii_start();
                 if rest.first() != Some(&b'<') {
                     return None;
@@ -180,17 +181,6 @@ impl<'a> NameAddr<'a> {
         }
         let text = String::from_utf8_lossy(&bytes).trim().to_owned();
         if text.is_empty() { None } else { Some(text) }
-    }
-}
-
-fn end_of_quoted(value: &[u8]) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        match value.get(at)? {
-            b'\\' => at += 2,
-            b'"' => return Some(at),
-            _ => at += 1,
-        }
     }
 }
 

@@ -3,19 +3,23 @@
 
 use super::{Header, Message, Method, Name, Start, Uri};
 use rsip::headers::{UntypedHeader, untyped};
+use std::borrow::Cow;
 
 /// The standard's words for a status.
-pub fn reason(status: u16) -> String {
+pub fn reason(status: u16) -> Cow<'static, str> {
+    // Those of every call are at hand; 200 and 481 are also those that `rsip` words differently.
     match status {
-        200 => return "OK".to_owned(),
-        481 => return "Call/Transaction Does Not Exist".to_owned(),
+        100 => return "Trying".into(),
+        180 => return "Ringing".into(),
+        200 => return "OK".into(),
+        481 => return "Call/Transaction Does Not Exist".into(),
         _ => {}
     }
     match rsip::StatusCode::from(status) {
-        rsip::StatusCode::Other(..) => "Unknown".to_owned(),
+        rsip::StatusCode::Other(..) => "Unknown".into(),
         known => {
             let text = known.to_string();
-            words(text.split_once(' ').map_or(text.as_str(), |(_, name)| name))
+            words(text.split_once(' ').map_or(text.as_str(), |(_, name)| name)).into()
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The writer.
 
 use super::{Message, Method, Name, vocabulary};
-use std::fmt::Write as _;
 
 /// A message that is being written.
 #[derive(Clone, Debug)]
@@ -19,13 +18,14 @@ impl Draft {
 
     /// A response; without words of its own it gets the standard's.
     pub fn response(status: u16, reason: Option<&str>) -> Draft {
-        let mut line = String::with_capacity(64);
-        let reason = reason.map_or_else(|| vocabulary::reason(status), str::to_owned);
-        // Words may hold no line ends: they come from fixed texts, but a wrong one must not split the message.
-        let reason: String = reason.chars().filter(|character| !character.is_control()).collect();
-        let _ = write!(line, "SIP/2.0 {status} {reason}\r\n");
         let mut bytes = Vec::with_capacity(1024);
-        bytes.extend_from_slice(line.as_bytes());
+        bytes.extend_from_slice(b"SIP/2.0 ");
+        bytes.extend_from_slice(status.to_string().as_bytes());
+        bytes.push(b' ');
+        let reason = reason.map_or_else(|| vocabulary::reason(status), |words| words.to_owned().into());
+        // Words may hold no line ends: they come from fixed texts, but a wrong one must not split the message.
+        bytes.extend(reason.bytes().filter(|byte| !byte.is_ascii_control()));
+        bytes.extend_from_slice(b"\r\n");
         Draft(bytes)
     }
 

@@ -4,6 +4,7 @@ mod session;
 
 pub use session::{Agreed, Misfit, Session};
 
+use memchr::memchr;
 use std::net::IpAddr;
 use tspi::Direction;
 
@@ -32,55 +33,54 @@ pub enum SdpError {
 
 /// A description, as far as it is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sdp {
+pub struct Sdp<'a> {
     /// Session id and version of the `o=` line, as written.
-    pub origin: (String, String),
+    pub origin: (&'a str, &'a str),
     /// Address of the session.
-    pub connection: Option<Connection>,
+    pub connection: Option<Connection<'a>>,
     /// Direction of the session.
     pub direction: Option<Direction>,
     /// Its media sections, in order.
-    pub media: Vec<Media>,
+    pub media: Vec<Media<'a>>,
 }
 
 /// An address to send to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Connection {
+pub enum Connection<'a> {
     /// An address.
     Address(IpAddr),
     /// A name, which is not looked up.
-    Name(String),
+    Name(&'a str),
 }
 
 /// A media section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Media {
+pub struct Media<'a> {
     /// `audio`, `video`, …
-    pub kind: String,
+    pub kind: &'a str,
     /// Its port; 0 is a section that is not used.
     pub port: u16,
     /// `RTP/AVP`, …
-    pub protocol: String,
+    pub protocol: &'a str,
     /// Its formats, as written.
-    pub formats: Vec<String>,
+    pub formats: Vec<&'a str>,
     /// Its own address.
-    pub connection: Option<Connection>,
+    pub connection: Option<Connection<'a>>,
     /// Payload types with encoding name and clock rate.
-    pub maps: Vec<(u8, String, u32)>,
+    pub maps: Vec<(u8, &'a str, u32)>,
     /// Packet time in milliseconds.
     pub ptime: Option<u32>,
     /// Its own direction.
     pub direction: Option<Direction>,
 }
 
-impl Sdp {
-    /// Reads a description. Bytes that are not UTF-8 are read as the replacement character.
-    pub fn parse(bytes: &[u8]) -> Result<Sdp, SdpError> {
+impl<'a> Sdp<'a> {
+    /// Reads a description. Of a line that is not UTF-8 only the part before is read.
+    pub fn parse(bytes: &'a [u8]) -> Result<Sdp<'a>, SdpError> {
         if bytes.len() > MAX_BYTES {
             return Err(SdpError::TooLarge);
         }
-        let text = String::from_utf8_lossy(bytes);
-        let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        let mut lines = lines(bytes);
         if lines.next().is_none_or(|line| line.split_once('=').is_none_or(|(key, v)| key != "v" || v.trim() != "0")) {
             return Err(SdpError::NoVersion);
         }
@@ -120,15 +120,11 @@ impl Sdp {
         Ok(sdp)
     }
 
-    fn attribute(&mut self, value: &str) {
+    fn attribute(&mut self, value: &'a str) {
         let (name, value) = value.split_once(':').unwrap_or((value, ""));
-        let direction = match name.to_ascii_lowercase().as_str() {
-            "sendrecv" => Some(Direction::SendRecv),
-            "sendonly" => Some(Direction::SendOnly),
-            "recvonly" => Some(Direction::RecvOnly),
-            "inactive" => Some(Direction::Inactive),
-            _ => None,
-        };
+        let direction = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+            .into_iter()
+            .find(|direction| name.eq_ignore_ascii_case(direction.name()));
         match (direction, self.media.last_mut()) {
             (Some(_), Some(media)) => media.direction = direction,
             (Some(_), None) => self.direction = direction,
@@ -138,18 +134,18 @@ impl Sdp {
     }
 
     /// The address of a section.
-    pub fn connection_of<'a>(&'a self, media: &'a Media) -> Option<&'a Connection> {
+    pub fn connection_of<'s>(&'s self, media: &'s Media<'a>) -> Option<&'s Connection<'a>> {
         media.connection.as_ref().or(self.connection.as_ref())
     }
 
     /// The direction of a section, as its author sees it.
-    pub fn direction_of(&self, media: &Media) -> Direction {
+    pub fn direction_of(&self, media: &Media<'_>) -> Direction {
         media.direction.or(self.direction).unwrap_or_default()
     }
 }
 
-impl Media {
-    fn attribute(&mut self, name: &str, value: &str) {
+impl<'a> Media<'a> {
+    fn attribute(&mut self, name: &str, value: &'a str) {
         match name {
             "rtpmap" => {
                 if let Some(map) = rtpmap(value.trim()) {
@@ -173,39 +169,55 @@ impl Media {
     }
 }
 
-fn origin(value: &str) -> Option<(String, String)> {
-    let mut parts = value.split_whitespace().skip(1);
-    Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
+/// Lines that say something, without what ends them.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = rest.get(..end).unwrap_or_default();
+        rest = rest.get(end + 1..).unwrap_or_default();
+        let readable = line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        Some(std::str::from_utf8(line).unwrap_or(readable).trim_end())
+    })
+    .filter(|line| !line.is_empty())
 }
 
-fn connection(value: &str) -> Option<Connection> {
+fn origin(value: &str) -> Option<(&str, &str)> {
+    let mut parts = value.split_whitespace().skip(1);
+    Some((parts.next()?, parts.next()?))
+}
+
+fn connection(value: &str) -> Option<Connection<'_>> {
     let address = value.split_whitespace().nth(2)?;
     // Behind a slash stand the time to live and the number of a multicast address.
     let address = address.split('/').next()?;
     Some(match address.parse() {
         Ok(address) => Connection::Address(address),
-        Err(_) => Connection::Name(address.to_owned()),
+        Err(_) => Connection::Name(address),
     })
 }
 
-fn media(value: &str) -> Result<Media, SdpError> {
+fn media(value: &str) -> Result<Media<'_>, SdpError> {
     let mut parts = value.split_whitespace();
     let mut next = || parts.next().ok_or(SdpError::Line('m'));
-    let kind = next()?.to_owned();
+    let kind = next()?;
     let port = next()?.split('/').next().and_then(|port| port.parse().ok()).ok_or(SdpError::Line('m'))?;
-    let protocol = next()?.to_owned();
-    let formats: Vec<String> = parts.take(MAX_FORMATS + 1).map(str::to_owned).collect();
+    let protocol = next()?;
+    let formats: Vec<&str> = parts.take(MAX_FORMATS + 1).collect();
     if formats.len() > MAX_FORMATS {
         return Err(SdpError::TooLarge);
     }
     Ok(Media { kind, port, protocol, formats, ..Media::default() })
 }
 
-fn rtpmap(value: &str) -> Option<(u8, String, u32)> {
+fn rtpmap(value: &str) -> Option<(u8, &str, u32)> {
     let (number, encoding) = value.split_once([' ', '\t'])?;
     let number: u8 = number.parse().ok().filter(|number| *number < 128)?;
     let mut parts = encoding.trim().split('/');
-    let name = parts.next()?.to_owned();
+    let name = parts.next()?;
     let clock = parts.next()?.parse().ok()?;
     // More than one channel is another encoding.
     match parts.next() {

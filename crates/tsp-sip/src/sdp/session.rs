@@ -198,19 +198,19 @@ fn audio(text: &mut String, port: u16, protocol: &str, formats: &[Format], direc
     let _ = write!(text, "a=ptime:20\r\na={}\r\n", direction.name());
 }
 
-fn section(media: &Media, chosen: bool) -> Section {
+fn section(media: &Media<'_>, chosen: bool) -> Section {
     if chosen {
-        return Section::Audio { protocol: media.protocol.clone() };
+        return Section::Audio { protocol: media.protocol.to_owned() };
     }
     Section::Refused {
-        kind: media.kind.clone(),
-        protocol: media.protocol.clone(),
-        format: media.formats.first().cloned().unwrap_or_else(|| "0".to_owned()),
+        kind: media.kind.to_owned(),
+        protocol: media.protocol.to_owned(),
+        format: media.formats.first().copied().unwrap_or("0").to_owned(),
     }
 }
 
 /// The first audio section that we can use.
-fn fit(sdp: &Sdp, ours: &[Format]) -> Result<Fit, Misfit> {
+fn fit(sdp: &Sdp<'_>, ours: &[Format]) -> Result<Fit, Misfit> {
     let mut misfit = Misfit::NoAudio;
     for (at, media) in sdp.media.iter().enumerate() {
         let profile = ["RTP/AVP", "RTP/AVPF"].iter().any(|known| media.protocol.eq_ignore_ascii_case(known));
@@ -245,7 +245,7 @@ fn cannot_be_sent_to(address: &IpAddr) -> bool {
 }
 
 /// Formats of the section that we have too, in its order and with its numbers; one for each codec.
-fn common(media: &Media, ours: &[Format]) -> Vec<Format> {
+fn common(media: &Media<'_>, ours: &[Format]) -> Vec<Format> {
     let mut formats: Vec<Format> = Vec::new();
     for text in &media.formats {
         let Some(payload_type) = text.parse::<u8>().ok().filter(|number| *number < 128) else {

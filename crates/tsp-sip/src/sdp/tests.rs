@@ -77,7 +77,7 @@ fn each_direction_has_its_own_payload_types() {
 fn the_version_rises_with_a_change_and_only_then() {
     let origin = |text: &[u8]| {
         let sdp = Sdp::parse(text).unwrap();
-        (sdp.origin.0, sdp.origin.1.parse::<u64>().unwrap())
+        (sdp.origin.0.to_owned(), sdp.origin.1.parse::<u64>().unwrap())
     };
     let mut session = Session::new(5, local());
     let (id, first) = origin(&session.answer(&sdp(AUDIO)).unwrap().0);
