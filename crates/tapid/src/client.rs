@@ -3,6 +3,7 @@
 use crate::core::{Message, PassedFile};
 use crate::files::{self, Directories};
 use crate::outbox::{Outbox, Outgoing, outbox};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -26,6 +27,9 @@ const MAX_DESCRIPTORS: usize = 8;
 
 /// How long a client that has said all still gets its answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether such a client still listens.
+const LISTENS_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a client that is told to go may take to read why.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -57,7 +61,10 @@ pub async fn serve(connection: Connection) {
     let reading = async {
         outbox.until_greeted().await;
         let ended = reader.read().await;
-        let _ = tokio::time::timeout(LAST_ANSWERS, outbox.until_answered()).await;
+        tokio::select! {
+            _ = tokio::time::timeout(LAST_ANSWERS, outbox.until_answered()) => {}
+            () = until_gone(&stream) => {}
+        }
         ended
     };
     let mut writing = std::pin::pin!(write(&stream, outgoing));
@@ -74,6 +81,19 @@ pub async fn serve(connection: Connection) {
     drop(outbox);
     if let Ok(false) = wrote_all {
         let _ = tokio::time::timeout(LAST_LINES, writing).await;
+    }
+}
+
+/// Returns when nobody is at the other end any more: a client that only said all it had to say still reads.
+async fn until_gone(stream: &UnixStream) {
+    let mut look = tokio::time::interval(LISTENS_EVERY);
+    loop {
+        look.tick().await;
+        let mut end = [PollFd::new(stream, PollFlags::empty())];
+        let _ = poll(&mut end, Some(&rustix::event::Timespec::default()));
+        if end.iter().any(|end| end.revents().intersects(PollFlags::HUP | PollFlags::ERR)) {
+            return;
+        }
     }
 }
 
@@ -215,3 +235,6 @@ fn receive(stream: &UnixStream, bytes: &mut [u8], passed: &mut VecDeque<OwnedFd>
     }
     Ok(received.bytes)
 }
+
+#[cfg(test)]
+mod tests;

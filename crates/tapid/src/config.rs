@@ -68,6 +68,16 @@ pub enum Kind {
     Loopback(tsp_loopback::Config),
 }
 
+impl Kind {
+    /// Whether its lines' audio is RTP, so that the ports of `[rtp]` are needed.
+    pub fn uses_rtp(&self) -> bool {
+        match self {
+            Kind::Sip(_) => true,
+            Kind::Modem(_) | Kind::Loopback(_) => false,
+        }
+    }
+}
+
 /// A modem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModemConfig {

@@ -4,6 +4,7 @@
 //! for any of them: a client that does not read is cut off, a provider that does not take its commands is stuck.
 
 mod ending;
+mod services;
 
 use crate::clock;
 use crate::files::Created;
@@ -11,6 +12,7 @@ use crate::outbox::Outbox;
 use crate::provider::ToProvider;
 use ending::Phase;
 pub use ending::{Ending, Late, ParkedCore};
+use services::Services;
 use msp_engine::Engine;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,6 +156,9 @@ pub struct Core {
     streams: BTreeMap<StreamId, Wire>,
     outstanding: BTreeSet<(ProviderId, CommandId)>,
     created: BTreeMap<DescriptorId, Created>,
+    /// Providers that did not take a command: they are stopped once what the server says now is handed out.
+    stuck: Vec<ProviderId>,
+    services: Services,
     next_descriptor: u64,
     wall_offset: u64,
     phase: Phase,
@@ -194,6 +199,8 @@ impl Core {
             streams: start.streams,
             outstanding: start.outstanding,
             created: BTreeMap::new(),
+            stuck: Vec::new(),
+            services: Services::default(),
             next_descriptor: start.first_descriptor,
             wall_offset: start.wall_offset,
             phase: Phase::Running,
@@ -299,6 +306,10 @@ impl Core {
 
     fn request(&mut self, client: ClientId, id: RequestId, request: Request, file: Option<PassedFile>) {
         if !self.clients.contains_key(&client) {
+            // It was cut off meanwhile. A file that was made for it is not left lying about.
+            if let Some(created) = file.and_then(|passed| passed.created) {
+                tokio::task::spawn_blocking(move || created.remove());
+            }
             return;
         }
         let descriptor = file.map(|passed| {
@@ -318,6 +329,8 @@ impl Core {
                 return self.shut_down(provider);
             }
         }
+        let name = self.providers.get(&provider).map_or("", |running| running.name.as_str());
+        self.services.note(provider, name, &event);
         self.tell(Input::Provider { provider, event });
     }
 
@@ -326,13 +339,21 @@ impl Core {
         if let Some(running) = self.providers.remove(&provider) {
             tracing::error!(provider = running.name, reason, "provider stopped: its lines are out of service");
             self.outstanding.retain(|(of, _)| *of != provider);
+            self.services.forget(provider);
             self.shut_down(provider);
             self.tell(Input::ProviderStopped { provider, reason });
         }
     }
 
-    /// Hands out everything the server has to say.
+    /// Hands out everything the server has to say, in its order: whoever turns out to be stuck is stopped after it.
     fn settle(&mut self) {
+        self.hand_out();
+        while let Some(provider) = self.stuck.pop() {
+            self.provider_stopped(provider, "it does not take commands".to_string());
+        }
+    }
+
+    fn hand_out(&mut self) {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Reply { client, id, result } => {
@@ -383,7 +404,7 @@ impl Core {
         match running.inbox.try_send(message) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
-                self.provider_stopped(provider, "it does not take commands".to_string());
+                self.stuck.push(provider);
                 false
             }
             // It has put its state down, and a new process goes on; or its task died, which is told in a moment.

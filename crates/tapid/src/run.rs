@@ -5,7 +5,7 @@ mod resume;
 mod signals;
 
 use crate::clock;
-use crate::config::{Config, Kind, ProviderConfig};
+use crate::config::{Config, ProviderConfig};
 use crate::core::{Core, Ending, Message, Start};
 use crate::files::Directories;
 use crate::listen::{self, Accept, Gate};
@@ -202,7 +202,7 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
 
 /// The sockets of call audio, where something will use them. A port that somebody else has is left out.
 fn rtp_sockets(config: &Config) -> io::Result<Vec<(u16, std::net::UdpSocket)>> {
-    if !config.providers.iter().any(|provider| matches!(provider.kind, Kind::Sip(_))) {
+    if !config.providers.iter().any(|provider| provider.kind.uses_rtp()) {
         return Ok(Vec::new());
     }
     let (mut sockets, mut refused) = (Vec::new(), None);

@@ -23,6 +23,9 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// How long providers may take to put down their state.
 const PUT_DOWN: Duration = Duration::from_secs(2);
 
+/// How long recordings may take to be finished.
+const FINISH: Duration = Duration::from_secs(10);
+
 /// Where the daemon is in its life.
 #[derive(Debug)]
 pub enum Phase {
@@ -196,14 +199,18 @@ impl Core {
             outbox.end();
         }
         let Core { mut server, engine, mut media, streams, outstanding, next_descriptor, mut late, .. } = self;
-        let stopped = tokio::task::spawn_blocking(move || engine.stop()).await;
+        let stopped = tokio::time::timeout(FINISH, tokio::task::spawn_blocking(move || engine.stop())).await;
         let stopped = match (outcome, stopped) {
-            (Outcome::Parked, Ok(stopped)) => stopped,
-            (Outcome::Parked, Err(_)) => {
+            (_, Err(_)) => {
+                tracing::error!(after = ?FINISH, "recordings cannot be finished: the disk does not answer");
+                return Ending::Stopped;
+            }
+            (Outcome::Parked, Ok(Ok(stopped))) => stopped,
+            (Outcome::Parked, Ok(Err(_))) => {
                 tracing::error!("the media threads died while they were stopped: the state cannot be kept");
                 return Ending::Stopped;
             }
-            (Outcome::Stopped, _) => return Ending::Stopped,
+            (Outcome::Stopped, Ok(_)) => return Ending::Stopped,
         };
         while let Ok(event) = media.try_recv() {
             server.handle(clock::now(), Input::Media(event));

@@ -25,7 +25,6 @@ impl AnyProvider {
     /// A new one. `listen` is the address that its socket is bound to, where it has one.
     pub fn new(config: &ProviderConfig, listen: Option<SocketAddr>, seed: [u8; 32]) -> Result<AnyProvider, String> {
         match &config.kind {
-            Kind::Loopback(loopback) => Ok(AnyProvider::Loopback(tsp_loopback::Loopback::new(loopback.clone()))),
             Kind::Sip(sip) => {
                 let mut sip = sip.clone();
                 sip.listen = listen.unwrap_or(sip.listen);
@@ -42,6 +41,7 @@ impl AnyProvider {
                 };
                 Ok(AnyProvider::Modem(tsp_modem::Modem::new(modem.modem.clone(), profile)))
             }
+            Kind::Loopback(loopback) => Ok(AnyProvider::Loopback(tsp_loopback::Loopback::new(loopback.clone()))),
         }
     }
 

@@ -90,6 +90,11 @@ impl Ports {
         Ports { specs, ..Ports::default() }
     }
 
+    /// The port that is a UDP socket, where there is one: the first.
+    pub fn udp(&self) -> Option<PortId> {
+        self.specs.iter().find(|(_, spec)| matches!(spec, Spec::Udp(_))).map(|(port, _)| *port)
+    }
+
     /// A socket for a port, before it is asked for.
     pub fn bind(&mut self, port: PortId, socket: UdpSocket) {
         self.bound.insert(port, socket);

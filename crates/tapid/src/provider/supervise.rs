@@ -175,13 +175,13 @@ fn panic_text(error: tokio::task::JoinError) -> String {
 /// What a provider's ports are.
 fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
     match &config.kind {
-        Kind::Loopback(_) => BTreeMap::new(),
         Kind::Sip(sip) => BTreeMap::from([(tsp_sip::PORT, Spec::Udp(sip.listen))]),
         Kind::Modem(modem) => {
             let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud: modem.baud };
             let audio = modem.audio_device.as_ref().map(|device| (tsp_modem::AUDIO_PORT, serial(device)));
             BTreeMap::from_iter([Some((tsp_modem::AT_PORT, serial(&modem.device))), audio].into_iter().flatten())
         }
+        Kind::Loopback(_) => BTreeMap::new(),
     }
 }
 
@@ -204,10 +204,10 @@ async fn start(config: &ProviderConfig, first: First) -> Result<(AnyProvider, Po
         First::Fresh(None) => bind(config).map_err(|(address, error)| format!("{address}: {error}"))?,
     };
     let mut listen = None;
-    if let Some(socket) = socket {
+    if let (Some(port), Some(socket)) = (ports.udp(), socket) {
         let socket = udp(socket).map_err(|error| error.to_string())?;
         listen = socket.local_addr().ok();
-        ports.bind(tsp_sip::PORT, socket);
+        ports.bind(port, socket);
     }
     let provider = AnyProvider::new(config, listen, seed())?;
     Ok((provider, ports, Beginning::Fresh))

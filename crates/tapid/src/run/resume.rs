@@ -2,7 +2,7 @@
 
 use super::{MediaEvents, Parts, ToSupervise, bind, engine};
 use crate::clock;
-use crate::config::{Config, Kind, ProviderConfig};
+use crate::config::{Config, ProviderConfig};
 use crate::core::{Late, Wire};
 use crate::provider::{First, Parked};
 use crate::state::{self, State};
@@ -67,7 +67,7 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
 
 /// Whether the configuration wants other sockets than there are.
 fn rtp_changed(config: &Config, state: &State) -> bool {
-    let needed = config.providers.iter().any(|provider| matches!(provider.kind, Kind::Sip(_)));
+    let needed = config.providers.iter().any(|provider| provider.kind.uses_rtp());
     let fewer = state.rtp_ports.iter().any(|port| !config.rtp_ports.contains(port));
     needed && (state.rtp_ports.is_empty() || state.rtp_address != config.rtp_address || fewer)
 }
