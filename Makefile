@@ -37,11 +37,11 @@ test: deps ## unit, pair, world and process tests
 doc: ## documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps
 
-fuzz-short: ## every fuzz target for two seconds
-	$(CARGO) run --release -q -p tapi-fuzz -- --seconds 2
+fuzz-short: ## every fuzz target for three seconds, with overflow checks
+	$(CARGO) run -q -p tapi-fuzz -- --seconds 3
 
 fuzz: ## every fuzz target for long (FUZZ_SECONDS=600)
-	$(CARGO) run --release -q -p tapi-fuzz -- --seconds $(FUZZ_SECONDS)
+	$(CARGO) run --profile fuzz -q -p tapi-fuzz -- --seconds $(FUZZ_SECONDS)
 
 bench: release ## figures: packets, calls, memory, round trips, as multiples within one run
 	$(CARGO) build --release -p tapi-bench -p msp-engine --examples
