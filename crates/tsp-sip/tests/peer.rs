@@ -415,3 +415,57 @@ fn commands_that_make_no_sense_are_refused() {
     net.command(0, Action::Accept { call }).unwrap();
     assert_eq!(code(&mut net, Action::Accept { call }), ErrorCode::InvalCallState);
 }
+
+#[test]
+fn a_cancelled_call_without_a_final_response_is_given_up() {
+    let mut net = alone();
+    let call = net.call(0, "sip:200@192.0.2.2");
+    reply(&mut net, "180 Ringing", "x", "");
+    net.command(0, Action::Drop { call, reason: None }).unwrap();
+    assert_eq!(net.mode(0, call), Some((ReleasedBy::Local, DisconnectMode::Normal)), "the server need not wait");
+    net.command(0, Action::CloseCall { call }).unwrap();
+    let cancel = texts(&net).into_iter().find(|text| text.starts_with("CANCEL")).unwrap();
+    let ok = cancel.replacen("CANCEL sip:200@192.0.2.2 SIP/2.0", "SIP/2.0 200 OK", 1);
+    net.inject(0, BOB, &ok);
+    net.run(31_900);
+    assert_eq!(
+        (net.agents[0].sip.calls(), net.agents[0].sip.transactions()),
+        (1, 1),
+        "a final response may still come"
+    );
+    net.run(200);
+    assert!(net.agents[0].sip.is_idle(), "64 T1 after the CANCEL nothing is left");
+    let (strays, sent) = (net.agents[0].sip.counters().stray_responses, net.wire.len());
+    reply(&mut net, "200 OK", "x", SDP);
+    assert_eq!((net.agents[0].sip.counters().stray_responses, net.wire.len()), (strays + 1, sent));
+}
+
+#[test]
+fn calls_outlive_their_port_for_eight_seconds() {
+    let mut net = alone();
+    let (call, tag) = connected(&mut net, SDP);
+    net.inject(0, BOB, &request("ACK sip:100@192.0.2.1", "a", &tag, 1, ""));
+    net.feed(0, Input::Closed { port: PORT, reason: "gone" });
+    net.run(6_000);
+    net.feed(0, Input::Opened { port: PORT });
+    net.run(60_000);
+    assert_eq!(net.end(0, call), None, "the port was back in time");
+
+    net.inject(0, BOB, &invite("offered").replace("Call-ID: raw", "Call-ID: other"));
+    let offered = net.offered(0);
+    let placed = net.call(0, "sip:200@192.0.2.2");
+    net.feed(0, Input::Closed { port: PORT, reason: "gone" });
+    net.run(4_000);
+    net.feed(0, Input::Closed { port: PORT, reason: "still gone" });
+    net.run(3_900);
+    assert_eq!(net.end(0, call), None);
+    net.run(200);
+    for call in [call, offered, placed] {
+        let (by, cause) = net.end(0, call).unwrap();
+        assert_eq!((by, cause.mode), (ReleasedBy::Remote, DisconnectMode::Unavail));
+        assert!(cause.text.unwrap().contains("gone"));
+    }
+    assert!(texts(&net).iter().any(|text| text.starts_with("BYE")), "the far end hears of it if the port comes back");
+    net.feed(0, Input::Opened { port: PORT });
+    net.assert_nothing_left();
+}

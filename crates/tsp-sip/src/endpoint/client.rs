@@ -269,13 +269,16 @@ impl Endpoint {
         }
     }
 
-    /// The oldest that only waits for repetitions makes room; else the oldest of all.
+    /// One that only waits for repetitions makes room, the oldest first; else the oldest of all.
     fn make_room_for_client(&mut self) {
         if self.clients.len() < MAX_TRANSACTIONS {
             return;
         }
-        let settled = self.clients.iter().find(|(_, client)| client.is_settled()).map(|(id, _)| *id);
+        let hand = self.client_hand;
+        let mut round = self.clients.range(hand..).chain(self.clients.range(..hand));
+        let settled = round.find(|(_, client)| client.is_settled()).map(|(id, _)| *id);
         if let Some(id) = settled.or_else(|| self.clients.keys().next().copied()) {
+            self.client_hand = id + 1;
             self.counters.evicted += 1;
             self.remove_client(id);
         }

@@ -23,7 +23,7 @@ use tspi::{CallRef, CommandId, Event, LineRef, Output, PortId, Random, Refusal, 
 pub const PORT: PortId = PortId(0);
 
 /// Most transactions at one time, either way.
-pub(crate) const MAX_TRANSACTIONS: usize = 131_072;
+pub(crate) const MAX_TRANSACTIONS: usize = if cfg!(test) { 64 } else { 131_072 };
 
 /// To whom a transaction belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,10 @@ pub(crate) struct Endpoint {
     server_keys: BTreeMap<String, u64>,
     merged: BTreeMap<String, u64>,
     last_transaction: u64,
+    /// Where the search for a transaction that can be forgotten goes on: it never begins anew at the oldest, so that a
+    /// full table costs no more than a table that is not.
+    client_hand: u64,
+    server_hand: u64,
     /// Our own address as text.
     here: String,
     #[serde(skip)]
@@ -87,6 +91,8 @@ impl Endpoint {
             server_keys: BTreeMap::new(),
             merged: BTreeMap::new(),
             last_transaction: 0,
+            client_hand: 0,
+            server_hand: 0,
             here,
             last_peer: None,
             outputs: VecDeque::new(),
@@ -275,19 +281,4 @@ fn names_credentials(line: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_cut_out_of_the_trace_even_when_folded() {
-        let text = b"INVITE sip:a@b SIP/2.0\r\nAuthorization : Digest username=\"a\",\r\n  response=\"secret\"\r\nTo: x\r\n\r\nauthorization: body";
-        let (summary, told_text) = told(text);
-        assert_eq!(summary, "INVITE sip:a@b");
-        let kept = |text: &str| {
-            !text.contains("secret") && text.contains("Authorization : [cut]\r\nTo: x\r\n\r\nauthorization: body")
-        };
-        assert!(kept(&told_text));
-        let (_, text) = told(&[b"\r\n\n", &text[..]].concat());
-        assert!(kept(&text), "line ends before the message");
-    }
-}
+mod tests;

@@ -363,8 +363,11 @@ impl Endpoint {
         if self.servers.len() < MAX_TRANSACTIONS {
             return;
         }
-        let settled = self.servers.iter().find(|(_, server)| server.is_settled()).map(|(id, _)| *id);
+        let hand = self.server_hand;
+        let mut round = self.servers.range(hand..).chain(self.servers.range(..hand));
+        let settled = round.find(|(_, server)| server.is_settled()).map(|(id, _)| *id);
         if let Some(id) = settled.or_else(|| self.servers.keys().next().copied()) {
+            self.server_hand = id + 1;
             self.counters.evicted += 1;
             self.remove_server(id);
         }

@@ -12,6 +12,8 @@ pub(crate) enum Wake {
     Call(u64),
     /// The port is to be opened again.
     Port,
+    /// The port did not come back in time.
+    Lost,
     /// The stop has taken long enough.
     Stop,
 }

@@ -24,7 +24,7 @@ use crate::transaction::Deadlines;
 use modify::Modify;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tapi::{Cause, DisconnectMode, Time};
+use tapi::{Cause, DisconnectMode, ErrorCode, Time};
 use tspi::{CallRef, Event, LocalMedia, LocalRtp, ReleasedBy, RemoteMedia, Report};
 
 /// Where the signalling of a call is.
@@ -261,6 +261,13 @@ impl Call {
             State::CancelHeld | State::Cancelled | State::Ending | State::Ended => {}
         }
         self.release(ep, ReleasedBy::Local, Cause::new(reason.unwrap_or(DisconnectMode::Normal)));
+    }
+
+    /// Nothing goes in or out any more: the server hears of it now, the far end as far as it can be told.
+    pub fn lose(&mut self, ep: &mut Endpoint, now: Time, why: &str) {
+        self.stop_resolving(ep, ErrorCode::InvalLineState, why);
+        self.release(ep, ReleasedBy::Remote, Cause::new(DisconnectMode::Unavail).with_text(why));
+        self.hang_up(ep, now, Some(DisconnectMode::Unavail));
     }
 
     /// The server forgets the call.

@@ -144,12 +144,12 @@ impl Call {
         }
     }
 
-    /// The command is refused since everything stops.
-    pub fn stop_resolving(&mut self, ep: &mut Endpoint) {
+    /// The command is refused if its name is still looked up.
+    pub fn stop_resolving(&mut self, ep: &mut Endpoint, code: ErrorCode, why: &str) {
         if let (State::Resolving, Role::Caller(outgoing)) = (&self.state, &self.role) {
             let command = outgoing.command;
             self.forget_unplaced(ep);
-            ep.reply(command, Err(Refusal::new(ErrorCode::ServiceNotRunning, "the provider is stopping")));
+            ep.reply(command, Err(Refusal::new(code, why)));
         }
     }
 

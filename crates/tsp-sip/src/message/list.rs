@@ -29,11 +29,13 @@ pub(super) fn find(text: &[u8], wanted: u8) -> Option<usize> {
     loop {
         let at = from + memchr3(wanted, b'"', b'<', text.get(from..)?)?;
         let inside = text.get(at + 1..)?;
-        from = at + 2 + match text.get(at)? {
-            b'"' => end_of_quotes(inside)?,
-            b'<' => memchr(b'>', inside)?,
-            _ => return Some(at),
-        };
+        from = at
+            + 2
+            + match text.get(at)? {
+                b'"' => end_of_quotes(inside)?,
+                b'<' => memchr(b'>', inside)?,
+                _ => return Some(at),
+            };
     }
 }
 

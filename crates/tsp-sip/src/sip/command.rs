@@ -146,7 +146,7 @@ impl Sip {
         let calls: Vec<u64> = self.calls.keys().copied().collect();
         for call in calls {
             self.with_call(call, |call, ep| {
-                call.stop_resolving(ep);
+                call.stop_resolving(ep, ErrorCode::ServiceNotRunning, "the provider is stopping");
                 if call.standing == Standing::Live {
                     call.hang_up(ep, now, None);
                 }

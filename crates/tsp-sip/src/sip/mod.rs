@@ -16,6 +16,8 @@ use tspi::{CommandId, Event, Input, LineRef, Output, Provider};
 
 /// How long after a failure the port is opened again.
 const REOPEN: Duration = Duration::from_secs(5);
+/// How long calls outlive their port: time for one attempt to open it again.
+const OUTLIVE: Duration = Duration::from_secs(8);
 /// How long a stop waits for its last transactions.
 const STOP: Duration = Duration::from_secs(2);
 /// Most calls that are kept, those included whose signalling only ends.
@@ -61,6 +63,7 @@ pub struct Sip {
     /// Calls that wait for a name.
     resolving: BTreeMap<String, Vec<u64>>,
     port_wake: Option<Time>,
+    lost_wake: Option<Time>,
     stop_wake: Option<Time>,
 }
 
@@ -75,6 +78,7 @@ impl Sip {
             course: Course::Running,
             resolving: BTreeMap::new(),
             port_wake: None,
+            lost_wake: None,
             stop_wake: None,
         }
     }
@@ -150,6 +154,7 @@ impl Sip {
         self.port = Port::Closed { reason };
         if news {
             self.tell_service();
+            self.endpoint.wakes.set(Wake::Lost, &mut self.lost_wake, Some(now + OUTLIVE));
         }
         self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, Some(now + REOPEN));
     }
@@ -158,8 +163,23 @@ impl Sip {
         let was_closed = matches!(self.port, Port::Closed { .. });
         self.port = Port::Open;
         self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, None);
+        self.endpoint.wakes.set(Wake::Lost, &mut self.lost_wake, None);
         if was_closed {
             self.tell_service();
+        }
+    }
+
+    /// The port has been gone too long: the server hears that its calls are over. Far ends hear it if the port comes back
+    /// while our requests and answers are still sent again.
+    fn on_lost(&mut self, now: Time) {
+        self.lost_wake = None;
+        let Port::Closed { reason } = &self.port else {
+            return;
+        };
+        let reason = reason.clone();
+        self.resolving.clear();
+        for call in self.calls.keys().copied().collect::<Vec<u64>>() {
+            self.with_call(call, |call, ep| call.lose(ep, now, &reason));
         }
     }
 
@@ -184,6 +204,7 @@ impl Sip {
                     // Asked again even if nobody answers.
                     self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, Some(now + REOPEN));
                 }
+                Wake::Lost => self.on_lost(now),
                 Wake::Stop => {
                     self.stop_wake = None;
                     self.finish_stop();
