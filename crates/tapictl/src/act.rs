@@ -181,7 +181,7 @@ fn settle(session: &mut Session, wanted: CallId, reached: &impl Fn(&CallState) -
                 _ => continue,
             },
             Moment::Missed => session.get(wanted)?.status.state,
-            Moment::Interrupted => return Err(Failure::new(Code::Failed, "interrupted")),
+            Moment::Interrupted => return Err(Failure::interrupted()),
             Moment::Late => {
                 let message = format!("call {wanted}: asked for and not done within {} s", SETTLE.as_secs());
                 let hint = format!("tapictl trace {wanted}");

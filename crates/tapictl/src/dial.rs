@@ -243,7 +243,7 @@ impl Dial<'_> {
                 self.say("hanging up")?;
                 self.hang_up(true, Code::Done)
             }
-            Stage::HangingUp { .. } | Stage::Over(_) => Err(Failure::new(Code::Failed, "interrupted")),
+            Stage::HangingUp { .. } | Stage::Over(_) => Err(Failure::interrupted()),
         }
     }
 

@@ -61,6 +61,11 @@ impl Failure {
         Failure::new(Code::Done, "")
     }
 
+    /// Ctrl-C, again: what was begun may go on.
+    pub fn interrupted() -> Failure {
+        Failure::new(Code::Failed, "interrupted").with_hint("tapictl calls, which shows what goes on")
+    }
+
     /// Writes it to the standard error, as a sentence or as JSON.
     pub fn tell(&self, json: bool) {
         if self.message.is_empty() {
@@ -91,7 +96,11 @@ impl From<ClientError> for Failure {
             _ => Code::Failed,
         };
         let reason = error.refusal();
-        let hint = reason.and_then(next_step).map(str::to_owned);
+        let hint = match &error {
+            // Their words end with one.
+            ClientError::SessionGone(_) | ClientError::NoSession => None,
+            _ => reason.map(|reason| next_step(reason).to_owned()),
+        };
         match &error {
             ClientError::Unreachable { path, source } => {
                 let message = format!("{}: cannot reach the daemon: {source}", path.display());
@@ -124,20 +133,24 @@ fn at_the_door(code: Code) -> &'static str {
 }
 
 /// What usually helps after a refusal.
-fn next_step(code: ErrorCode) -> Option<&'static str> {
-    Some(match code {
+fn next_step(code: ErrorCode) -> &'static str {
+    match code {
         ErrorCode::BadDeviceId | ErrorCode::NoDevice => "tapictl lines",
-        ErrorCode::InvalCallHandle => "tapictl calls",
+        ErrorCode::InvalCallHandle | ErrorCode::Disconnected => "tapictl calls",
         ErrorCode::InvalCallState => "tapictl call ID, which shows what can be done with it now",
         ErrorCode::InvalLineState | ErrorCode::NoDriver => "tapictl lines, which shows why a line is out of service",
         ErrorCode::CallUnavail => "tapictl calls, and hang up one of them",
         ErrorCode::NotOwner | ErrorCode::NotRegistered => "asking the administrator to allow it for your user or group",
         ErrorCode::OperationUnavail => "tapictl lines --json, which shows what each line can do",
         ErrorCode::ResourceUnavail | ErrorCode::RequestOverrun => "once more in a moment",
+        ErrorCode::InvalDigitList => "digits 0-9, A-D, * and #; a comma is a pause",
+        ErrorCode::NoMem => "closing some of the programs that are connected to the daemon",
+        ErrorCode::IncompatibleApiVersion => "a tapictl of the daemon's version (tapictl --version)",
+        ErrorCode::InvalParam => "tapictl help, which shows what each command takes",
         ErrorCode::InvalAddress => "digits, tel:+49301234 or sip:user@host as the number",
         ErrorCode::ServiceNotRunning => "once more when the daemon is up again (systemctl status tapid)",
-        _ => return None,
-    })
+        _ => "journalctl -u tapid, which may say more",
+    }
 }
 
 /// How a call ended that was never answered.
@@ -183,5 +196,8 @@ mod tests {
         let failure = Failure::from(ClientError::Refused(ErrorCode::InvalCallState.because("call 7 is idle")));
         assert_eq!(failure.message, "call 7 is idle (INVALCALLSTATE)");
         assert!(failure.hint.unwrap().starts_with("tapictl call"));
+        for code in ErrorCode::ALL {
+            assert!(Failure::from(ClientError::Refused(code.because("no"))).hint.is_some(), "{code:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::session::{Moment, Session};
 use crate::show::seconds;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tapi::request::{CallPlay, CallRecord, CallSendDigits, CallStop};
@@ -50,7 +51,7 @@ pub fn record(args: &Args, id: &str, target: &Target<'_>, out: &mut Out) -> Resu
     let mut session = Session::open(args)?;
     let call = session.own(id)?.info.call;
     let max_ms = target.seconds.map(|seconds| u64::try_from(seconds.as_millis()).unwrap_or(u64::MAX));
-    let file = match create(target) {
+    let (file, made) = match create(target) {
         Ok(file) => file,
         Err(failure) => return session.leave(call).and(Err(failure)),
     };
@@ -58,8 +59,11 @@ pub fn record(args: &Args, id: &str, target: &Target<'_>, out: &mut Out) -> Resu
     match session.call_with_file(request, file) {
         Ok(started) => finish(&mut session, call, "record", started.operation, out),
         Err(failure) => {
-            // Nothing was written: the empty file is of no use, and would be in the way of the next try.
-            let _ = std::fs::remove_file(target.file);
+            // Nothing was written: an empty file is of no use, and would be in the way of the next try. One that was
+            // there before is as it was.
+            if made {
+                let _ = std::fs::remove_file(target.file);
+            }
             session.leave(call)?;
             Err(failure)
         }
@@ -88,21 +92,28 @@ pub fn ended(body: &EventBody, wanted: OperationId) -> Option<Ended> {
     (*operation == wanted).then(|| Ended { end: end.clone(), millis })
 }
 
-fn create(target: &Target<'_>) -> Result<File, Failure> {
+/// The file to record into, and whether it was made for that. One that was there is overwritten by the daemon, once it
+/// records.
+fn create(target: &Target<'_>) -> Result<(File, bool), Failure> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    match target.force {
-        true => options.create(true).truncate(true),
-        false => options.create_new(true),
-    };
-    options.open(target.file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => unusable(target.file, &error).with_hint("--force, or another name"),
-        _ => unusable(target.file, &error),
-    })
+    match options.clone().create_new(true).open(target.file) {
+        Ok(file) => Ok((file, true)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && target.force => {
+            options.open(target.file).map(|file| (file, false)).map_err(|error| unusable(target.file, &error))
+        }
+        Err(error) => Err(unusable(target.file, &error)),
+    }
 }
 
 fn unusable(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Code::Failed, format!("{}: {error}", file.display()))
+    let hint = match error.kind() {
+        ErrorKind::AlreadyExists => "--force, or another name",
+        ErrorKind::PermissionDenied => "ls -l on it, or a file of your own",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "another file system",
+        _ => "the path of a WAV file that exists, or can be made there",
+    };
+    Failure::new(Code::Failed, format!("{}: {error}", file.display())).with_hint(hint)
 }
 
 /// Takes a call over, begins an operation on it, waits for its end, and leaves the call.
@@ -141,16 +152,26 @@ fn finish(
         let length = if millis > 0 { format!(" after {:.1} s", seconds(millis)) } else { String::new() };
         out.line(&format!("call {call}: {action} {end}{length}"))?;
     }
-    match end {
-        End::Done | End::Cancelled => Ok(Code::Done),
-        End::CallEnded if action == "record" => Ok(Code::Done),
-        End::DiskFull => Err(Failure::new(Code::Failed, "the disk is full").with_hint("another file system")),
-        End::Failed => {
-            let hint = "a WAV file with 16-bit PCM, A-law or µ-law, one channel, 8000 Hz";
-            Err(Failure::new(Code::Failed, format!("{action} failed")).with_hint(hint))
-        }
-        other => Err(Failure::new(Code::Failed, format!("{action} ended: {other}"))),
-    }
+    verdict(action, &end)
+}
+
+/// Whether an end is what was wanted, and what to do where it is not.
+pub fn verdict(action: &str, end: &End) -> Result<Code, Failure> {
+    let hint = match (end, action) {
+        (End::Done | End::Cancelled, _) | (End::CallEnded, "record") => return Ok(Code::Done),
+        (End::DiskFull, _) => "another file system",
+        (End::CallEnded, _) => "tapictl calls",
+        (End::Restarted, _) => "once more: the daemon was restarted, and the call went on",
+        (_, "play") => "a WAV file of 16-bit PCM, one or two channels, 8000 to 48000 Hz in steps of 8000",
+        (_, "record") => "journalctl -u tapid, which says why, or another file",
+        _ => "tapictl call ID, which shows whether the call still carries audio",
+    };
+    let message = match end {
+        End::DiskFull => "the disk is full".into(),
+        End::Failed => format!("{action} failed"),
+        other => format!("{action} ended: {other}"),
+    };
+    Err(Failure::new(Code::Failed, message).with_hint(hint))
 }
 
 /// Ctrl-C stops the operation; its end is waited for all the same.
@@ -167,9 +188,12 @@ fn wait(session: &mut Session, call: CallId, operation: OperationId) -> Result<E
                 stop(session, call, operation)?;
                 deadline = Some(Instant::now() + STOP);
             }
-            Moment::Interrupted => return Err(Failure::new(Code::Failed, "interrupted")),
+            Moment::Interrupted => return Err(Failure::interrupted()),
             Moment::Missed => {}
-            Moment::Late => return Err(Failure::new(Code::Timeout, "it was stopped, and no end was told")),
+            Moment::Late => {
+                let failure = Failure::new(Code::Timeout, "it was stopped, and no end was told");
+                return Err(failure.with_hint(format!("tapictl call {call}")));
+            }
         }
     }
 }

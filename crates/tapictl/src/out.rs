@@ -27,7 +27,7 @@ impl Out {
         let result = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush());
         result.map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe => Failure::reader_gone(),
-            _ => Failure::new(Code::Failed, format!("standard output: {error}")),
+            _ => Failure::new(Code::Failed, format!("standard output: {error}")).with_hint("another place for it"),
         })
     }
 

@@ -50,8 +50,9 @@ impl Session {
     /// From now on Ctrl-C is a [`Moment`], not the end of the program.
     pub fn hold_signals(&mut self) -> Result<(), Failure> {
         let held = Signals::hold().and_then(|signals| Ok((signals.descriptor()?, signals)));
-        let (descriptor, signals) =
-            held.map_err(|error| Failure::new(Code::Failed, format!("cannot wait for signals: {error}")))?;
+        let (descriptor, signals) = held.map_err(|error| {
+            Failure::new(Code::Failed, format!("cannot wait for signals: {error}")).with_hint("once more in a moment")
+        })?;
         self.client.wake_on(descriptor);
         self.signals = Some(signals);
         Ok(())

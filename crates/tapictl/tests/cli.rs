@@ -272,6 +272,43 @@ fn a_refused_recording_leaves_no_file_behind() {
     });
     assert_eq!(code(&daemon.run("record 1017 out.wav")), 1);
     assert!(!daemon.file("out.wav").exists());
+    assert_eq!(code(&daemon.run("record 1017 out.wav --force")), 1);
+    assert!(!daemon.file("out.wav").exists());
+    std::fs::write(daemon.file("out.wav"), "an earlier recording").unwrap();
+    assert_eq!(code(&daemon.run("record 1017 out.wav --force")), 1);
+    assert_eq!(std::fs::read_to_string(daemon.file("out.wav")).unwrap(), "an earlier recording");
+}
+
+#[test]
+fn every_failure_ends_with_a_next_step() {
+    let daemon = Daemon::start(|request| match request {
+        Request::CallPlay(_) => {
+            let (call, operation, end) = (CallId(1017), OperationId(9), End::Failed);
+            let played = EventBody::CallPlayed { call, operation, end, played_ms: 0 };
+            Some((Ok(Reply::Started(reply::Started { operation })), vec![played]))
+        }
+        Request::CallRecord(_) => {
+            let (call, operation, end) = (CallId(1017), OperationId(9), End::DiskFull);
+            let recorded = EventBody::CallRecorded { call, operation, end, recorded_ms: 3_000 };
+            Some((Ok(Reply::Started(reply::Started { operation })), vec![recorded]))
+        }
+        Request::CallHold(_) => Some((Err(ErrorCode::OperationFailed.because("the device said ERROR")), Vec::new())),
+        _ => None,
+    });
+    std::fs::write(daemon.file("in.wav"), "RIFF").unwrap();
+    for (command, hint) in [
+        ("play 1017 in.wav", "one or two channels"),
+        ("play 1017 none.wav", "a WAV file that exists"),
+        ("record 1017 out.wav", "another file system"),
+        ("hold 1017", "journalctl"),
+        ("call 4711", "tapictl calls"),
+        ("dial nowhere 1", "tapictl lines"),
+    ] {
+        let output = daemon.run(command);
+        assert_ne!(code(&output), 0, "{command}");
+        let last = stderr(&output).lines().last().unwrap_or_default().to_owned();
+        assert!(last.starts_with("  try: ") && last.contains(hint), "{command}: {}", stderr(&output));
+    }
 }
 
 #[test]

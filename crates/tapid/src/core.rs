@@ -12,9 +12,9 @@ use crate::outbox::Outbox;
 use crate::provider::ToProvider;
 use ending::Phase;
 pub use ending::{Ending, Late, ParkedCore};
-use services::Services;
 use msp_engine::Engine;
 use serde::{Deserialize, Serialize};
+use services::Services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -33,6 +33,9 @@ const WALL_CLOCK_STEP: u64 = 10_000;
 
 /// What is logged of a client that is cut off.
 const CUT_OFF: &str = "overrun: client does not read, its outbox is full: cut off";
+
+/// Room that a line is given at first, in bytes: nearly all fit.
+const LINE: usize = 1 << 10;
 
 /// Messages that are taken before the deadline is looked at again.
 const TURN: usize = 256;
@@ -381,7 +384,7 @@ impl Core {
 
     fn write(&mut self, client: ClientId, encode: impl FnOnce(&mut Vec<u8>)) {
         let Some(outbox) = self.clients.get(&client) else { return };
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(LINE);
         encode(&mut line);
         if outbox.push(line).is_err() {
             tracing::warn!(client = client.0, "{CUT_OFF}");

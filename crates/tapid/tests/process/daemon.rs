@@ -91,8 +91,13 @@ impl Daemon {
     }
 
     pub fn start(directory: Directory, config: &Path) -> Daemon {
+        Daemon::start_as(Path::new(env!("CARGO_BIN_EXE_tapid")), directory, config)
+    }
+
+    /// By a program that becomes the daemon.
+    pub fn start_as(program: &Path, directory: Directory, config: &Path) -> Daemon {
         let log = std::fs::File::create(directory.path("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tapid"));
+        let mut command = Command::new(program);
         command.arg("--config").arg(config).stdin(Stdio::null()).stderr(log).env_remove("NOTIFY_SOCKET");
         let mut daemon = Daemon { child: command.spawn().unwrap(), directory };
         let deadline = Instant::now() + PATIENCE;

@@ -4,6 +4,7 @@
 mod caller;
 mod check;
 mod daemon;
+mod disk;
 mod files;
 mod lifecycle;
 mod limits;
