@@ -3,8 +3,8 @@
 //! ```text
 //!  OnHook ── RING ──► Ringing ── Answer ──► Answering ── +VLS=1: OK ──► Connected
 //!    │                   └─ Drop ─► Ignoring ─ rings end ─► OnHook         │
-//!    └── MakeCall ─► Preparing ─ ATD written ─► Dialling ─ OK, VCON ───────┤
-//!                                                  └ `;` ─► Supervising ───┤  (tones, voice, time)
+//!    └── MakeCall ─► Preparing ─ ATD…; written ─► Dialling ─ OK ─► Supervising ─┤  (ringback gone, voice, time)
+//!                                                    └ without `;`: OK, VCON ───┤
 //!  OnHook ◄── +FCLASS=0 ── ATH ── stream ended ── HangingUp ◄──────────────┴── Drop, tones, NO CARRIER
 //! ```
 
@@ -12,6 +12,7 @@ use crate::caller_id::{CallerId, Words, ring};
 use crate::cause;
 use crate::chat::{Ask, Outcome};
 use crate::context::{Context, LINE, Purpose};
+use crate::describe;
 use crate::dial;
 use crate::duplex::Flow;
 use crate::profile::{Audio, Profile, Voice};
@@ -19,10 +20,10 @@ use crate::response::{Accepts, FinalResult};
 use crate::voice::{self, Decoder, Heard, VoiceEvent};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tapi::{AnswerEvidence, BusyMode, CallOrigin, Cause, DisconnectMode, ErrorCode, SpecialInfo, Time};
+use tapi::{AnswerEvidence, BusyMode, CallOrigin, Cause, DisconnectMode, ErrorCode, Service, SpecialInfo, Time};
 use tspi::{
-    CallFacts, CallRef, CommandId, Direction, Event, Frame, LocalMedia, ReleasedBy, RemoteMedia, Report, StreamId,
-    Taken,
+    CallFacts, CallParams, CallRef, CommandId, Direction, Event, Frame, LineChange, LocalMedia, ReleasedBy,
+    RemoteMedia, Report, StreamId, Taken,
 };
 
 mod commands;
@@ -68,8 +69,10 @@ struct Talk {
     stream: Option<StreamId>,
     /// Ringback was heard last at.
     ringback: Option<Time>,
-    /// Busy or reorder was heard, and when last.
-    busy: Option<Time>,
+    /// Busy or reorder was heard, which, and when last.
+    busy: Option<(Time, BusyMode)>,
+    /// Information tones were heard: what follows is an announcement, and no answer.
+    announced: Option<Time>,
     since: Time,
     restarts: u32,
 }
@@ -112,6 +115,23 @@ enum Duplex {
     Closing,
 }
 
+/// Who concludes that the far end answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Supervision {
+    /// As the profile says.
+    Profile,
+    /// The modem: it refused to leave it to us (`ATD…;`).
+    Modem,
+}
+
+/// Whether calls have audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Sound {
+    Duplex,
+    /// The modem refused a stream in both directions.
+    None,
+}
+
 /// An analogue line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Analogue {
@@ -120,16 +140,37 @@ pub(crate) struct Analogue {
     decoder: Decoder,
     /// Which of the profile's ways to carry samples the modem took.
     method: usize,
+    supervision: Supervision,
+    sound: Sound,
 }
 
 impl Analogue {
     pub(crate) fn new() -> Analogue {
-        Analogue { phase: Phase::on_hook(), duplex: Duplex::Closed, decoder: Decoder::new(), method: 0 }
+        Analogue {
+            phase: Phase::on_hook(),
+            duplex: Duplex::Closed,
+            decoder: Decoder::new(),
+            method: 0,
+            supervision: Supervision::Profile,
+            sound: Sound::Duplex,
+        }
     }
 
-    /// The modem took this way to carry samples.
-    pub(crate) fn set_method(&mut self, method: usize) {
+    /// The first commands were taken; the modem took this way to carry samples.
+    pub(crate) fn ready(&mut self, context: &mut Context<'_>, method: usize) {
         self.method = method;
+        // It may be another modem than the one before.
+        self.supervision = Supervision::Profile;
+        self.set_sound(context, Sound::Duplex);
+        context.out.set_service(Service::In);
+    }
+
+    /// What the line can do follows from what the modem can.
+    fn set_sound(&mut self, context: &mut Context<'_>, sound: Sound) {
+        if std::mem::replace(&mut self.sound, sound) != sound {
+            let caps = describe::caps(context.profile, sound == Sound::Duplex);
+            context.out.event(Event::LineChanged { line: LINE, change: LineChange::Caps(Box::new(caps)) });
+        }
     }
 
     /// The call that there is.
@@ -152,7 +193,7 @@ impl Analogue {
             let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
             context.out.report(call, Report::Released { by: ReleasedBy::Remote, cause });
         }
-        *self = Analogue { method: self.method, ..Analogue::new() };
+        *self = Analogue { method: self.method, sound: self.sound, ..Analogue::new() };
     }
 
     /// A byte of the port.
@@ -185,8 +226,12 @@ impl Analogue {
         }
     }
 
-    /// 20 ms to be sent.
+    /// 20 ms to be sent. Until the call is answered the line carries silence of ours, since the modem listens for the far
+    /// end's voice.
     pub(crate) fn frame(&mut self, context: &mut Context<'_>, stream: StreamId, frame: &Frame) {
+        if matches!(self.phase, Phase::Supervising { .. }) {
+            return;
+        }
         if let (Duplex::Open(flow), Some(audio)) = (&mut self.duplex, &context.profile.audio) {
             flow.send(context.out, audio, stream, frame);
         }
@@ -324,9 +369,7 @@ impl Analogue {
             Phase::Supervising { talk }
                 if supervised_until(context.profile, talk).is_some_and(|until| context.now >= until) =>
             {
-                let heard = talk.ringback.is_some();
-                let evidence = if heard { AnswerEvidence::RingbackGone } else { AnswerEvidence::Timer };
-                self.answered(context, evidence);
+                self.conclude(context);
             }
             _ => {}
         }

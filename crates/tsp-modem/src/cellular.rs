@@ -84,7 +84,8 @@ struct CellCall {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Order {
     id: CommandId,
-    number: String,
+    /// The dial command.
+    command: String,
     stream: Option<StreamId>,
     until: Time,
 }

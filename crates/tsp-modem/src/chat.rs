@@ -5,19 +5,25 @@
 //!  Idle ─────────► Waiting ─────────────────► Pause ─────────────────► Idle
 //!                     │ │ CONNECT of a stream ─► Held ── raw ─► Waiting
 //!                     │ └ abort ─► Aborting ─┐
-//!                     └ time-out ────────────┴► Resync ── every answer accounted for ─► Pause
-//!                                                  └ no answer to AT, three times ─► Dead
+//!  Opening ── settled ──────┴ time-out ──────┴► Resync ── nothing is owed any more ─► Pause
+//!                                                  └ no answer, three times ─► Dead
 //! ```
 //! A line that comes while a command waits is, in this order: its echo, one of its final results, an information
-//! response with one of its prefixes, or unsolicited. After a time-out the answer may still be under way; so `AT` is
-//! sent, and all that comes until its `OK`, and for a second after it if an answer is still owed, is stale.
+//! response with one of its prefixes, or unsolicited. After a time-out the answer may still be under way: nothing else is
+//! asked before the place is found again ([`resync`]). The same where a port is opened, since nobody knows what it owes,
+//! and where a final result comes that no command waits for, since then the last one may have got another's.
 
 use crate::line::Assembler;
 use crate::response::{Accepts, FinalResult, after, unglue};
+use resync::{Mark, Next, Owed, Resync};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tapi::Time;
+
+mod resync;
+#[cfg(test)]
+mod tests;
 
 /// Commands that may wait behind the one in flight.
 const LONGEST_QUEUE: usize = 64;
@@ -25,8 +31,6 @@ const LONGEST_QUEUE: usize = 64;
 const LONGEST_RESPONSE: usize = 256;
 /// `AT` is tried so often before the modem counts as dead.
 const PROBES: u32 = 3;
-/// How long stale lines are swallowed when an answer is still owed after the `OK` to `AT`.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// A command to be sent, and what its answer may look like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +131,10 @@ pub(crate) enum Said<P> {
 enum State<P> {
     /// The port is closed, or the modem is dead: nothing is sent.
     Off,
+    /// The port was opened, and settles.
+    Opening {
+        until: Time,
+    },
     Idle,
     Pause {
         until: Time,
@@ -142,10 +150,7 @@ enum State<P> {
         lines: Vec<String>,
     },
     Resync {
-        owed: u32,
-        probes: u32,
-        answered: u32,
-        prefixes: Vec<String>,
+        resync: Resync,
         until: Time,
     },
     /// A stream runs over the port: only [`Chat::raw`] may be sent.
@@ -164,6 +169,9 @@ pub(crate) struct Chat<P> {
     dead_time: Duration,
     probe: Duration,
     abort: Duration,
+    mark: Mark,
+    /// Commands that ended since the place was found last.
+    ended: u32,
     /// Lines that were dropped since they answered nothing.
     pub(crate) stale: u64,
 }
@@ -181,6 +189,8 @@ impl<P: Clone> Chat<P> {
             dead_time: millis(dead_time_ms),
             probe: millis(probe_ms),
             abort: millis(abort_ms),
+            mark: Mark::default(),
+            ended: 0,
             stale: 0,
         }
     }
@@ -188,7 +198,7 @@ impl<P: Clone> Chat<P> {
     /// The port is open, and the modem may be spoken to from `at` on. Nothing is kept of before.
     pub(crate) fn start(&mut self, at: Time) {
         self.stop();
-        self.state = State::Pause { until: at };
+        self.state = State::Opening { until: at };
     }
 
     /// The port is closed. Commands that wait are forgotten without an outcome.
@@ -238,11 +248,6 @@ impl<P: Clone> Chat<P> {
         }
     }
 
-    /// Whether a stream holds the port.
-    pub(crate) fn is_held(&self) -> bool {
-        matches!(self.state, State::Held)
-    }
-
     /// The command in flight.
     pub(crate) fn in_flight(&self) -> Option<&P> {
         match &self.state {
@@ -260,7 +265,8 @@ impl<P: Clone> Chat<P> {
     pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.state {
             State::Off | State::Idle | State::Held => None,
-            State::Pause { until }
+            State::Opening { until }
+            | State::Pause { until }
             | State::Waiting { until, .. }
             | State::Aborting { until, .. }
             | State::Resync { until, .. } => Some(*until),
@@ -280,18 +286,13 @@ impl<P: Clone> Chat<P> {
             State::Waiting { ask, lines, .. } | State::Aborting { ask, lines, .. } => {
                 let prefixes = ask.prefixes.clone();
                 self.done(ask, lines, Outcome::TimedOut);
-                self.resync(now, 1, prefixes);
+                self.resync(now, Owed::Of(1), prefixes);
             }
-            State::Resync { answered: 0, probes, .. } if probes >= PROBES => {
-                self.state = State::Off;
-                self.queue.clear();
-                self.said.push_back(Said::Dead);
+            State::Resync { mut resync, .. } => {
+                let next = resync.timeout(&mut self.mark);
+                self.resynced(now, resync, now, next);
             }
-            State::Resync { owed, answered: 0, probes, prefixes, .. } => {
-                self.state = State::Resync { owed: owed + 1, probes: probes + 1, answered: 0, prefixes, until: now };
-                self.probe(now);
-            }
-            State::Resync { .. } => self.pause(now),
+            State::Opening { .. } => self.resync(now, Owed::Unknown, Vec::new()),
             State::Pause { .. } => self.next(now),
             state @ (State::Off | State::Idle | State::Held) => self.state = state,
         }
@@ -324,7 +325,7 @@ impl<P: Clone> Chat<P> {
                 Answer::Waits(ask, lines) => self.state = State::Waiting { ask, until, lines },
             },
             State::Aborting { ask, until, lines } => match self.answer(ask, lines, line, result) {
-                Answer::Over | Answer::Stream => self.resync(now, 0, Vec::new()),
+                Answer::Over | Answer::Stream => self.resync(now, Owed::Of(0), Vec::new()),
                 Answer::Waits(ask, lines) => self.state = State::Aborting { ask, until, lines },
             },
             state => {
@@ -356,31 +357,57 @@ impl<P: Clone> Chat<P> {
 
     /// A line while no command waits.
     fn line_between(&mut self, now: Time, line: &str, result: Option<FinalResult>) {
-        let mut settled = false;
-        let stale = match &mut self.state {
-            State::Resync { owed, answered, prefixes, until, .. } => {
-                // What calls come to may also be news of a call; the layer above checks it.
-                let is_answer = result.as_ref().is_some_and(|result| result.ends(Accepts::Plain));
-                if is_answer {
-                    *answered += 1;
-                    *until = now + SETTLE;
-                    settled = *answered >= *owed;
+        // What calls come to may also be news of a call; the layer above checks it.
+        let plain = result.as_ref().is_some_and(|result| result.ends(Accepts::Plain));
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Resync { mut resync, until } => match resync.line(line, result.as_ref(), &mut self.mark) {
+                Next::News => {
+                    self.said.push_back(Said::Unsolicited(line.to_owned()));
+                    self.state = State::Resync { resync, until };
                 }
-                is_answer || prefixes.iter().any(|prefix| after(line, prefix).is_some())
+                next => {
+                    self.stale += 1;
+                    self.resynced(now, resync, until, next);
+                }
+            },
+            state => {
+                let lost = plain && self.ended > 0 && matches!(state, State::Idle | State::Pause { .. });
+                self.state = state;
+                if plain {
+                    self.stale += 1;
+                } else {
+                    self.said.push_back(Said::Unsolicited(line.to_owned()));
+                }
+                if lost {
+                    self.resync(now, Owed::Of(0), Vec::new());
+                }
             }
-            _ => result.is_some_and(|result| result.ends(Accepts::Plain)),
-        };
-        if stale {
-            self.stale += 1;
-        } else {
-            self.said.push_back(Said::Unsolicited(line.to_owned()));
         }
-        if settled {
-            self.pause(now);
+    }
+
+    /// Goes on with finding the place.
+    fn resynced(&mut self, now: Time, resync: Resync, until: Time, next: Next) {
+        match next {
+            Next::News | Next::Wait => self.state = State::Resync { resync, until },
+            Next::Longer => self.state = State::Resync { resync, until: now + self.probe },
+            Next::Send(text) => {
+                self.state = State::Resync { resync, until: now + self.probe };
+                self.write(&text, None);
+            }
+            Next::Over => {
+                self.ended = 0;
+                self.pause(now);
+            }
+            Next::Dead => {
+                self.state = State::Off;
+                self.queue.clear();
+                self.said.push_back(Said::Dead);
+            }
         }
     }
 
     fn done(&mut self, ask: Ask<P>, lines: Vec<String>, outcome: Outcome) {
+        self.ended = self.ended.saturating_add(1);
         self.said.push_back(Said::Done { text: ask.text, purpose: ask.purpose, lines, outcome });
     }
 
@@ -388,17 +415,9 @@ impl<P: Clone> Chat<P> {
         self.state = State::Pause { until: now + self.dead_time };
     }
 
-    /// Begins to account for what is owed: `late` answers, and the one to the `AT` sent now.
-    fn resync(&mut self, now: Time, late: u32, prefixes: Vec<String>) {
-        self.state = State::Resync { owed: late + 1, probes: 1, answered: 0, prefixes, until: now };
-        self.probe(now);
-    }
-
-    fn probe(&mut self, now: Time) {
-        if let State::Resync { until, .. } = &mut self.state {
-            *until = now + self.probe;
-        }
-        self.write("AT", None);
+    /// Begins to find the place again.
+    fn resync(&mut self, now: Time, owed: Owed, prefixes: Vec<String>) {
+        self.resynced(now, Resync::new(owed, prefixes), now, Next::Send("AT".to_owned()));
     }
 
     fn next(&mut self, now: Time) {
@@ -425,10 +444,12 @@ impl<P: Clone> Chat<P> {
         self.said.push_back(Said::Write(format!("{text}\r").into_bytes()));
     }
 
-    /// The stream that held the port is over.
-    pub(crate) fn release(&mut self, now: Time) {
-        if self.is_held() {
-            self.pause(now);
+    /// The stream that held the port is over. Where its final result did not come it is still owed.
+    pub(crate) fn release(&mut self, now: Time, outcome: &Outcome) {
+        match (&self.state, outcome) {
+            (State::Held, Outcome::Final(_)) => self.pause(now),
+            (State::Held, Outcome::TimedOut) => self.resync(now, Owed::Of(1), Vec::new()),
+            _ => {}
         }
     }
 }

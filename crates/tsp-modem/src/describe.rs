@@ -22,8 +22,13 @@ pub(crate) fn line(config: &Config, profile: &Profile, service: Service) -> Line
     }
 }
 
-fn caps(profile: &Profile, audible: bool) -> LineCaps {
-    let mut features = Names::from([Feature::Accept, Feature::Answer, Feature::Drop, Feature::GenerateDigits]);
+/// What it can do, with audio or without.
+pub(crate) fn caps(profile: &Profile, audible: bool) -> LineCaps {
+    let mut features = Names::from([Feature::Accept, Feature::Answer, Feature::Drop]);
+    // The digits of an analogue line are tones in its audio.
+    if audible || profile.kind == Kind::Cellular {
+        features.extend([Feature::GenerateDigits]);
+    }
     if audible {
         features.extend([Feature::MonitorDigits, Feature::Play, Feature::Record, Feature::Bridge, Feature::Part]);
     }

@@ -7,11 +7,13 @@ use tspi::Refusal;
 /// V.250 guarantees 40 characters of a command line; all modems seen take this many.
 const LONGEST: usize = 60;
 
-/// The number as it is dialled; refused where it holds what the line cannot do, so that nothing is dialled half.
-pub(crate) fn scan(to: &str, profile: &Profile) -> Result<String, Refusal> {
+/// The number as it is dialled; refused where it holds what the line cannot do, so that nothing is dialled half, and where
+/// the caller's own number is to be withheld and the line has no way to do so, so that nobody learns it by mistake.
+pub(crate) fn scan(to: &str, profile: &Profile, block_id: bool) -> Result<String, Refusal> {
     // What follows in a dialable address is a subaddress and a name, for people.
     let number = to.split(['|', '^']).next().unwrap_or_default().trim();
-    let mut dialled = String::new();
+    let mut dialled = if block_id { withheld_by(profile)?.to_owned() } else { String::new() };
+    let prefix = dialled.len();
     for (at, character) in number.chars().enumerate() {
         let character = match (profile.kind, character) {
             (_, ' ' | '-' | '.' | '(' | ')') => continue,
@@ -32,13 +34,23 @@ pub(crate) fn scan(to: &str, profile: &Profile) -> Result<String, Refusal> {
         };
         dialled.push(character);
     }
-    if !dialled.contains(|c: char| c.is_ascii_digit() || c == '*' || c == '#') {
+    if !dialled[prefix..].contains(|c: char| c.is_ascii_digit() || c == '*' || c == '#') {
         return Err(Refusal::new(ErrorCode::InvalAddress, "there is nothing to dial"));
     }
     if dialled.len() > LONGEST {
         return Err(Refusal::new(ErrorCode::InvalAddress, format!("more than {LONGEST} characters to dial")));
     }
     Ok(dialled)
+}
+
+/// What is dialled before a number to withhold our own. A cellular line asks for it in the dial command instead.
+fn withheld_by(profile: &Profile) -> Result<&str, Refusal> {
+    let able = match (&profile.voice, &profile.cell) {
+        (Some(voice), _) => voice.block_prefix.as_deref(),
+        (None, Some(cell)) => cell.dial_withheld.as_ref().map(|_| ""),
+        (None, None) => None,
+    };
+    able.ok_or_else(|| Refusal::new(ErrorCode::InvalCallParams, "this line cannot withhold its number"))
 }
 
 fn modifier(character: char, profile: &Profile) -> Result<char, Refusal> {
@@ -79,8 +91,25 @@ mod tests {
             (&cellular, "55+5", Err(ErrorCode::InvalAddress)),
             (&cellular, "555,1", Err(ErrorCode::InvalAddress)),
         ] {
-            assert_eq!(code(scan(to, profile)), expected.map(str::to_owned), "{to:?}");
+            assert_eq!(code(scan(to, profile, false)), expected.map(str::to_owned), "{to:?}");
         }
-        assert_eq!(code(scan(&"1".repeat(61), &analogue)), Err(ErrorCode::InvalAddress));
+        assert_eq!(code(scan(&"1".repeat(61), &analogue, false)), Err(ErrorCode::InvalAddress));
+    }
+
+    #[test]
+    fn a_number_is_withheld_or_the_call_refused() {
+        let mut analogue = Profile::builtin("v253").unwrap();
+        let cellular = Profile::builtin("27007").unwrap();
+        let refusal = scan("555", &analogue, true).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::InvalCallParams);
+        assert_eq!(refusal.text, "this line cannot withhold its number");
+        analogue.voice.as_mut().unwrap().block_prefix = Some("*67,".into());
+        assert_eq!(scan("555", &analogue, true).unwrap(), "*67,555");
+        assert_eq!(scan("555", &analogue, false).unwrap(), "555");
+        assert!(scan(",", &analogue, true).is_err(), "the prefix alone is no number");
+        assert_eq!(scan("555", &cellular, true).unwrap(), "555");
+        let mut unable = cellular.clone();
+        unable.cell.as_mut().unwrap().dial_withheld = None;
+        assert_eq!(scan("555", &unable, true).unwrap_err().code, ErrorCode::InvalCallParams);
     }
 }

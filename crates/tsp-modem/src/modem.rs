@@ -165,10 +165,7 @@ impl Modem {
                 self.life = Life::Ready;
                 self.failures = 0;
                 self.with(now, |calls, context| match calls {
-                    Calls::Analogue(analogue) => {
-                        analogue.set_method(method);
-                        context.out.set_service(Service::In);
-                    }
+                    Calls::Analogue(analogue) => analogue.ready(context, method),
                     Calls::Cellular(cellular) => cellular.ready(context),
                 });
             }
@@ -285,11 +282,11 @@ impl Modem {
         self.out.owe(id);
         match action {
             Action::Shutdown => self.shut_down(now, id),
-            Action::MakeCall { to, media, .. } => {
+            Action::MakeCall { to, params, media, .. } => {
                 if self.usable(id) {
                     self.with(now, |calls, context| match calls {
-                        Calls::Analogue(analogue) => analogue.make_call(context, id, &to, &media),
-                        Calls::Cellular(cellular) => cellular.make_call(context, id, &to, &media),
+                        Calls::Analogue(analogue) => analogue.make_call(context, id, &to, &params, &media),
+                        Calls::Cellular(cellular) => cellular.make_call(context, id, &to, &params, &media),
                     });
                 }
             }

@@ -17,12 +17,6 @@ pub struct Profile {
     pub description: String,
     /// Analogue or cellular.
     pub kind: Kind,
-    /// What a modem must show for the profile to fit: sets of key and pattern, of which one must fit whole.
-    #[serde(default, rename = "match")]
-    pub matches: Vec<BTreeMap<String, String>>,
-    /// Of the profiles that fit, the highest is taken.
-    #[serde(default)]
-    pub score: u32,
     /// The serial line and the telephone line.
     #[serde(default)]
     pub line: LineSection,
@@ -112,7 +106,7 @@ pub struct Timeouts {
     pub default: u32,
     /// The answer to `AT`, when asking whether the modem still answers.
     pub probe: u32,
-    /// Dialling, until the final result.
+    /// Dialling, until the final result, and where the answer is ours to conclude, from then until an answer.
     pub dial: u32,
     /// Answering.
     pub answer: u32,
@@ -175,8 +169,12 @@ pub struct Voice {
     pub answer_ok: Vec<String>,
     /// Goes on hook.
     pub hangup: Vec<String>,
-    /// Dials `{n}`. With `;` at its end the modem dials and leaves the rest to us: see `supervise`.
+    /// Dials `{n}`. With `;` at its end the modem dials and leaves the rest to us: see `supervise`. Where the modem refuses
+    /// that, it is sent again without `;`.
     pub dial: String,
+    /// What is dialled before the number to withhold our own; absent: the line cannot.
+    #[serde(default)]
+    pub block_prefix: Option<String>,
     /// Which final results mean that it was answered (or, with `;`, dialled).
     pub dial_ok: Vec<String>,
     /// How an answer is concluded where the modem does not.
@@ -188,15 +186,16 @@ pub struct Voice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Supervise {
-    /// Ringback that is not heard again for so long went away: somebody answered (`+VRA`).
+    /// Ringback that is not told again for so long went away: somebody answered. Must be longer than the time from one burst
+    /// to the next (6 s in North America), since many modems tell each burst once.
     pub ringback_gone_ms: u32,
-    /// No ringback at all for so long, and no other tone: taken for answered (`+VRN`).
+    /// No ringback at all for so long, and no other tone: taken for answered.
     pub no_ringback_ms: u32,
 }
 
 impl Default for Supervise {
     fn default() -> Supervise {
-        Supervise { ringback_gone_ms: 5_000, no_ringback_ms: 10_000 }
+        Supervise { ringback_gone_ms: 6_500, no_ringback_ms: 10_000 }
     }
 }
 
@@ -273,6 +272,9 @@ impl Default for CallerIdWords {
 pub struct Cell {
     /// Dials `{n}`.
     pub dial: String,
+    /// Dials `{n}` with our number withheld for this call (27.007 6.2: `I`); absent: the line cannot.
+    #[serde(default)]
+    pub dial_withheld: Option<String>,
     /// Answers.
     pub answer: String,
     /// Ends all calls: tried in this order.

@@ -4,8 +4,15 @@ use super::*;
 
 impl Analogue {
     /// Places a call. It is taken when `ATD` is written.
-    pub(crate) fn make_call(&mut self, context: &mut Context<'_>, id: CommandId, to: &str, media: &LocalMedia) {
-        let number = match dial::scan(to, context.profile) {
+    pub(crate) fn make_call(
+        &mut self,
+        context: &mut Context<'_>,
+        id: CommandId,
+        to: &str,
+        params: &CallParams,
+        media: &LocalMedia,
+    ) {
+        let number = match dial::scan(to, context.profile, params.block_id) {
             Ok(number) => number,
             Err(refusal) => return context.out.reply(id, Err(refusal)),
         };
@@ -20,8 +27,10 @@ impl Analogue {
     fn prepare(&mut self, context: &mut Context<'_>, order: Order) {
         self.enter(context);
         let text = voice_of(context).dial.replace("{n}", &order.number);
-        let ask = Ask::new(text, Purpose::Dial, context.profile.timeouts_ms.dial);
-        context.ask(ask.accepts(Accepts::Call));
+        match self.supervision {
+            Supervision::Profile => dial(context, &text),
+            Supervision::Modem => dial(context, text.trim_end_matches(';')),
+        }
         self.phase = Phase::Preparing { order };
     }
 
@@ -147,8 +156,7 @@ impl Analogue {
                 let call = context.out.new_call();
                 context.out.reply(order.id, Ok(Taken::Call(call)));
                 context.out.report(call, Report::Dialing);
-                let talk =
-                    Talk { call, stream: order.stream, ringback: None, busy: None, since: context.now, restarts: 0 };
+                let talk = Talk::new(call, order.stream, context.now);
                 self.phase = Phase::Dialling { talk };
             }
             (Purpose::Answer, Phase::Answering { id, .. }) => context.out.done(*id),
@@ -160,7 +168,7 @@ impl Analogue {
     pub(crate) fn done(&mut self, context: &mut Context<'_>, purpose: &Purpose, text: &str, outcome: &Outcome) {
         match purpose {
             Purpose::Enter => self.entered(context, text, outcome),
-            Purpose::Dial => self.dialled(context, outcome),
+            Purpose::Dial => self.dialled(context, text, outcome),
             Purpose::Answer => self.answer_done(context, text, outcome),
             Purpose::StreamStart => self.stream_started(context, text, outcome),
             Purpose::StreamEnd => self.stream_end_done(context, outcome),
@@ -193,13 +201,17 @@ impl Analogue {
         }
     }
 
-    fn dialled(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
+    fn dialled(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
         let Phase::Dialling { talk } = &self.phase else { return };
         let talk = talk.clone();
         let voice = voice_of(context);
+        let ours = text.ends_with(';');
+        if !ours && voice.dial.ends_with(';') && !matches!(outcome, Outcome::Final(FinalResult::Error(_))) {
+            self.supervision = Supervision::Modem;
+        }
         match outcome {
             Outcome::Final(result) if voice.dial_ok.iter().any(|ok| ok == result.text()) => {
-                if voice.dial.ends_with(';') {
+                if ours {
                     context.out.report(talk.call, Report::Proceeding);
                     self.phase = Phase::Supervising { talk: Talk { since: context.now, ..talk } };
                     self.start_stream(context);
@@ -207,6 +219,8 @@ impl Analogue {
                     self.answered(context, AnswerEvidence::ResultCode);
                 }
             }
+            // Nothing was dialled: the modem has to listen for the answer itself.
+            Outcome::Final(FinalResult::Error(_)) if ours => dial(context, text.trim_end_matches(';')),
             Outcome::Final(result) => {
                 if *result == FinalResult::Busy {
                     context.out.report(talk.call, Report::Busy(BusyMode::Station));
@@ -226,7 +240,7 @@ impl Analogue {
         match outcome {
             Outcome::Final(result) if voice_of(context).answer_ok.iter().any(|ok| ok == result.text()) => {
                 context.out.report(call, Report::Answered(AnswerEvidence::Local));
-                let talk = Talk { call, stream, ringback: None, busy: None, since: context.now, restarts: 0 };
+                let talk = Talk::new(call, stream, context.now);
                 self.phase = Phase::Connected { talk };
                 self.start_stream(context);
             }
@@ -254,6 +268,7 @@ impl Analogue {
         };
         if begun {
             self.duplex = Duplex::Open(self.new_flow(context, talk.stream, talk.call));
+            self.set_sound(context, Sound::Duplex);
             self.tell_media(context, talk.call, Direction::SendRecv);
             return;
         }
@@ -264,13 +279,10 @@ impl Analogue {
             }
             outcome => {
                 // The call goes on without audio: that is what the modem can do.
-                context.out.trace(
-                    Some(talk.call),
-                    false,
-                    context.name,
-                    &format!("no audio: {text}: {}", words(outcome)),
-                );
+                let summary = format!("no audio: {text}: {}: one direction at a time is not used", words(outcome));
+                context.out.trace(Some(talk.call), false, context.name, &summary);
                 self.tell_media(context, talk.call, Direction::Inactive);
+                self.set_sound(context, Sound::None);
             }
         }
     }
@@ -290,8 +302,7 @@ impl Analogue {
             (Duplex::Ending { tries, .. }, Outcome::TimedOut) if *tries < END_TRIES => self.end_stream(context),
             (Duplex::Ending { .. }, Outcome::TimedOut) => context.fail("the modem does not end its voice stream"),
             _ => {
-                // After `DLE ETX` the final result may be missing; what is owed of it is no answer to `ATH`.
-                context.chat.release(context.now);
+                context.chat.release(context.now, outcome);
                 self.on_hook(context);
             }
         }
@@ -299,7 +310,7 @@ impl Analogue {
 
     /// The modem ended the stream, and what it said then.
     fn stream_over(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
-        context.chat.release(context.now);
+        context.chat.release(context.now, outcome);
         self.duplex = Duplex::Closed;
         match (&mut self.phase, outcome) {
             (Phase::Connected { .. } | Phase::Supervising { .. }, Outcome::Final(result)) if !result.is_ok() => {
@@ -327,6 +338,17 @@ impl Analogue {
                 self.prepare(context, order);
             }
         }
+    }
+}
+
+fn dial(context: &mut Context<'_>, text: &str) {
+    let ask = Ask::new(text, Purpose::Dial, context.profile.timeouts_ms.dial);
+    context.ask(ask.accepts(Accepts::Call));
+}
+
+impl Talk {
+    fn new(call: CallRef, stream: Option<StreamId>, now: Time) -> Talk {
+        Talk { call, stream, ringback: None, busy: None, announced: None, since: now, restarts: 0 }
     }
 }
 

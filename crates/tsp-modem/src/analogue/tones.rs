@@ -2,8 +2,10 @@
 
 use super::*;
 
-/// Two reports of busy within this time end a call.
+/// Two reports of busy within this time end a call; so does one that nothing else follows for as long before an answer.
 const BUSY_WINDOW: Duration = Duration::from_secs(12);
+/// Dial tone so soon after the last digit is what was heard before the first one.
+const DIALTONE_LINGERS: Duration = Duration::from_secs(2);
 
 impl Analogue {
     /// The modem heard something.
@@ -16,14 +18,20 @@ impl Analogue {
             VoiceEvent::DialTone if matches!(self.phase, Phase::Connected { .. }) => {
                 self.released(context, Cause::new(DisconnectMode::Normal).with_text("dial tone"));
             }
+            VoiceEvent::DialTone => self.dial_tone_again(context),
             VoiceEvent::LoopBreak if matches!(self.phase, Phase::Connected { .. } | Phase::Supervising { .. }) => {
                 self.released(context, Cause::new(DisconnectMode::Normal).with_text("loop current interrupted"));
             }
-            VoiceEvent::Voice if matches!(self.phase, Phase::Supervising { .. }) => {
-                self.answered(context, AnswerEvidence::VoiceDetected);
+            VoiceEvent::Voice => {
+                if let Phase::Supervising { talk } = &self.phase
+                    && talk.announced.is_none()
+                {
+                    self.answered(context, AnswerEvidence::VoiceDetected);
+                }
             }
             VoiceEvent::Sit => {
-                if let Phase::Dialling { talk } | Phase::Supervising { talk } = &self.phase {
+                if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase {
+                    talk.announced = Some(context.now);
                     context.out.report(talk.call, Report::SpecialInfo(SpecialInfo::Unknown));
                 }
             }
@@ -32,34 +40,67 @@ impl Analogue {
     }
 
     fn ringback(&mut self, context: &mut Context<'_>) {
-        if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase
-            && talk.ringback.replace(context.now).is_none()
+        if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase {
+            talk.busy = None;
+            if talk.ringback.replace(context.now).is_none() {
+                context.out.report(talk.call, Report::PeerRings);
+            }
+        }
+    }
+
+    fn dial_tone_again(&mut self, context: &mut Context<'_>) {
+        if let Phase::Supervising { talk } = &self.phase
+            && context.now.since(talk.since) >= DIALTONE_LINGERS
         {
-            context.out.report(talk.call, Report::PeerRings);
+            self.released(context, Cause::new(DisconnectMode::Unknown).with_text("dial tone came back"));
         }
     }
 
     /// Busy once may be a mistake of the detector.
     fn busy(&mut self, context: &mut Context<'_>, mode: BusyMode) {
-        let now = context.now;
-        match &mut self.phase {
-            Phase::Connected { talk } => {
-                let again = talk.busy.replace(now).is_some_and(|last| now.since(last) <= BUSY_WINDOW);
-                if again {
-                    self.released(context, Cause::new(DisconnectMode::Normal).with_text("busy tone"));
-                }
+        let (Phase::Connected { talk } | Phase::Supervising { talk }) = &mut self.phase else { return };
+        let before = talk.busy.replace((context.now, mode.clone()));
+        if before.is_none_or(|(last, _)| context.now.since(last) > BUSY_WINDOW) {
+            return;
+        }
+        match self.phase {
+            Phase::Connected { .. } => {
+                self.released(context, Cause::new(DisconnectMode::Normal).with_text("busy tone"));
             }
-            Phase::Supervising { talk } => match talk.busy.replace(now) {
-                None => context.out.report(talk.call, Report::Busy(mode)),
-                Some(_) => {
-                    let (mode, text) = match mode {
-                        BusyMode::Trunk => (DisconnectMode::Congestion, "reorder tone"),
-                        _ => (DisconnectMode::Busy, "busy tone"),
-                    };
-                    self.released(context, Cause::new(mode).with_text(text));
-                }
-            },
-            _ => {}
+            _ => self.engaged(context, mode),
+        }
+    }
+
+    /// The far end, or the network, is busy.
+    fn engaged(&mut self, context: &mut Context<'_>, mode: BusyMode) {
+        let (disconnected, text) = match mode {
+            BusyMode::Trunk => (DisconnectMode::Congestion, "reorder tone"),
+            _ => (DisconnectMode::Busy, "busy tone"),
+        };
+        if let Some(call) = self.call() {
+            context.out.report(call, Report::Busy(mode));
+        }
+        self.released(context, Cause::new(disconnected).with_text(text));
+    }
+
+    /// Nothing more was heard for long enough.
+    pub(super) fn conclude(&mut self, context: &mut Context<'_>) {
+        let Phase::Supervising { talk } = &self.phase else { return };
+        let over = context.now >= talk.since + millis(context.profile.timeouts_ms.dial);
+        match (&talk.busy, talk.ringback, talk.announced) {
+            (Some((_, mode)), ..) => {
+                let mode = mode.clone();
+                self.engaged(context, mode);
+            }
+            (None, _, Some(_)) => {
+                let cause = Cause::new(DisconnectMode::Unreachable).with_text("information tones, and no answer");
+                self.released(context, cause);
+            }
+            (None, Some(_), None) if over => {
+                self.released(context, Cause::new(DisconnectMode::NoAnswer).with_text("it rang, and nobody answered"));
+            }
+            (None, Some(_), None) => self.answered(context, AnswerEvidence::RingbackGone),
+            (None, None, None) => self.answered(context, AnswerEvidence::Timer),
         }
     }
 
@@ -68,7 +109,7 @@ impl Analogue {
         match std::mem::replace(&mut self.phase, Phase::on_hook()) {
             Phase::Dialling { talk } | Phase::Supervising { talk } => {
                 context.out.report(talk.call, Report::Answered(evidence));
-                let talk = Talk { busy: None, ..talk };
+                let talk = Talk { busy: None, announced: None, ..talk };
                 self.phase = Phase::Connected { talk };
                 if matches!(self.duplex, Duplex::Closed) {
                     self.start_stream(context);
@@ -79,13 +120,19 @@ impl Analogue {
     }
 }
 
-/// When a call that the modem does not supervise is taken for answered.
+/// When something is concluded about a call whose answer is ours to conclude.
 pub(super) fn supervised_until(profile: &Profile, talk: &Talk) -> Option<Time> {
     let times = &profile.voice.as_ref()?.supervise;
-    let millis = |ms: u32| Duration::from_millis(u64::from(ms));
-    match (talk.busy, talk.ringback) {
-        (Some(_), _) => None,
-        (None, Some(last)) => Some(last + millis(times.ringback_gone_ms)),
-        (None, None) => Some(talk.since + millis(times.no_ringback_ms)),
-    }
+    let over = talk.since + millis(profile.timeouts_ms.dial);
+    let until = match (&talk.busy, talk.ringback, talk.announced) {
+        (Some((last, _)), ..) => *last + BUSY_WINDOW,
+        (None, _, Some(_)) => over,
+        (None, Some(last), None) => last + millis(times.ringback_gone_ms),
+        (None, None, None) => talk.since + millis(times.no_ringback_ms),
+    };
+    Some(until.min(over))
+}
+
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
 }

@@ -6,15 +6,22 @@ use crate::cause;
 use crate::dial;
 use crate::response::Accepts;
 use tapi::{AnswerEvidence, ErrorCode, OperationId};
-use tspi::{LocalMedia, Taken};
+use tspi::{CallParams, LocalMedia, Taken};
 
 /// A call that the network does not let go of is asked for so often again before the modem is recovered.
 const RELEASE_TRIES: usize = 4;
 
 impl Cellular {
     /// Places a call. It is taken when `ATD` is written.
-    pub(crate) fn make_call(&mut self, context: &mut Context<'_>, id: CommandId, to: &str, media: &LocalMedia) {
-        let number = match dial::scan(to, context.profile) {
+    pub(crate) fn make_call(
+        &mut self,
+        context: &mut Context<'_>,
+        id: CommandId,
+        to: &str,
+        params: &CallParams,
+        media: &LocalMedia,
+    ) {
+        let number = match dial::scan(to, context.profile, params.block_id) {
             Ok(number) => number,
             Err(refusal) => return context.out.reply(id, Err(refusal)),
         };
@@ -28,7 +35,10 @@ impl Cellular {
             LocalMedia::Frames { stream } => Some(*stream),
             LocalMedia::Rtp(_) | LocalMedia::None => None,
         };
-        let order = Order { id, number, stream, until: context.now + Duration::from_secs(10) };
+        let cell = cell_of(context);
+        let template = cell.dial_withheld.as_ref().filter(|_| params.block_id).unwrap_or(&cell.dial);
+        let command = template.replace("{n}", &number);
+        let order = Order { id, command, stream, until: context.now + Duration::from_secs(10) };
         if releasing {
             self.next = Some(order);
         } else {
@@ -38,8 +48,8 @@ impl Cellular {
 
     fn dial(&mut self, context: &mut Context<'_>, order: Order) {
         let call = context.out.new_call();
-        let text = cell_of(context).dial.replace("{n}", &order.number);
-        let ask = Ask::new(text, Purpose::CellDial(call), context.profile.timeouts_ms.dial).accepts(Accepts::Call);
+        let ask =
+            Ask::new(order.command, Purpose::CellDial(call), context.profile.timeouts_ms.dial).accepts(Accepts::Call);
         self.hint = None;
         let stage = Stage::Ordered { id: order.id };
         self.calls.push(CellCall::new(call, stage, order.stream, context.now));

@@ -5,20 +5,22 @@
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
 //! > <DLE>^                 … or these bytes inside a stream
+//! > mark                   … or the marker by which the engine finds its place
+//! < mark                   the modem shows the marker's number
 //! < OK                     the modem says this line
 //! << 10 03                 the modem sends these bytes
 //! << 80*160                … one of them so often
 //! @ 500                    so many milliseconds go by
 //! ~ 8000                   the same, and every AT+CLCC meanwhile is answered by OK
 //! ! 1 released remote busy the server must be told this (order matters, traces aside)
-//! $ make 5551234           the server's command: make, answer, accept, drop, hold, unhold, digits, close, shutdown
+//! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
 //! = frame                  20 ms of audio are to be sent
 //! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
 //! ```
 
 use std::collections::VecDeque;
-use tapi::{OperationId, Party, PartyFlag, Service, Time};
+use tapi::{Feature, OperationId, Party, PartyFlag, Service, Time};
 use tsp_modem::{AT_PORT, Config, Modem, Profile};
 use tspi::{
     Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
@@ -54,13 +56,17 @@ pub struct World<'a> {
     pub wrote: Vec<u8>,
     commands: u64,
     turn: usize,
+    mark: String,
     step: String,
 }
 
 pub fn profile(id: &str) -> Profile {
     let text = match id.split_once('+') {
-        // A variant of a built-in profile whose modem dials and leaves the rest to us.
-        Some(("v253", "supervised")) => include_str!("../../profiles/v253.toml").replace("ATDT{n}", "ATDT{n};"),
+        // Variants of a built-in profile: one whose modem concludes the answer by itself.
+        Some(("v253", "prefix")) => {
+            include_str!("../../profiles/v253.toml").replace("ATDT{n};\"", "ATDT{n}\"\nblock_prefix = \"*67,\"")
+        }
+        Some(("v253", "result")) => include_str!("../../profiles/v253.toml").replace("ATDT{n};", "ATDT{n}"),
         Some((_, other)) => panic!("no variant {other}"),
         None => return Profile::builtin(id).unwrap_or_else(|| panic!("no profile {id}")),
     };
@@ -81,6 +87,7 @@ impl<'a> World<'a> {
             wrote: Vec::new(),
             commands: 0,
             turn: 0,
+            mark: String::new(),
             step: String::new(),
         }
     }
@@ -117,7 +124,12 @@ impl<'a> World<'a> {
         match bytes {
             b"\r" => self.writes.push_back("<CR>".into()),
             [b'A', b'T', .., b'\r'] => {
-                self.writes.push_back(String::from_utf8_lossy(&bytes[..bytes.len() - 1]).into_owned());
+                let line = String::from_utf8_lossy(&bytes[..bytes.len() - 1]).into_owned();
+                let number = line.strip_prefix("ATS10=").and_then(|rest| rest.strip_suffix("S10?"));
+                if let Some(number) = number {
+                    self.mark = format!("{number:0>3}");
+                }
+                self.writes.push_back(if number.is_some() { "mark".into() } else { line });
             }
             [0x10, code] => self.writes.push_back(format!("<DLE>{}", char::from(*code))),
             audio => self.wrote.extend(audio),
@@ -203,10 +215,10 @@ impl<'a> World<'a> {
         self.commands += 1;
         let media = LocalMedia::Frames { stream: StreamId(self.commands) };
         let action = match verb {
-            "make" => Action::MakeCall {
+            "make" | "hide" => Action::MakeCall {
                 line: tspi::LineRef(0),
                 to: rest.into(),
-                params: CallParams::default(),
+                params: CallParams { block_id: verb == "hide", ..CallParams::default() },
                 media: LocalMedia::Frames { stream: StreamId(7) },
             },
             "answer" => Action::Answer { call, media },
@@ -247,6 +259,7 @@ impl<'a> World<'a> {
             "" => {}
             _ if mark.starts_with('#') => {}
             ">" => self.expect_write(rest),
+            "<" if rest == "mark" => self.line(&self.mark.clone()),
             "<" => self.line(rest),
             "<<" => {
                 let bytes = raw(rest);
@@ -327,6 +340,8 @@ fn show(event: &Event) -> String {
             LineChange::Service(state) => service(state),
             LineChange::Signal(percent) => format!("signal {percent}"),
             LineChange::Operator(name) => format!("operator {name}"),
+            LineChange::Caps(caps) if caps.call_features.contains(&Feature::Play) => "caps audible".into(),
+            LineChange::Caps(_) => "caps silent".into(),
             other => format!("{other:?}"),
         },
         Event::Ringing { count, pattern, .. } => format!("ringing {count} pattern {pattern}"),
@@ -365,6 +380,7 @@ fn show_report(report: &Report) -> String {
         Report::Proceeding => "proceeding".into(),
         Report::PeerRings => "peer rings".into(),
         Report::Busy(mode) => format!("busy {mode}"),
+        Report::SpecialInfo(kind) => format!("special info {kind}"),
         Report::Answered(evidence) => format!("answered {evidence}"),
         Report::Held => "held".into(),
         Report::Retrieved => "retrieved".into(),
