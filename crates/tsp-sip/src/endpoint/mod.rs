@@ -65,6 +65,8 @@ pub(crate) struct Endpoint {
     /// full table costs no more than a table that is not.
     client_hand: u64,
     server_hand: u64,
+    /// Bytes of responses in `servers`.
+    kept_bytes: usize,
     /// Our own address as text.
     here: String,
     #[serde(skip)]
@@ -93,6 +95,7 @@ impl Endpoint {
             last_transaction: 0,
             client_hand: 0,
             server_hand: 0,
+            kept_bytes: 0,
             here,
             last_peer: None,
             outputs: VecDeque::new(),

@@ -128,8 +128,21 @@ fn reply_to(via: &Via<'_>, from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip(), port)
 }
 
-/// The name of a transaction (RFC 3261 section 17.2.3); ACK and CANCEL are sought by the name of their INVITE.
+/// Longest name of a transaction that is kept, in bytes. Names of real peers are a tenth of it.
+const MAX_KEY: usize = 4_096;
+/// Most bytes of responses that are kept to be repeated.
+const MAX_KEPT: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
+
+/// The name of a transaction (RFC 3261 section 17.2.3); ACK and CANCEL are sought by the name of their INVITE. `None`: the
+/// request has none, or one that is out of all bounds.
 pub(crate) fn key(message: &Message<'_>, method: &Method) -> Option<String> {
+    if message.call_id().map_or(0, str::len) + message.from_tag().map_or(0, str::len) > MAX_KEY {
+        return None;
+    }
+    any_key(message, method).filter(|key| key.len() <= MAX_KEY)
+}
+
+fn any_key(message: &Message<'_>, method: &Method) -> Option<String> {
     let via = message.via()?;
     if let Some(branch) = via.unique_branch() {
         let port = via.port.unwrap_or(5060).to_string();
@@ -285,12 +298,16 @@ impl Endpoint {
             200..=299 => ServerEvent::Success,
             _ => ServerEvent::Failure,
         };
+        self.kept_bytes = self.kept_bytes.saturating_sub(server.response.0.len());
         server.response = write(&server.echo, &answer, &self.config.user_agent).into();
+        server.response.0.shrink_to_fit();
+        self.kept_bytes += server.response.0.len();
         let acts = server.on(now, event, &timing);
         if server.is_settled() {
             server.echo = Echo::default();
         }
         self.act_server(id, &acts);
+        while self.kept_bytes > MAX_KEPT && self.evict_server() {}
     }
 
     /// Sends the 2xx to an INVITE again: the call does so until ACK comes.
@@ -351,6 +368,7 @@ impl Endpoint {
             return;
         };
         self.wakes.set(Wake::Server(id), &mut server.wake, None);
+        self.kept_bytes = self.kept_bytes.saturating_sub(server.response.0.len());
         if self.server_keys.get(&server.key) == Some(&id) {
             self.server_keys.remove(&server.key);
         }
@@ -360,17 +378,23 @@ impl Endpoint {
     }
 
     fn make_room_for_server(&mut self) {
-        if self.servers.len() < MAX_TRANSACTIONS {
-            return;
+        if self.servers.len() >= MAX_TRANSACTIONS {
+            self.evict_server();
         }
+    }
+
+    /// One that only waits for repetitions makes room, the oldest first; else the oldest of all.
+    fn evict_server(&mut self) -> bool {
         let hand = self.server_hand;
         let mut round = self.servers.range(hand..).chain(self.servers.range(..hand));
         let settled = round.find(|(_, server)| server.is_settled()).map(|(id, _)| *id);
-        if let Some(id) = settled.or_else(|| self.servers.keys().next().copied()) {
-            self.server_hand = id + 1;
-            self.counters.evicted += 1;
-            self.remove_server(id);
-        }
+        let Some(id) = settled.or_else(|| self.servers.keys().next().copied()) else {
+            return false;
+        };
+        self.server_hand = id + 1;
+        self.counters.evicted += 1;
+        self.remove_server(id);
+        true
     }
 }
 

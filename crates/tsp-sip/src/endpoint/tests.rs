@@ -82,6 +82,22 @@ fn a_full_table_forgets_what_only_waits_for_repetitions() {
 }
 
 #[test]
+fn what_is_kept_of_huge_requests_is_bounded() {
+    let mut sip = agent();
+    let now = Time::from_millis(1);
+    for number in 0..60 {
+        let branch = format!("{number};x={}", "y".repeat(60_000));
+        assert_eq!(ask(&mut sip, now, "OPTIONS", &branch, &number.to_string()), ["SIP/2.0 200 OK"]);
+    }
+    assert!(sip.transactions() < 20 && sip.counters().evicted > 40, "{}", sip.transactions());
+    let unreadable = sip.counters().unreadable;
+    for (branch, call_id) in [("b".repeat(60_000), "c".to_owned()), ("b".to_owned(), "c".repeat(60_000))] {
+        assert!(ask(&mut sip, now, "OPTIONS", &branch, &call_id).is_empty(), "a name that is kept has a bound");
+    }
+    assert_eq!(sip.counters().unreadable, unreadable + 2);
+}
+
+#[test]
 fn a_table_full_of_calls_forgets_the_oldest() {
     let mut sip = agent();
     let now = Time::from_millis(1);

@@ -78,6 +78,7 @@ impl Call {
         self.state = State::Answering;
         let agreed = session.agreed().cloned();
         self.session = Some(session);
+        self.role = Role::Called { offer: None };
         if let (Some(tx), Some(cseq)) = (self.invite, self.dialog.as_ref().and_then(|dialog| dialog.remote_cseq)) {
             self.await_ack(ep, now, tx, cseq);
         }

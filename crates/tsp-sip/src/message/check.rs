@@ -74,13 +74,9 @@ fn headers(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
             _ => {}
         }
     }
-    for value in message.values(Name::Via) {
-        if Via::parse(value).is_none() {
-            return Err(Reject::bad("unreadable Via"));
-        }
-    }
+    let mut vias = message.values(Name::Via).map(Via::parse);
     let readable = |ok: bool, name: &str| if ok { Ok(()) } else { Err(Reject::bad(format!("unreadable {name}"))) };
-    readable(message.via().is_some(), "Via")?;
+    readable(vias.next().is_some_and(|via| via.is_some()) && vias.all(|via| via.is_some()), "Via")?;
     readable(message.from().is_some_and(|from| address_is_whole(from.uri)), "From")?;
     readable(message.to().is_some_and(|to| address_is_whole(to.uri)), "To")?;
     readable(message.call_id().is_some_and(|id| !id.is_empty() && !id.contains(' ')), "Call-ID")?;

@@ -1,5 +1,7 @@
 //! Names of headers.
 
+use super::scan::{TOKEN, is_token};
+
 macro_rules! names {
     ($($variant:ident = $text:literal $lower:literal $(| $compact:literal)?),* $(,)?) => {
         /// A header's name. Unknown names are kept as written, and are equal without regard to case.
@@ -63,16 +65,23 @@ names! {
 const LONGEST: usize = 20;
 
 impl<'a> Name<'a> {
-    /// The header that is called so, fully or compactly, in any case.
-    pub fn parse(text: &'a str) -> Name<'a> {
+    /// The header that is called so, fully or compactly, in any case. `None`: it is no name.
+    pub fn read(text: &'a [u8]) -> Option<Name<'a>> {
         let mut lower = [0u8; LONGEST];
         let Some(room) = lower.get_mut(..text.len()) else {
-            return Name::Other(text);
+            let name = text.iter().copied().all(is_token);
+            return std::str::from_utf8(text).ok().filter(|_| name).map(Name::Other);
         };
-        for (to, from) in room.iter_mut().zip(text.bytes()) {
-            *to = from.to_ascii_lowercase();
+        let mut name = !text.is_empty();
+        for (to, from) in room.iter_mut().zip(text) {
+            *to = TOKEN[usize::from(*from)];
+            name &= *to != 0;
         }
-        Name::known(room).unwrap_or(Name::Other(text))
+        match Name::known(room) {
+            _ if !name => None,
+            Some(known) => Some(known),
+            None => std::str::from_utf8(text).ok().map(Name::Other),
+        }
     }
 }
 

@@ -152,10 +152,7 @@ fn header<'a>(first: &'a [u8], rest: &mut &'a [u8]) -> Option<Header<'a>> {
         _ => return None,
     };
     let name = first.get(..colon)?.trim_ascii_end();
-    if name.is_empty() || !name.iter().copied().all(is_token) {
-        return None;
-    }
-    let name = Name::parse(std::str::from_utf8(name).ok()?);
+    let name = Name::read(name)?;
     let value = match folded {
         None => Cow::Borrowed(first.get(colon + 1..)?.trim_ascii()),
         Some(whole) => {
@@ -168,20 +165,24 @@ fn header<'a>(first: &'a [u8], rest: &mut &'a [u8]) -> Option<Header<'a>> {
 
 /// Characters of a token (RFC 3261 section 25.1).
 pub(super) fn is_token(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+    TOKEN[usize::from(byte)] != 0
 }
 
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
+/// The characters of a token in lower case; 0 for all others.
+pub(super) const TOKEN: [u8; 256] = {
+    let mut table = [0; 256];
     let mut at = 0;
     while at < 256 {
-        table[at] = (at as u8).is_ascii_alphanumeric();
+        let byte = at as u8;
+        if byte.is_ascii_alphanumeric() {
+            table[at] = byte.to_ascii_lowercase();
+        }
         at += 1;
     }
     let others = b"-.!%*_+`'~";
     let mut at = 0;
     while at < others.len() {
-        table[others[at] as usize] = true;
+        table[others[at] as usize] = others[at];
         at += 1;
     }
     table

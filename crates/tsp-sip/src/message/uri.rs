@@ -1,5 +1,6 @@
 //! URIs: `sip`, `sips`, `tel`, and the scheme of any other (RFC 3261 section 19.1, RFC 3966, RFC 5118).
 
+use super::scan::is_token;
 use super::value::Params;
 use std::net::IpAddr;
 
@@ -56,7 +57,7 @@ pub struct Uri<'a> {
 impl<'a> Uri<'a> {
     /// Reads a URI.
     pub fn parse(text: &'a str) -> Result<Uri<'a>, UriError> {
-        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f || b"<>\"".contains(&byte)) {
+        if text.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'<' | b'>' | b'"')) {
             return Err(UriError::BadCharacter);
         }
         let (scheme, rest) = text.split_once(':').ok_or(UriError::NoScheme)?;
@@ -129,17 +130,14 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
         Some((host, port)) => (host.trim_end(), Some(port.trim())),
         None => (text.trim_end(), None),
     };
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+=".contains(&byte);
+    let fits = |byte: u8| is_token(byte) && byte != b'`' || matches!(byte, b'$' | b'&' | b'(' | b')' | b'=');
     if host.is_empty() || !host.bytes().all(fits) { None } else { Some((host, port)) }
 }
 
 fn escapes_are_whole(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'%')
-        .all(|(at, _)| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
+    memchr::memchr_iter(b'%', bytes)
+        .all(|at| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// Resolves percent escapes; what they make that is not UTF-8 becomes the replacement character.
