@@ -496,6 +496,27 @@ fn s20_death_drops_what_was_owned_alone_and_leaves_what_is_shared() {
 }
 
 #[test]
+fn s20_the_last_close_drops_what_nobody_owns() {
+    let mut world = World::new();
+    let leaves = world.owner("leaves");
+    let watches = world.monitor("watches");
+    let call = world.connected(leaves, 1);
+    world.ok(leaves, CallDeallocate { call });
+    world.ok(watches, LineClose { line: trunk() });
+    assert!(world.commands().is_empty(), "somebody is left who could take it over");
+    world.ok(leaves, LineClose { line: trunk() });
+    assert_eq!(world.commands(), [Action::Drop { call: CallRef(1), reason: None }]);
+    world.released(1, ReleasedBy::Local, DisconnectMode::Normal);
+    assert_eq!(world.commands(), [Action::CloseCall { call: CallRef(1) }]);
+    // A death is a close.
+    world.open(leaves, "trunk", &[Privilege::Owner]);
+    let call = world.connected(leaves, 2);
+    world.ok(leaves, CallDeallocate { call });
+    world.gone(leaves);
+    assert_eq!(world.commands(), [Action::Drop { call: CallRef(2), reason: None }]);
+}
+
+#[test]
 fn s21_operations_need_owner_and_looking_needs_a_handle() {
     let mut world = World::new();
     let owner = world.owner("owner");

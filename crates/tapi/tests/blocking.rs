@@ -156,6 +156,24 @@ fn a_session_is_taken_up_where_it_stood() {
 }
 
 #[test]
+fn a_resume_that_found_nobody_leaves_a_client_that_can_try_again() {
+    let server = Server::start(|listener| {
+        let mut peer = Peer::accept(&listener, 10);
+        peer.opens(10);
+        drop(peer);
+        drop(listener.accept().unwrap());
+        resumed(&listener, 10, &[]);
+    });
+    let mut client = Client::connect(server.path()).unwrap();
+    client.call(open()).unwrap();
+    assert!(client.next_event(SOON).unwrap_err().is_disconnect());
+    assert!(client.resume().unwrap_err().is_disconnect());
+    assert_eq!(client.hello().seq, 10);
+    assert_eq!(client.resume().unwrap(), Resumed::Continued);
+    server.finish();
+}
+
+#[test]
 fn what_is_too_old_to_replay_calls_for_a_snapshot() {
     let server = Server::start(|listener| {
         let mut peer = Peer::accept(&listener, 10);

@@ -48,6 +48,8 @@ pub(super) struct Link {
     lines: Lines,
     outgoing: VecDeque<Outgoing>,
     hello: Option<Hello>,
+    /// Of the connection before, until there is a new one.
+    earlier_hello: Option<Hello>,
     last_id: u64,
     /// Requests without an answer, and answers that were not taken.
     asked: BTreeMap<RequestId, Asked>,
@@ -92,6 +94,7 @@ impl Link {
             lines: Lines::with_max(MAX_SERVER_LINE),
             outgoing: VecDeque::new(),
             hello: None,
+            earlier_hello: None,
             last_id: 0,
             asked: BTreeMap::new(),
             items: VecDeque::new(),
@@ -103,8 +106,14 @@ impl Link {
         &self.path
     }
 
+    /// The latest greeting.
     pub(super) fn hello(&self) -> Option<&Hello> {
-        self.hello.as_ref()
+        self.hello.as_ref().or(self.earlier_hello.as_ref())
+    }
+
+    /// Whether this connection had its greeting.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.hello.is_some()
     }
 
     pub(super) fn seen(&self) -> u64 {
@@ -120,7 +129,7 @@ impl Link {
         self.lines = Lines::with_max(MAX_SERVER_LINE);
         self.outgoing.clear();
         self.asked.clear();
-        self.hello = None;
+        self.earlier_hello = self.hello.take().or(self.earlier_hello.take());
     }
 
     /// What waits is older than a snapshot that must be taken anyway.

@@ -73,9 +73,9 @@ impl Client {
         Ok(client)
     }
 
-    /// The greeting of this connection.
+    /// The greeting of this connection; of the one before while a `resume` did not get so far.
     pub fn hello(&self) -> &Hello {
-        self.link.hello().expect("a client is made, and made again, only with its greeting")
+        self.link.hello().expect("a client is made only with its greeting, and keeps the latest")
     }
 
     /// The last event that came: what `client.resume` goes on from.
@@ -190,7 +190,7 @@ impl Client {
 
     async fn greeting(&mut self) -> Result<(), ClientError> {
         let deadline = after(self.timeout);
-        while self.link.hello().is_none() {
+        while !self.link.is_greeted() {
             match timeout_at(deadline, self.progress()).await {
                 Ok(done) => done?,
                 Err(_) => return Err(self.timed_out("hello")),
