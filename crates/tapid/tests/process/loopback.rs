@@ -1,8 +1,9 @@
 //! Calls between loopback lines through the daemon: no device and no network, but everything an application does.
 
-use crate::daemon::{Directory, PATIENCE};
+use crate::daemon::{Directory, PATIENCE, Wire};
 use crate::restart::Managed;
 use crate::sound;
+use serde_json::json;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -216,4 +217,62 @@ fn a_bridged_call_outlives_a_restart_and_is_heard() {
     let log = managed.stop();
     assert!(log.contains("going on after a restart"), "{log}");
     assert!(!log.contains("ERROR"), "{log}");
+}
+
+/// The events up to the end of the connection or the number `last`, each proving that none is missing before it.
+fn replayed(wire: &mut Wire, seen: &mut u64, last: u64) -> usize {
+    let mut count = 0;
+    while *seen < last {
+        let Some(line) = wire.next() else { break };
+        if line["method"] == "event" {
+            assert_eq!(line["params"]["prev"], *seen, "{line}");
+            *seen = line["params"]["seq"].as_u64().unwrap();
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn a_client_that_missed_more_than_its_queue_holds_is_replayed_all_of_it() {
+    let (managed, directory) = started();
+    let socket = directory.join("api.sock");
+    let mut away = Wire::connect(&socket);
+    away.line();
+    away.say(r#"{"id":1,"method":"client.open","params":{"app":"away","linger_ms":60000}}"#);
+    let opened = away.answer(1)["result"].clone();
+    for line in ["loopback:0", "loopback:1"] {
+        let params = json!({"line": line, "privileges": ["monitor"]});
+        away.say(&json!({"id": 2, "method": "line.open", "params": params}).to_string());
+        assert!(away.answer(2)["result"]["line"].is_u64());
+    }
+    drop(away);
+
+    let mut app = App::open(&socket);
+    let mut last = 0;
+    while last < 8_000 {
+        let (caller, called) = app.connected("loopback:0", "loopback:1");
+        app.ask(CallDrop { call: caller, reason: None });
+        app.until(called, "disconnected (normal)");
+        app.ask(CallDrop { call: called, reason: None });
+        app.until(called, "idle");
+        for call in [caller, called] {
+            app.ask(CallDeallocate { call });
+        }
+        app.seen.clear();
+        last = app.client.seen();
+    }
+    // More lines than may wait for a client: it is cut off on the way, and comes back for the rest.
+    let (mut seen, mut count, mut connections) = (0, 0, 0);
+    while seen < last {
+        connections += 1;
+        assert!(connections < 20, "{count} events in {connections} connections");
+        let mut wire = Wire::connect(&socket);
+        wire.line();
+        let params = json!({"token": opened["token"], "since": seen});
+        wire.say(&json!({"id": 3, "method": "client.resume", "params": params}).to_string());
+        count += replayed(&mut wire, &mut seen, last);
+    }
+    assert!(count > 4_096, "{count} events");
+    drop(managed.stop());
 }
