@@ -126,3 +126,12 @@ fn holding_a_session_that_is_held_makes_it_inactive() {
     session.set_hold(true);
     assert!(String::from_utf8(session.offer()).unwrap().contains("a=inactive\r\n"));
 }
+
+#[test]
+fn a_packet_time_that_is_asked_for_hinders_nothing() {
+    for ptime in ["10", "30", "40", "0", "-1", "99999999999", "x"] {
+        let (text, agreed) = answer(&format!("{AUDIO}a=ptime:{ptime}\na=maxptime:150\n"));
+        assert_eq!(agreed.remote.ptime_ms, 20, "what the media provider sends");
+        assert!(text.contains("a=ptime:20\r\n"), "and what is announced: {text}");
+    }
+}
