@@ -51,7 +51,8 @@ pub enum Command {
         /// Hang up once the call is answered (and the file is played).
         #[arg(long, conflicts_with = "detach")]
         hangup_after_answer: bool,
-        /// Leave the call running, without an owner, once it is answered (and the file is played).
+        /// Leave the call running, without an owner, once it is answered (and the file is played). Another program must
+        /// have the line open: a call ends with the last one that has.
         #[arg(long)]
         detach: bool,
         /// Give up when there is no answer in so many seconds.

@@ -70,6 +70,11 @@ pub fn run(args: &Args, wish: &Wish<'_>, out: &mut Out) -> Result<Code, Failure>
     let mut session = Session::open(args)?;
     let lines = session.lines()?;
     let line = pick::line(&lines, wish.line)?;
+    if wish.after == Afterwards::Detach && line.status.opens == 0 {
+        let message = format!("nobody else has {} open: the daemon would end a call that is left there", line.name);
+        let hint = "once more while a program has it open that stays (tapictl events is one)";
+        return Err(Failure::new(Code::Failed, message).with_hint(hint));
+    }
     session.open_line(line.line, Privilege::None)?;
     session.hold_signals()?;
     let began = Instant::now();

@@ -203,6 +203,22 @@ fn a_detached_call_runs_on() {
 }
 
 #[test]
+fn a_call_that_nobody_would_keep_is_not_detached() {
+    let daemon = Daemon::start(|request| match request {
+        Request::LineList(_) => {
+            let mut lonely = line();
+            lonely.status.opens = 0;
+            Some((Ok(Reply::Lines(reply::Lines { lines: vec![lonely] })), Vec::new()))
+        }
+        _ => None,
+    });
+    let output = daemon.run("dial trunk 100 --detach");
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("nobody else has sip:trunk open"), "{}", stderr(&output));
+    assert!(!daemon.asked().contains(&"call.make"), "{:?}", daemon.asked());
+}
+
+#[test]
 fn no_answer_in_time_is_code_6_and_the_call_is_given_up() {
     let daemon = Daemon::start(|request| match request {
         Request::CallMake(_) => {
