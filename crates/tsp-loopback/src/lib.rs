@@ -1,5 +1,6 @@
 //! A provider whose lines call one another: the smallest one that keeps the whole contract of [`tspi`], and the one to
-//! begin from when writing another. It needs no device and no network, so it also serves to try an application.
+//! begin from when writing another. It needs no device and no network, so it also serves to try an application:
+//! `[[loopback]]` in the daemon's configuration.
 //!
 //! # What it does
 //! A provider named `loopback` with two lines has `loopback:0` and `loopback:1`. A call to `loopback:1`, or to `1`, is
