@@ -32,7 +32,7 @@ impl Daemon {
         let child = Command::new(program)
             .arg("--config")
             .arg(&file)
-            .env("RUST_LOG", "warn")
+            .env("TAPID_LOG", "warn")
             .stdin(Stdio::null())
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;

@@ -46,6 +46,15 @@ const AFTER_HELP: &str = "\
 Signals: TERM and INT hang every call up and end (a second one: at once). USR2 puts calls into the service manager's
 descriptor store and ends, so that the next process goes on with them (RestartKillSignal=SIGUSR2). HUP is ignored.";
 
+/// Each call needs a socket, and shells commonly start programs with a soft limit of 1,024: take what we may have.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut config = match Config::load(arguments.config.as_deref()) {
@@ -63,6 +72,7 @@ fn main() -> ExitCode {
         config.socket = socket;
     }
     log::start(arguments.log_format);
+    raise_descriptor_limit();
     // Before anything else is opened: these descriptors have fixed numbers.
     let inherited = store::Inherited::take();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -18,6 +18,9 @@ pub struct Signals {
 impl Signals {
     /// Begins to listen to them.
     pub fn new() -> io::Result<Signals> {
+        // Caught in place of the death that is its default: a write beyond the limit of file sizes then fails as one to a
+        // full disk does. Tokio keeps the handler.
+        drop(signal(SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32))?);
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
