@@ -7,6 +7,8 @@ use crate::{SampleFormat, VoiceEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod inherit;
+
 /// How a family of modems wants to be spoken to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -375,15 +377,22 @@ impl Profile {
         Some(Profile::parse(toml).expect("the crate's own profiles are tested"))
     }
 
-    /// Reads a profile and checks it.
+    /// Reads a profile and checks it. With `inherits = "v253"` it changes that built-in profile: tables are merged, key by
+    /// key, and anything else (lists too) replaces what was there.
     pub fn parse(toml: &str) -> Result<Profile, ProfileError> {
-        let profile: Profile = toml::from_str(toml).map_err(|error| {
+        let at_span = |error: toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
             error_at(toml, at, error.message())
-        })?;
+        };
+        let own: toml::Table = toml::from_str(toml).map_err(at_span)?;
+        let profile = match own.get("inherits") {
+            Some(base) => inherit::onto(base, &own)
+                .map_err(|(path, message)| error_at(toml, inherit::locate(toml, &path), &message))?,
+            None => toml::from_str(toml).map_err(at_span)?,
+        };
         match profile.fault() {
             None => Ok(profile),
-            Some((key, message)) => Err(error_at(toml, find_key(toml, key), &message)),
+            Some((path, message)) => Err(error_at(toml, inherit::locate(toml, path), &message)),
         }
     }
 
@@ -391,10 +400,10 @@ impl Profile {
     fn fault(&self) -> Option<(&'static str, String)> {
         let commands = self.init.seq.iter().flat_map(|step| step.split('|'));
         if let Some(bad) = commands.into_iter().find(|command| !command.starts_with("AT")) {
-            return Some(("seq", format!("the command {bad:?} does not begin with AT")));
+            return Some(("init.seq", format!("the command {bad:?} does not begin with AT")));
         }
         if let Some(number) = self.init.optional.iter().find(|number| !(1..=self.init.seq.len()).contains(number)) {
-            return Some(("optional", format!("there is no command {number} in init.seq")));
+            return Some(("init.optional", format!("there is no command {number} in init.seq")));
         }
         match self.kind {
             Kind::Analogue => self.analogue_fault(),
@@ -404,10 +413,12 @@ impl Profile {
                 let template = |key, text: &str, hole: &str| {
                     (!text.contains(hole)).then(|| (key, format!("{text:?} has no {hole}")))
                 };
-                template("dial", &cell.dial, "{n}")
-                    .or_else(|| template("dtmf", &cell.dtmf, "{c}"))
-                    .or_else(|| template("release_one", &cell.release_one, "{i}"))
-                    .or_else(|| cell.hangup.is_empty().then(|| ("hangup", "no command hangs up".to_owned())))
+                let withheld = cell.dial_withheld.as_ref();
+                template("cell.dial", &cell.dial, "{n}")
+                    .or_else(|| withheld.and_then(|text| template("cell.dial_withheld", text, "{n}")))
+                    .or_else(|| template("cell.dtmf", &cell.dtmf, "{c}"))
+                    .or_else(|| template("cell.release_one", &cell.release_one, "{i}"))
+                    .or_else(|| cell.hangup.is_empty().then(|| ("cell.hangup", "no command hangs up".to_owned())))
             }
         }
     }
@@ -417,19 +428,23 @@ impl Profile {
             return Some(("kind", "an analogue profile needs [voice] and [audio]".to_owned()));
         };
         if !voice.dial.contains("{n}") {
-            return Some(("dial", format!("{:?} has no {{n}}", voice.dial)));
+            return Some(("voice.dial", format!("{:?} has no {{n}}", voice.dial)));
+        }
+        let dialable = |prefix: &String| prefix.chars().all(|c| c.is_ascii_digit() || "*#,W!".contains(c));
+        if voice.block_prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || !dialable(prefix)) {
+            return Some(("voice.block_prefix", "must be dialable: digits, *, #, comma, W, !".to_owned()));
         }
         if voice.hangup.is_empty() {
-            return Some(("hangup", "no command hangs up".to_owned()));
+            return Some(("voice.hangup", "no command hangs up".to_owned()));
         }
         if audio.methods.is_empty() {
-            return Some(("methods", "no way to carry samples".to_owned()));
+            return Some(("audio.methods", "no way to carry samples".to_owned()));
         }
         if let Some(method) = audio.methods.iter().find(|method| method.rate != 8_000) {
-            return Some(("methods", format!("{} samples a second: only 8000 can be carried", method.rate)));
+            return Some(("audio.methods", format!("{} samples a second: only 8000 can be carried", method.rate)));
         }
         (!(40..=1_000).contains(&audio.max_queue_ms))
-            .then(|| ("max_queue_ms", "must be between 40 and 1000".to_owned()))
+            .then(|| ("audio.max_queue_ms", "must be between 40 and 1000".to_owned()))
     }
 }
 
@@ -438,18 +453,6 @@ fn error_at(toml: &str, offset: usize, message: &str) -> ProfileError {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     ProfileError { line, column, message: message.trim().to_owned() }
-}
-
-/// Where a key stands at the beginning of a line.
-fn find_key(toml: &str, key: &str) -> usize {
-    let mut offset = 0;
-    for line in toml.split_inclusive('\n') {
-        if line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) {
-            return offset;
-        }
-        offset += line.len();
-    }
-    0
 }
 
 #[cfg(test)]
@@ -484,10 +487,37 @@ mod tests {
         assert_eq!(bad_type.line, line_of("retry = "), "{bad_type}");
 
         let no_hole = with("ATDT{n}", "ATDT");
-        assert_eq!((no_hole.line, no_hole.column), (line_of("dial = "), 1), "{no_hole}");
+        assert_eq!((no_hole.line, no_hole.column), (line_of("dial = \"ATDT"), 1), "{no_hole}");
 
         let rate = with("rate = 8000", "rate = 7200");
         assert!(rate.message.contains("7200"), "{rate}");
         assert_eq!(rate.line, line_of("methods = "), "{rate}");
+    }
+
+    #[test]
+    fn a_profile_changes_the_one_that_it_inherits() {
+        let own = "inherits = \"v253\"\nid = \"desk\"\ndescription = \"the one on the desk\"\n[voice]\nhangup = [\"AT+VLS=0\"]\n\
+                   supervise = { ringback_gone_ms = 5500 }\n[timeouts_ms]\ninter_cmd = 100\n";
+        let base = Profile::builtin("v253").unwrap();
+        let mut expected = Profile { id: "desk".into(), description: "the one on the desk".into(), ..base };
+        expected.timeouts_ms.inter_cmd = 100;
+        let voice = expected.voice.as_mut().unwrap();
+        voice.hangup = vec!["AT+VLS=0".into()];
+        voice.supervise.ringback_gone_ms = 5_500;
+        assert_eq!(Profile::parse(own).unwrap(), expected);
+
+        for (from, to, line, words) in [
+            ("inherits = \"v253\"", "inherits = \"v254\"", 1, "no built-in profile \"v254\""),
+            ("inherits = \"v253\"", "inherits = 1", 1, "name of a built-in profile"),
+            ("inter_cmd = 100", "inter_cmd = \"x\"", 8, "expected u32"),
+            ("inter_cmd = 100", "inter_command = 1", 8, "unknown field `inter_command`"),
+            ("hangup = [\"AT+VLS=0\"]", "hangup = []", 5, "no command hangs up"),
+            ("[voice]", "score = 1\n[voice]", 4, "unknown field `score`"),
+            ("hangup = [", "hangup = ", 5, ""),
+        ] {
+            let error = Profile::parse(&own.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(error.line, line, "{to}: {error}");
+            assert!(error.message.contains(words), "{to}: {error}");
+        }
     }
 }

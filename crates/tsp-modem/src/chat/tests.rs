@@ -196,3 +196,47 @@ proptest! {
         run(Register::Fixed, &fates);
     }
 }
+
+#[test]
+fn between_a_result_and_the_next_command_there_is_the_dead_time() {
+    for dead_time in [20, 100] {
+        let mut chat: Chat<u32> = Chat::new(dead_time, PROBE, 500);
+        chat.start(Time::ZERO);
+        (0..5).for_each(|number| assert!(chat.ask(Time::ZERO, Ask::new("AT+A", number, DEFAULT))));
+        let (mut now, mut waits, mut heard) = (0, Vec::new(), None);
+        while let Some(at) = chat.deadline() {
+            now = at.as_millis().max(now);
+            chat.timeout(at);
+            while let Some(said) = chat.poll() {
+                match said {
+                    Said::Sent { text, purpose } => {
+                        waits.extend(heard.zip(purpose).map(|(heard, _)| now - heard));
+                        let number = text.strip_prefix("ATS10=").and_then(|rest| rest.split('S').next());
+                        let shown = number.map_or(String::new(), |number| format!("\r\n{number}\r\n"));
+                        now += 1;
+                        format!("{shown}\r\nOK\r\n").bytes().for_each(|byte| chat.byte(Time::from_millis(now), byte));
+                        heard = Some(now);
+                    }
+                    Said::Unsolicited(line) => panic!("{line}"),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(waits, [u64::from(dead_time); 5]);
+    }
+}
+
+#[test]
+fn one_command_is_in_flight() {
+    let mut chat: Chat<u32> = Chat::new(20, PROBE, 500);
+    chat.state = State::Idle;
+    assert!(chat.ask(Time::ZERO, Ask::new("AT+A", 1, DEFAULT)));
+    assert!(chat.ask(Time::ZERO, Ask::new("AT+B", 2, DEFAULT)));
+    chat.timeout(Time::from_millis(2_999));
+    let sent = |said: &Said<u32>| matches!(said, Said::Sent { .. });
+    assert_eq!(std::iter::from_fn(|| chat.poll()).filter(sent).count(), 1);
+    for number in 0..100 {
+        chat.ask(Time::ZERO, Ask::new("AT+B", number, DEFAULT));
+    }
+    assert!(!chat.ask(Time::ZERO, Ask::new("AT+B", 0, DEFAULT)), "the queue is bounded");
+}

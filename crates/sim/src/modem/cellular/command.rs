@@ -38,8 +38,11 @@ impl Cellular {
         for command in commands {
             let result = match command {
                 Command::Basic(name, value) => self.basic(&name, value),
-                Command::Register(_, Ask::Set(_)) => Ok(()),
-                Command::Register(_, Ask::Read) => self.tell("000"),
+                Command::Register(number, Ask::Set(value)) => self.set_register(number, &value),
+                Command::Register(number, Ask::Read) => {
+                    let value = self.settings.registers.get(&number).copied().unwrap_or(0);
+                    self.tell(&format!("{value:03}"))
+                }
                 Command::Register(..) => Err(Final::Error(4)),
                 Command::Dial(number) => match self.dial(&number) {
                     Ok(Some(result)) | Err(result) => return self.finish(now, result),
@@ -52,6 +55,12 @@ impl Cellular {
             }
         }
         self.finish(now, Final::Ok);
+    }
+
+    fn set_register(&mut self, number: u8, value: &str) -> Result<(), Final> {
+        let value = value.parse().map_err(|_| Final::Error(4))?;
+        self.settings.registers.insert(number, value);
+        Ok(())
     }
 
     pub(super) fn finish(&mut self, now: Time, result: Final) {

@@ -80,6 +80,8 @@ struct Settings {
     services_told: u32,
     hang_up_by_ath: u32,
     digit_tenths: u32,
+    /// S-registers that were written.
+    registers: BTreeMap<u8, u8>,
     /// Parameters that are kept and read back and have no effect.
     kept: BTreeMap<&'static str, String>,
 }
@@ -99,6 +101,7 @@ impl Settings {
             services_told: 0,
             hang_up_by_ath: 0,
             digit_tenths: 1,
+            registers: BTreeMap::new(),
             kept: command::KEPT.iter().map(|(name, value, _)| (*name, (*value).to_string())).collect(),
         }
     }
