@@ -119,8 +119,8 @@ impl Daemon {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
-        assert!(status.success());
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(process, format!("SIG{name}").parse::<nix::sys::signal::Signal>().unwrap()).unwrap();
     }
 
     /// How it ended, when it does within the patience.
