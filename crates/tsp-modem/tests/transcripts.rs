@@ -79,3 +79,9 @@ proptest! {
         tsp_modem::fuzz::clcc(&bytes);
     }
 }
+
+#[test]
+fn a_number_that_is_no_marker_of_ours_is_just_a_number() {
+    let heard = b"\r\n+CME ERROR: 30\r\n\r\nNO CAR\x10RI\xb8R\nNOVCON\r\nCOMMAND NOT SUPPORT\r\n\r\nCONNECT\r\n255";
+    tsp_modem::fuzz::at(heard);
+}

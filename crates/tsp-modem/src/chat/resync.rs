@@ -19,6 +19,7 @@ const REGISTER: u8 = 10;
 /// Numbers of the marker: `FIRST` and so many more.
 const FIRST: u8 = 20;
 const NUMBERS: u8 = 200;
+const LAST_AND_ONE: u8 = FIRST + NUMBERS;
 /// A marker without an answer is waited for so often again, while other answers come.
 const LONGER: u32 = 8;
 /// A number of one of so many last markers shows that the register can be written.
@@ -161,8 +162,8 @@ impl Resync {
 impl Mark {
     /// What a number is that the modem shows.
     fn shown(&mut self, line: &str) -> Shown {
-        let Ok(number @ FIRST..) = line.parse::<u8>() else { return Shown::Other };
-        let before = (u32::from(self.number) + u32::from(NUMBERS) - u32::from(number)) % u32::from(NUMBERS);
+        let Ok(number @ FIRST..LAST_AND_ONE) = line.parse::<u8>() else { return Shown::Other };
+        let before = (i32::from(self.number) - i32::from(number)).rem_euclid(i32::from(NUMBERS)).unsigned_abs();
         if before < RECENT {
             self.seen = self.seen.saturating_add(1);
         }
