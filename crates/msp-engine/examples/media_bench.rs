@@ -151,6 +151,8 @@ fn floor(streams: usize, seconds: u64) -> Run {
 }
 
 fn echo(sockets: &[(u16, UdpSocket)], stop: &AtomicBool) {
+    // As the media thread does: what is compared runs at one priority.
+    let _ = rustix::process::setpriority_process(None, -11);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     for (n, (_, socket)) in sockets.iter().enumerate() {
         epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, n as u64)).unwrap();
