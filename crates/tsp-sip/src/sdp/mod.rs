@@ -68,8 +68,6 @@ pub struct Media<'a> {
     pub connection: Option<Connection<'a>>,
     /// Payload types with encoding name and clock rate.
     pub maps: Vec<(u8, &'a str, u32)>,
-    /// Packet time in milliseconds.
-    pub ptime: Option<u32>,
     /// Its own direction.
     pub direction: Option<Direction>,
 }
@@ -146,14 +144,8 @@ impl<'a> Sdp<'a> {
 
 impl<'a> Media<'a> {
     fn attribute(&mut self, name: &str, value: &'a str) {
-        match name {
-            "rtpmap" => {
-                if let Some(map) = rtpmap(value.trim()) {
-                    self.maps.push(map);
-                }
-            }
-            "ptime" => self.ptime = value.trim().parse().ok().filter(|ptime| (1..=1_000).contains(ptime)),
-            _ => {}
+        if name == "rtpmap" {
+            self.maps.extend(rtpmap(value.trim()));
         }
     }
 

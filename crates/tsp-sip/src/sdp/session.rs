@@ -7,6 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use tspi::media::Codec;
 use tspi::{Direction, Format, LocalRtp, RemoteRtp};
 
+/// The packet time that the media provider sends with. A peer's wish is no more than one (RFC 4566 section 6).
+const PTIME_MS: u32 = 20;
+
 /// Our side of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -63,7 +66,6 @@ struct Fit {
     formats: Vec<Format>,
     address: SocketAddr,
     direction: Direction,
-    ptime_ms: u32,
 }
 
 impl Session {
@@ -148,7 +150,7 @@ impl Session {
             receive: receive.to_vec(),
             events: events.map(|format| format.payload_type),
             direction,
-            ptime_ms: fit.ptime_ms,
+            ptime_ms: PTIME_MS,
         };
         Agreed { remote, held_by_peer: !theirs.receives() }
     }
@@ -195,7 +197,7 @@ fn audio(text: &mut String, port: u16, protocol: &str, formats: &[Format], direc
             let _ = write!(text, "a=fmtp:{payload_type} 0-15\r\n");
         }
     }
-    let _ = write!(text, "a=ptime:20\r\na={}\r\n", direction.name());
+    let _ = write!(text, "a=ptime:{PTIME_MS}\r\na={}\r\n", direction.name());
 }
 
 fn section(media: &Media<'_>, chosen: bool) -> Section {
@@ -235,7 +237,7 @@ fn fit(sdp: &Sdp<'_>, ours: &[Format]) -> Result<Fit, Misfit> {
             continue;
         }
         let address = SocketAddr::new(*address, media.port);
-        return Ok(Fit { at, formats, address, direction, ptime_ms: 20 });
+        return Ok(Fit { at, formats, address, direction });
     }
     Err(misfit)
 }
