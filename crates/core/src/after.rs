@@ -34,6 +34,8 @@ pub fn after(state: &CallState, report: &Report) -> Option<CallState> {
         Report::PeerHeld => peer_held(state),
         Report::PeerRetrieved => peer_retrieved(state),
         Report::Unchanged { .. } => None,
+        Report::TransferProgress { .. } | Report::Transferred | Report::TransferFailed { .. } => None,
+        Report::Conferenced | Report::Unconferenced => None,
         Report::Released { by: ReleasedBy::Local, .. } => Some(CallState::Idle),
         Report::Released { by: ReleasedBy::Remote, cause } => {
             (!state.is_over()).then(|| CallState::Disconnected(cause.mode.clone()))

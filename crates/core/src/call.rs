@@ -137,6 +137,10 @@ impl Call {
             info.address.0 = address;
             changed.insert(InfoKind::Rest);
         }
+        if let Some(reason) = facts.reason.filter(|reason| *reason != info.reason) {
+            info.reason = reason;
+            changed.insert(InfoKind::Rest);
+        }
         changed
     }
 }

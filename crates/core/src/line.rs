@@ -221,6 +221,11 @@ impl Server {
                 let before = std::mem::replace(&mut line.description.caps, *caps);
                 (before != line.description.caps).then_some(LineStateKind::CapsChange)
             }
+            LineChange::Addresses(addresses) => {
+                let before = std::mem::replace(&mut line.description.addresses, addresses);
+                (before != line.description.addresses).then_some(LineStateKind::CapsChange)
+            }
+            LineChange::Forwarding(_) => None,
         };
         if let Some(kind) = kind {
             self.emit_line_state(now, id, kind, None);

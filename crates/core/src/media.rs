@@ -88,7 +88,13 @@ impl Server {
                 let port = self.ports.free.pop_front().ok_or_else(|| {
                     ErrorCode::ResourceUnavail.because(format!("all {} RTP ports are in use", self.ports.total))
                 })?;
-                LocalMedia::Rtp(LocalRtp { stream: id, address: self.config.rtp_address, port, formats: formats() })
+                LocalMedia::Rtp(LocalRtp {
+                    stream: id,
+                    address: self.config.rtp_address,
+                    port,
+                    rtcp_port: None,
+                    formats: formats(),
+                })
             }
         };
         self.fresh_id();
@@ -166,6 +172,13 @@ impl Server {
             media::Event::Tones { stream, tones, level_ddbm0 } => {
                 if let Some(call) = self.streams.get(&stream).copied() {
                     self.tones(now, call, &tones, level_ddbm0);
+                }
+            }
+            media::Event::Progress { .. } => {}
+            media::Event::Statistics { stream, statistics } => {
+                let call = self.streams.get(&stream).and_then(|call| self.calls.get_mut(call));
+                if let Some(media) = call.and_then(|call| call.info.media.as_mut()) {
+                    media.statistics = Some(*statistics);
                 }
             }
         }
@@ -266,7 +279,16 @@ fn describe(remote: &RemoteMedia) -> MediaInfo {
             codec: rtp.send.codec.as_str().into(),
             remote: Some(rtp.address.to_string()),
             direction,
+            security: rtp.srtp.as_ref().map(|srtp| srtp.suite.to_string()),
+            statistics: None,
         },
-        RemoteMedia::Frames { .. } => MediaInfo { wire: "frames".into(), codec: "L16".into(), remote: None, direction },
+        RemoteMedia::Frames { .. } => MediaInfo {
+            wire: "frames".into(),
+            codec: "L16".into(),
+            remote: None,
+            direction,
+            security: None,
+            statistics: None,
+        },
     }
 }

@@ -63,11 +63,12 @@ impl Server {
                     None => self.unexpected += 1,
                 }
             }
-            Event::Trace { call: None, .. } => {}
+            Event::Trace { call: None, .. } | Event::Device { .. } => {}
             Event::Trace { call: Some(call), .. }
             | Event::Call { call, .. }
             | Event::CallInfo { call, .. }
             | Event::Media { call, .. }
+            | Event::TransferRequested { call, .. }
             | Event::Digit { call, .. }
             | Event::DigitsSent { call, .. } => match provider.calls.get(&call).copied() {
                 Some(known) => self.call_event(now, known, event),

@@ -196,7 +196,7 @@ fn engine(streams: usize, seconds: u64, shape: Shape) -> Run {
 fn open(engine: &Engine, stream: StreamId, port: u16, far: &UdpSocket, pcmu: bool) {
     let (codec, payload_type) = if pcmu { (Codec::Pcmu, 0) } else { (Codec::Pcma, 8) };
     let format = Format { codec, payload_type };
-    let local = LocalRtp { stream, address: HOST, port, formats: vec![format.clone()] };
+    let local = LocalRtp { stream, address: HOST, port, rtcp_port: None, formats: vec![format.clone()] };
     engine.command(Command::Open { local: LocalMedia::Rtp(local) });
     let remote = RemoteRtp {
         address: far.local_addr().unwrap(),
@@ -205,6 +205,9 @@ fn open(engine: &Engine, stream: StreamId, port: u16, far: &UdpSocket, pcmu: boo
         events: None,
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        rtcp: tspi::Rtcp::None,
+        srtp: None,
+        comfort_noise: None,
     };
     engine.command(Command::Connect { stream, remote: RemoteMedia::Rtp(remote) });
 }

@@ -43,7 +43,7 @@ impl Bench {
     /// Opens stream `number` on port `number`, with `far` at its other end.
     fn open(&self, number: usize, codec: &Codec, far: &Far) {
         let stream = StreamId(number as u64);
-        let local = LocalRtp { stream, address: HOST, port: self.ports[number], formats: Vec::new() };
+        let local = LocalRtp { stream, address: HOST, port: self.ports[number], rtcp_port: None, formats: Vec::new() };
         self.engine.command(Command::Open { local: LocalMedia::Rtp(local) });
         let format = Format { codec: codec.clone(), payload_type: payload_type(codec) };
         let event = Format { codec: Codec::TelephoneEvent, payload_type: 101 };
@@ -54,6 +54,9 @@ impl Bench {
             events: Some(101),
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            rtcp: tspi::Rtcp::None,
+            srtp: None,
+            comfort_noise: None,
         };
         self.engine.command(Command::Connect { stream, remote: RemoteMedia::Rtp(remote) });
     }

@@ -36,7 +36,7 @@ fn opened(stream: StreamId, codec: Codec, address: SocketAddr) -> [Command; 2] {
     let event = Format { codec: Codec::TelephoneEvent, payload_type: 101 };
     let formats =
         vec![Format { codec: Codec::Pcmu, payload_type: 0 }, Format { codec: Codec::Pcma, payload_type: 8 }, event];
-    let local = LocalRtp { stream, address: address.ip(), port: 5000, formats: formats.clone() };
+    let local = LocalRtp { stream, address: address.ip(), port: 5000, rtcp_port: None, formats: formats.clone() };
     let remote = RemoteRtp {
         address,
         send: Format { payload_type: if codec == Codec::Pcmu { 0 } else { 8 }, codec },
@@ -44,6 +44,9 @@ fn opened(stream: StreamId, codec: Codec, address: SocketAddr) -> [Command; 2] {
         events: Some(101),
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        rtcp: tspi::Rtcp::None,
+        srtp: None,
+        comfort_noise: None,
     };
     [Command::Open { local: LocalMedia::Rtp(local) }, Command::Connect { stream, remote: RemoteMedia::Rtp(remote) }]
 }

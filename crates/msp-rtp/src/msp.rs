@@ -109,6 +109,11 @@ impl Msp {
             Command::Tone { operation, stream, hz, duration_ms, level_dbm0 } => {
                 self.generate(operation, stream, Generate::tone(operation, &hz, duration_ms, level_dbm0));
             }
+            Command::Progress { operation, stream, .. } | Command::Application { operation, stream, .. } => {
+                self.outputs.push_back(Output::Event(Event::Ended { operation, stream, end: End::Failed, millis: 0 }));
+            }
+            Command::Pause { .. } | Command::Resume { .. } | Command::Detect { .. } => {}
+            Command::Mix { .. } | Command::Unmix { .. } => {}
             Command::Stop { operation } => self.stop(operation, End::Cancelled),
             Command::MonitorTones { stream, hz } => match self.streams.get_mut(&stream) {
                 Some(stream) => stream.meter = if hz.is_empty() { None } else { Some(Meter::new(&hz)) },

@@ -65,9 +65,10 @@ impl Rules {
                     Err(format!("line {} is removed and is none", line.0))
                 }
             }
-            Event::LineChanged { line, .. } | Event::Ringing { line, .. } | Event::Trace { line, .. } => {
-                self.line(*line)
-            }
+            Event::LineChanged { line, .. }
+            | Event::Ringing { line, .. }
+            | Event::Trace { line, .. }
+            | Event::Device { line, .. } => self.line(*line),
             Event::NewCall { line, call, .. } => {
                 self.line(*line)?;
                 match self.calls.insert(*call, Stage::New) {
@@ -76,6 +77,7 @@ impl Rules {
                 }
             }
             Event::Call { call, report } => self.report(*call, report),
+            Event::TransferRequested { call, .. } => self.about(*call),
             Event::CallInfo { call, .. } | Event::Media { call, .. } | Event::Digit { call, .. } => self.about(*call),
             Event::DigitsSent { call, operation, .. } => {
                 self.about(*call)?;
@@ -215,8 +217,17 @@ fn is_about(action: &Action, about: CallRef) -> bool {
         | Action::Hold { call }
         | Action::Unhold { call }
         | Action::SendDigits { call, .. }
-        | Action::CloseCall { call } => *call == about,
-        Action::MakeCall { .. } | Action::Shutdown => false,
+        | Action::CloseCall { call }
+        | Action::Dial { call, .. }
+        | Action::Redirect { call, .. }
+        | Action::BlindTransfer { call, .. }
+        | Action::AcceptTransfer { call, .. }
+        | Action::RejectTransfer { call }
+        | Action::LeaveConference { call } => *call == about,
+        Action::SwapHold { active, held } => *active == about || *held == about,
+        Action::CompleteTransfer { call, consultation } => *call == about || *consultation == about,
+        Action::Conference { calls } => calls.contains(&about),
+        Action::MakeCall { .. } | Action::Forward { .. } | Action::Device { .. } | Action::Shutdown => false,
     }
 }
 

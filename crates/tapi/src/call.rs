@@ -271,6 +271,74 @@ pub struct MediaInfo {
     pub remote: Option<String>,
     /// Direction as seen from us: `sendrecv`, `sendonly`, `recvonly`, `inactive`.
     pub direction: String,
+    /// The SRTP suite that protects it; absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<String>,
+    /// How it fares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<MediaStatistics>,
+}
+
+/// How a stream fares, since it began (RFC 3550 section 6.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MediaStatistics {
+    /// Packets received.
+    pub received: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Packets that came too late to be played.
+    pub late: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Packets dropped: from elsewhere, not authentic, not readable.
+    pub dropped: u64,
+    /// Jitter of arrival in microseconds (RFC 3550 section 6.4.1).
+    pub jitter_us: u32,
+    /// Depth of the jitter buffer in milliseconds.
+    pub buffer_ms: u32,
+    /// Audio that was made up where none came, in milliseconds.
+    pub concealed_ms: u64,
+    /// Time there and back in microseconds, where the far end's reports tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u32>,
+    /// Packets the far end says that it lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub far_lost: Option<u64>,
+    /// Jitter the far end says that it sees, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub far_jitter_us: Option<u32>,
+    /// Estimate of how well it is heard, 100 to 450: hundredths of a mean opinion score (ITU-T G.107).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mos_x100: Option<u16>,
+}
+
+open_names! {
+    /// Tones of call progress, and what else is told from them.
+    pub enum ProgressTone {
+        /// Dial tone.
+        Dial = "dial",
+        /// Ringing tone.
+        Ringback = "ringback",
+        /// Busy tone.
+        Busy = "busy",
+        /// Congestion, reorder.
+        Congestion = "congestion",
+        /// Special information tones.
+        SpecialInfo = "special_info",
+        /// Call waiting.
+        Waiting = "waiting",
+        /// A calling fax, 1 100 Hz (ITU-T T.30).
+        FaxCalling = "fax_calling",
+        /// An answering fax or modem, 2 100 Hz (ITU-T V.25).
+        FaxAnswer = "fax_answer",
+        /// A voice began.
+        Voice = "voice",
+        /// It is silent.
+        Silence = "silence",
+    }
 }
 
 /// The mostly static facts of a call (LINECALLINFO).

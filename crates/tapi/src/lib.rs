@@ -135,6 +135,7 @@
 
 mod call;
 pub mod client;
+mod device;
 mod error;
 mod event;
 mod id;
@@ -147,6 +148,7 @@ mod time;
 pub mod wire;
 
 pub use call::*;
+pub use device::*;
 pub use error::{Error, ErrorCode};
 pub use event::*;
 pub use id::*;

@@ -143,6 +143,8 @@ impl Driver {
             Output::Write { port, bytes } => self.ports.write(port, &bytes),
             Output::Open { port } => self.ports.open(port),
             Output::Close { port } => self.ports.close(port),
+            Output::Connect { port, .. } => self.ports.close(port),
+            Output::Lookup { .. } => {}
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
             Output::Resolve { name } => self.ports.resolve(name),
         }

@@ -165,6 +165,7 @@ impl Loopback {
             }
             Action::CloseCall { call } => self.close_call(id, call),
             Action::Shutdown => self.shutdown(id),
+            _ => Err(Refusal::new(ErrorCode::OperationUnavail, "a loopback line cannot do that")),
         };
         if let Err(refusal) = result {
             self.event(Event::Reply { id, result: Err(refusal) });
@@ -235,6 +236,9 @@ impl Provider for Loopback {
             | Input::Bytes { .. }
             | Input::Opened { .. }
             | Input::Closed { .. }
+            | Input::Connected { .. }
+            | Input::Accepted { .. }
+            | Input::Found { .. }
             | Input::Resolved { .. } => (),
         }
     }

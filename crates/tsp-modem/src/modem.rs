@@ -281,6 +281,17 @@ impl Modem {
         let Command { id, action } = command;
         self.out.owe(id);
         match action {
+            Action::Dial { .. }
+            | Action::Redirect { .. }
+            | Action::SwapHold { .. }
+            | Action::BlindTransfer { .. }
+            | Action::CompleteTransfer { .. }
+            | Action::AcceptTransfer { .. }
+            | Action::RejectTransfer { .. }
+            | Action::Conference { .. }
+            | Action::LeaveConference { .. }
+            | Action::Forward { .. }
+            | Action::Device { .. } => self.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot do that"),
             Action::Shutdown => self.shut_down(now, id),
             Action::MakeCall { to, params, media, .. } => {
                 if self.usable(id) {
@@ -465,7 +476,11 @@ impl Provider for Modem {
                     Calls::Cellular(cellular) => cellular.timeout(context),
                 });
             }
-            Input::Datagram { .. } | Input::Resolved { .. } => {}
+            Input::Datagram { .. }
+            | Input::Connected { .. }
+            | Input::Accepted { .. }
+            | Input::Found { .. }
+            | Input::Resolved { .. } => {}
         }
         self.pump(now);
     }

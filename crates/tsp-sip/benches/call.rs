@@ -39,6 +39,7 @@ fn rtp() -> LocalMedia {
         stream: StreamId(1),
         address: [192, 0, 2, 9].into(),
         port: 4000,
+        rtcp_port: None,
         formats: formats.into(),
     })
 }

@@ -40,7 +40,7 @@ pub fn sdp(bytes: &[u8]) {
     let formats = [(Codec::Pcmu, 0), (Codec::Pcma, 8), (Codec::TelephoneEvent, 101)]
         .map(|(codec, payload_type)| Format { codec, payload_type });
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let local = LocalRtp { stream: StreamId(1), address, port: 4000, formats: formats.into() };
+    let local = LocalRtp { stream: StreamId(1), address, port: 4000, rtcp_port: None, formats: formats.into() };
     let mut session = Session::new(1, local);
     let _ = session.offer();
     let _ = session.accept(bytes);

@@ -2,7 +2,7 @@
 
 use crate::{CallRef, LineRef, LocalMedia};
 use serde::{Deserialize, Serialize};
-use tapi::{DisconnectMode, ErrorCode, OperationId};
+use tapi::{BearerMode, DeviceRequest, DisconnectMode, ErrorCode, ForwardRule, OperationId};
 
 /// The server's name for a command, positive and unique among the outstanding ones (TSPI's dwRequestID; never the
 /// client's own id).
@@ -75,6 +75,83 @@ pub enum Action {
         /// Length of a digit in milliseconds.
         duration_ms: Option<u32>,
     },
+    /// Send further digits of a number that was begun (lineDial).
+    Dial {
+        /// Which call.
+        call: CallRef,
+        /// The digits, with dial modifiers.
+        to: String,
+    },
+    /// Send an offered call elsewhere (lineRedirect): a 302, an explicit deflection.
+    Redirect {
+        /// Which call.
+        call: CallRef,
+        /// To where.
+        to: String,
+    },
+    /// Hold one call and retrieve the other in one step (lineSwapHold). Refused with OPERATIONUNAVAIL where the network
+    /// knows no such step: the server then holds and retrieves.
+    SwapHold {
+        /// The active call.
+        active: CallRef,
+        /// The held one.
+        held: CallRef,
+    },
+    /// Have the network transfer a call (lineBlindTransfer): a REFER. What became of it is told by
+    /// [`crate::Report::TransferProgress`], [`crate::Report::Transferred`] or [`crate::Report::TransferFailed`].
+    BlindTransfer {
+        /// Which call.
+        call: CallRef,
+        /// To where.
+        to: String,
+    },
+    /// Have the network join the far ends of two calls of ours (lineCompleteTransfer): a REFER with Replaces, an explicit
+    /// call transfer. The same reports follow, on `call`.
+    CompleteTransfer {
+        /// The call that is transferred.
+        call: CallRef,
+        /// The call with the one it is transferred to.
+        consultation: CallRef,
+    },
+    /// Do what the far end asked with [`crate::Event::TransferRequested`]: place the call it wants. The reply is
+    /// [`Taken::Call`]; the far end is told what becomes of it.
+    AcceptTransfer {
+        /// Which call asked.
+        call: CallRef,
+        /// Our end of the new call's audio.
+        media: LocalMedia,
+    },
+    /// Decline it.
+    RejectTransfer {
+        /// Which call asked.
+        call: CallRef,
+    },
+    /// Have the network mix calls of one line (`+CHLD=3`). Refused with OPERATIONUNAVAIL where it cannot: the server then
+    /// mixes itself.
+    Conference {
+        /// The calls: one active, the others held or in the conference already.
+        calls: Vec<CallRef>,
+    },
+    /// Take one call out of the network's conference; the others are held (`+CHLD=2x`).
+    LeaveConference {
+        /// Which.
+        call: CallRef,
+    },
+    /// Have the network forward a line's calls (lineForward); no rules: no longer. Refused with OPERATIONUNAVAIL where it
+    /// cannot: the server then forwards itself.
+    Forward {
+        /// Which line.
+        line: LineRef,
+        /// The rules, all of them.
+        rules: Vec<ForwardRule>,
+    },
+    /// Something that only some devices have (lineDevSpecific): text messages, supplementary service codes, a PIN.
+    Device {
+        /// Which line.
+        line: LineRef,
+        /// What.
+        request: DeviceRequest,
+    },
     /// Nobody has a handle on the call any more: forget it (TSPI_lineCloseCall). It is idle.
     CloseCall {
         /// Which call.
@@ -92,6 +169,8 @@ pub struct CallParams {
     pub address: u32,
     /// Withhold our identity.
     pub block_id: bool,
+    /// What connection is wanted; none: voice.
+    pub bearer: Option<BearerMode>,
 }
 
 /// What a taken command made.

@@ -3,7 +3,8 @@
 use crate::{CommandId, MediaWire, Refusal, RemoteMedia, Taken};
 use serde::{Deserialize, Serialize};
 use tapi::{
-    AnswerEvidence, BusyMode, CallOrigin, Cause, DialtoneMode, LineCaps, OperationId, Party, Service, SpecialInfo,
+    AnswerEvidence, BusyMode, CallOrigin, CallReason, Cause, DeviceEvent, DialtoneMode, ForwardRule, LineCaps,
+    OperationId, Party, Service, SpecialInfo,
 };
 
 /// A provider's own name for one of its lines.
@@ -105,6 +106,21 @@ pub enum Event {
         /// Whether all of them went out.
         complete: bool,
     },
+    /// The far end asks us to talk to somebody else instead (a REFER that came in). Until [`crate::Action::AcceptTransfer`]
+    /// or [`crate::Action::RejectTransfer`] answers, it waits; there is one at a time for a call.
+    TransferRequested {
+        /// Which call.
+        call: CallRef,
+        /// What it asks.
+        request: Box<TransferRequest>,
+    },
+    /// Something that only some devices have happened.
+    Device {
+        /// On which line.
+        line: LineRef,
+        /// What.
+        event: Box<DeviceEvent>,
+    },
     /// Something crossed the wire for a call, or for the line as a whole.
     Trace {
         /// Which line.
@@ -172,6 +188,10 @@ pub enum LineChange {
     MessageWaiting(bool),
     /// What it can do, once the device told.
     Caps(Box<LineCaps>),
+    /// Its addresses, once the network told.
+    Addresses(Vec<String>),
+    /// How its calls are forwarded by the network.
+    Forwarding(Vec<ForwardRule>),
 }
 
 /// What is known of a call beside its state. `None`: not told.
@@ -193,6 +213,21 @@ pub struct CallFacts {
     pub redirection: Option<Party>,
     /// The network's own name for it (a SIP Call-ID).
     pub network_id: Option<String>,
+    /// Why it was made.
+    pub reason: Option<CallReason>,
+    /// The call whose place it takes (an INVITE with Replaces): the server answers the new one in the old one's stead.
+    pub replaces: Option<CallRef>,
+}
+
+/// What a far end asks that wants to transfer us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRequest {
+    /// To whom, as [`crate::Action::MakeCall`] would take it.
+    pub to: String,
+    /// Who asks, where it is said.
+    pub by: Option<Party>,
+    /// Whether we are to take the place of a call that exists (a consultation transfer).
+    pub attended: bool,
 }
 
 /// A fact about a call.
@@ -225,6 +260,24 @@ pub enum Report {
     PeerHeld,
     /// The far end holds us no longer.
     PeerRetrieved,
+    /// The network works on a transfer we asked for.
+    TransferProgress {
+        /// What it said, in words: `180 Ringing`.
+        text: String,
+    },
+    /// A transfer we asked for is done: the far ends talk to one another. [`Report::Released`] follows.
+    Transferred,
+    /// A transfer we asked for failed; the call is as it was.
+    TransferFailed {
+        /// Why.
+        cause: Cause,
+        /// The far end cannot do it at all: another way may be tried.
+        unsupported: bool,
+    },
+    /// It is in the network's conference now.
+    Conferenced,
+    /// It left the network's conference, and is held or active as the next report says.
+    Unconferenced,
     /// What was asked did not happen (a hold or an unhold that was taken and then refused by the network): the call is
     /// as it was.
     Unchanged {

@@ -24,6 +24,9 @@ mod random;
 
 pub use command::*;
 pub use event::*;
-pub use media::{Direction, Format, Frame, LocalMedia, LocalRtp, MediaWire, RemoteMedia, RemoteRtp, StreamId};
+pub use media::{
+    Direction, Format, Frame, LocalMedia, LocalRtp, MediaWire, RemoteMedia, RemoteRtp, Rtcp, Srtp, SrtpKey, SrtpSuite,
+    StreamId,
+};
 pub use provider::*;
 pub use random::Random;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tapi::{End, OperationId, Time, ToneLevel, open_names};
+use tapi::{End, MediaStatistics, OperationId, ProgressTone, Time, ToneLevel, open_names};
 
 /// Samples in a [`Frame`].
 pub const FRAME_SAMPLES: usize = 160;
@@ -45,8 +45,16 @@ open_names! {
         Pcmu = "PCMU",
         /// G.711 A-law, 8 kHz.
         Pcma = "PCMA",
+        /// G.722, 16 kHz of audio under an RTP clock of 8 kHz (RFC 3551 section 4.5.2).
+        G722 = "G722",
+        /// Opus, RTP clock of 48 kHz (RFC 7587).
+        Opus = "opus",
+        /// Comfort noise, 8 kHz (RFC 3389).
+        ComfortNoise = "CN",
         /// RFC 4733 telephone events, 8 kHz.
         TelephoneEvent = "telephone-event",
+        /// RFC 4733 telephone events beside a codec whose clock is 48 kHz.
+        TelephoneEvent48 = "telephone-event/48000",
     }
 }
 
@@ -132,9 +140,80 @@ pub struct LocalRtp {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
+    /// The port its RTCP is received at, bound too; none: RTCP only over the RTP port (RFC 5761), where the far end can.
+    pub rtcp_port: Option<u16>,
     /// What we can receive and send, best first; telephone events last.
     pub formats: Vec<Format>,
 }
+
+/// Where a stream's RTCP goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rtcp {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Over the RTP port, both ways (RFC 5761).
+    Mux,
+    /// From our RTCP port to this one.
+    Apart(SocketAddr),
+}
+
+open_names! {
+    /// How SRTP protects a stream: the suites of RFC 4568 section 6.2, RFC 6188 and RFC 7714, as SDP names them.
+    pub enum SrtpSuite {
+        /// AES-CM of 128 bits, tag of 80 bits.
+        AesCm128HmacSha1_80 = "AES_CM_128_HMAC_SHA1_80",
+        /// AES-CM of 128 bits, tag of 32 bits.
+        AesCm128HmacSha1_32 = "AES_CM_128_HMAC_SHA1_32",
+        /// AES-CM of 256 bits, tag of 80 bits.
+        AesCm256HmacSha1_80 = "AES_256_CM_HMAC_SHA1_80",
+        /// AES-GCM of 128 bits.
+        AeadAes128Gcm = "AEAD_AES_128_GCM",
+        /// AES-GCM of 256 bits.
+        AeadAes256Gcm = "AEAD_AES_256_GCM",
+    }
+}
+
+impl SrtpSuite {
+    /// Octets of master key and of master salt; `None` for a suite that is not known.
+    pub fn key_and_salt(&self) -> Option<(usize, usize)> {
+        match self {
+            SrtpSuite::AesCm128HmacSha1_80 | SrtpSuite::AesCm128HmacSha1_32 => Some((16, 14)),
+            SrtpSuite::AesCm256HmacSha1_80 => Some((32, 14)),
+            SrtpSuite::AeadAes128Gcm => Some((16, 12)),
+            SrtpSuite::AeadAes256Gcm => Some((32, 12)),
+            _ => None,
+        }
+    }
+}
+
+/// Master key and salt, one after the other. It prints as nothing but its length.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SrtpKey(pub Vec<u8>);
+
+impl std::fmt::Debug for SrtpKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SrtpKey({} octets)", self.0.len())
+    }
+}
+
+/// How a stream is protected, as agreed (RFC 4568).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Srtp {
+    /// The suite.
+    pub suite: SrtpSuite,
+    /// What we send with.
+    pub local: SrtpKey,
+    /// What the far end sends with.
+    pub remote: SrtpKey,
+}
+
+/// The server's name for a mixer, where any number of streams hear one another: never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MixerId(pub u64);
 
 /// The far end of a stream, as agreed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,8 +251,14 @@ pub struct RemoteRtp {
     pub events: Option<u8>,
     /// Which way audio flows.
     pub direction: Direction,
-    /// Packet time to send with, in milliseconds: 20 in this version.
+    /// Packet time to send with, in milliseconds: 10 to 60.
     pub ptime_ms: u32,
+    /// Where RTCP goes.
+    pub rtcp: Rtcp,
+    /// How the stream is protected; none: not at all.
+    pub srtp: Option<Srtp>,
+    /// Payload type of comfort noise that may be received, where agreed.
+    pub comfort_noise: Option<u8>,
 }
 
 /// Server to media provider. None of these is answered; what fails is told by [`Ended`](Event::Ended).
@@ -255,6 +340,64 @@ pub enum Command {
         /// Level of each frequency in dBm0.
         level_dbm0: i32,
     },
+    /// Make a call-progress tone with its country's frequencies and cadence.
+    Progress {
+        /// The operation.
+        operation: OperationId,
+        /// Which stream.
+        stream: StreamId,
+        /// Which tone.
+        tone: ProgressTone,
+        /// The country, two letters of ISO 3166 in lower case.
+        country: String,
+        /// Its length in milliseconds; none: until stopped.
+        duration_ms: Option<u32>,
+    },
+    /// Audio of an application: frames of 20 ms, signed 16 bits in little endian, cross the descriptor both ways (a Unix
+    /// socket that keeps the borders of messages). What the application sends is heard by the far end, in place of what is
+    /// joined; what the far end sends goes to the application. It ends with the descriptor.
+    Application {
+        /// The operation.
+        operation: OperationId,
+        /// Which stream.
+        stream: StreamId,
+        /// The socket.
+        descriptor: DescriptorId,
+        /// Samples a second on the descriptor: 8 000 or 16 000.
+        rate: u32,
+    },
+    /// Let a playback or a recording stand still: silence is played, nothing is recorded.
+    Pause {
+        /// Which.
+        operation: OperationId,
+    },
+    /// Let it go on.
+    Resume {
+        /// Which.
+        operation: OperationId,
+    },
+    /// Put the stream into a mixer, which exists while a stream is in it: it hears all others and not itself. A join is
+    /// parted first.
+    Mix {
+        /// Which stream.
+        stream: StreamId,
+        /// Which mixer.
+        mixer: MixerId,
+    },
+    /// Take the stream out of its mixer.
+    Unmix {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Choose what is listened for in what is received. Telephone events are always told.
+    Detect {
+        /// Which stream.
+        stream: StreamId,
+        /// DTMF in the audio itself.
+        digits: bool,
+        /// Call-progress tones, fax tones, voice.
+        progress: bool,
+    },
     /// End an operation before its time.
     Stop {
         /// Which.
@@ -301,6 +444,22 @@ pub enum Event {
         tones: Vec<ToneLevel>,
         /// Level of the whole signal in tenths of dBm0.
         level_ddbm0: i32,
+    },
+    /// A call-progress tone, a fax tone or a voice was recognised in what was received.
+    Progress {
+        /// On which stream.
+        stream: StreamId,
+        /// What.
+        tone: ProgressTone,
+        /// What was measured: frequencies with their levels.
+        measured: Vec<ToneLevel>,
+    },
+    /// How the stream fares: every five seconds, and once more before its end.
+    Statistics {
+        /// Which stream.
+        stream: StreamId,
+        /// Since it began.
+        statistics: Box<MediaStatistics>,
     },
 }
 

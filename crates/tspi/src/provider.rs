@@ -10,6 +10,105 @@ use tapi::Time;
 #[serde(transparent)]
 pub struct PortId(pub u32);
 
+impl PortId {
+    /// The first of the names that a shell gives to connections it accepted; a provider's own are below.
+    pub const ACCEPTED: PortId = PortId(1 << 31);
+}
+
+/// How a connection is protected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Security {
+    /// Not at all.
+    Plain,
+    /// By TLS, to a peer whose certificate is for this name.
+    Tls {
+        /// The name (RFC 5922: the domain of the next hop's URI, not what the domain name system made of it).
+        name: String,
+    },
+}
+
+/// A question to the domain name system.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Query {
+    /// The name, without a dot at its end.
+    pub name: String,
+    /// What is asked of it.
+    pub kind: RecordKind,
+}
+
+/// What is asked of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// Its services (RFC 3403).
+    Naptr,
+    /// Where a service is (RFC 2782).
+    Srv,
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+}
+
+/// What the domain name system said; aliases are followed already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The records, in the order in which they came.
+    pub records: Vec<Record>,
+    /// For how many seconds they hold: the smallest time to live among them.
+    pub ttl_s: u32,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// NAPTR: order, preference, flags, service, replacement.
+    Naptr {
+        /// Lower ones first; a match ends the search at its order.
+        order: u16,
+        /// Lower ones first within an order.
+        preference: u16,
+        /// `s`, `a`, `u`.
+        flags: String,
+        /// `SIP+D2U`, `SIPS+D2T`.
+        service: String,
+        /// The next name to ask for.
+        replacement: String,
+    },
+    /// SRV.
+    Srv {
+        /// Lower ones first.
+        priority: u16,
+        /// Share among those of the same priority.
+        weight: u16,
+        /// The port.
+        port: u16,
+        /// The host.
+        target: String,
+    },
+    /// A or AAAA.
+    Address(std::net::IpAddr),
+}
+
+/// Why the domain name system had no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookupError {
+    /// The name does not exist (NXDOMAIN), or has no such record: for so many seconds.
+    None {
+        /// How long that holds.
+        ttl_s: u32,
+    },
+    /// The server failed (SERVFAIL).
+    ServerFailed,
+    /// The server would not (REFUSED).
+    Refused,
+    /// No server answered in time.
+    Timeout,
+}
+
 /// A device or an account that owns lines. Pure: it sees bytes and times, never sockets.
 ///
 /// A shell feeds one input at a time, drains all outputs after each, and waits until the next input or the deadline.
@@ -61,6 +160,33 @@ pub enum Input<'a> {
         port: PortId,
         /// Why, in words.
         reason: &'a str,
+    },
+    /// A connection that was asked for with [`Output::Connect`] is there.
+    Connected {
+        /// Which.
+        port: PortId,
+        /// Our end of it.
+        local: SocketAddr,
+    },
+    /// Somebody connected to a listening port. The shell names the connection, from [`PortId::ACCEPTED`] on.
+    Accepted {
+        /// The listening port.
+        listener: PortId,
+        /// The connection.
+        port: PortId,
+        /// Our end of it.
+        local: SocketAddr,
+        /// The other end.
+        from: SocketAddr,
+        /// Names its certificate was verified to be for; none: no certificate.
+        names: &'a [String],
+    },
+    /// What [`Output::Lookup`] asked for.
+    Found {
+        /// What was asked.
+        query: &'a Query,
+        /// What the domain name system said.
+        result: &'a Result<Records, LookupError>,
     },
     /// A name was looked up.
     Resolved {
@@ -118,6 +244,21 @@ pub enum Output {
         port: PortId,
         /// Whether DTR is up.
         up: bool,
+    },
+    /// Connect to somewhere; answered by [`Input::Connected`] or [`Input::Closed`]. The provider names the connection, below
+    /// [`PortId::ACCEPTED`]; it is written to and closed as any stream-like port.
+    Connect {
+        /// Its name.
+        port: PortId,
+        /// Where to.
+        to: SocketAddr,
+        /// How it is protected.
+        security: Security,
+    },
+    /// Ask the domain name system; answered by [`Input::Found`].
+    Lookup {
+        /// What.
+        query: Query,
     },
     /// Look up a host name (with port); answered by [`Input::Resolved`].
     Resolve {

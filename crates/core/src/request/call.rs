@@ -41,7 +41,7 @@ impl Server {
         info.call = CallId(self.fresh_id());
         let stream = self.open_stream(provider, wire, info.call)?;
         let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
-        let params = CallParams { address: make.address.0, block_id: make.block_id };
+        let params = CallParams { address: make.address.0, block_id: make.block_id, bearer: None };
         let action = Action::MakeCall { line: reference, to: make.to.clone(), params, media };
         let info = self.outbound(info, asker.session, make);
         self.count_making(id, 1);

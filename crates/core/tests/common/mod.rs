@@ -424,6 +424,9 @@ pub fn remote(direction: Direction) -> RemoteMedia {
         events: Some(101),
         direction,
         ptime_ms: 20,
+        rtcp: tspi::Rtcp::None,
+        srtp: None,
+        comfort_noise: None,
     })
 }
 

@@ -40,6 +40,9 @@ pub fn remote(number: u64, codec: &Codec) -> RemoteRtp {
         events: Some(EVENT_TYPE),
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        rtcp: tspi::Rtcp::None,
+        srtp: None,
+        comfort_noise: None,
     }
 }
 
@@ -141,7 +144,13 @@ impl Node {
 
     pub fn open(&mut self, number: u64, remote: RemoteRtp) {
         let stream = StreamId(number);
-        let local = LocalRtp { stream, address: [127, 0, 0, 1].into(), port: 5000 + number as u16, formats: vec![] };
+        let local = LocalRtp {
+            stream,
+            address: [127, 0, 0, 1].into(),
+            port: 5000 + number as u16,
+            rtcp_port: None,
+            formats: vec![],
+        };
         self.command(Command::Open { local: LocalMedia::Rtp(local) });
         self.command(Command::Connect { stream, remote: RemoteMedia::Rtp(remote) });
     }

@@ -78,6 +78,9 @@ impl Media {
         match command {
             Command::Open { local } => return self.open(provider, local),
             Command::Connect { stream, .. }
+            | Command::Mix { stream, .. }
+            | Command::Unmix { stream }
+            | Command::Detect { stream, .. }
             | Command::Part { stream }
             | Command::MonitorTones { stream, .. }
             | Command::Close { stream } => self.is_open(*stream)?,
@@ -85,13 +88,17 @@ impl Media {
                 self.is_open(*a)?;
                 self.is_open(*b)?;
             }
-            Command::Play { operation, stream, .. } | Command::Record { operation, stream, .. } => {
+            Command::Play { operation, stream, .. }
+            | Command::Record { operation, stream, .. }
+            | Command::Application { operation, stream, .. } => {
                 self.begin(*operation, *stream, Kind::File)?;
             }
-            Command::Digits { operation, stream, .. } | Command::Tone { operation, stream, .. } => {
+            Command::Digits { operation, stream, .. }
+            | Command::Tone { operation, stream, .. }
+            | Command::Progress { operation, stream, .. } => {
                 self.begin(*operation, *stream, Kind::Generated)?;
             }
-            Command::Stop { .. } => (),
+            Command::Stop { .. } | Command::Pause { .. } | Command::Resume { .. } => (),
         }
         if let Command::Close { stream } = command {
             self.owners.remove(stream);

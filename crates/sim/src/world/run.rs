@@ -321,6 +321,9 @@ impl World {
                     running.open.remove(&port);
                 }
             }
+            tspi::Output::Connect { .. } | tspi::Output::Lookup { .. } => {
+                self.broken(&format!("provider {} wants what this world does not have", id.0));
+            }
             // The simulated modems have no modem lines.
             tspi::Output::Dtr { .. } => (),
             tspi::Output::Resolve { name } => {

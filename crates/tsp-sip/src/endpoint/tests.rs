@@ -117,7 +117,7 @@ fn requests_of_ours_make_room_for_each_other_too() {
     let mut sip = agent();
     let now = Time::from_millis(1);
     let formats = vec![Format { codec: Codec::Pcma, payload_type: 8 }];
-    let rtp = LocalRtp { stream: StreamId(1), address: [192, 0, 2, 1].into(), port: 4000, formats };
+    let rtp = LocalRtp { stream: StreamId(1), address: [192, 0, 2, 1].into(), port: 4000, rtcp_port: None, formats };
     for number in 1..=MAX_TRANSACTIONS as u64 + 1 {
         let (media, params) = (LocalMedia::Rtp(rtp.clone()), CallParams::default());
         let action = Action::MakeCall { line: LineRef(0), to: "200".into(), params, media };

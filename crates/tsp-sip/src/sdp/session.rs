@@ -151,6 +151,9 @@ impl Session {
             events: events.map(|format| format.payload_type),
             direction,
             ptime_ms: PTIME_MS,
+            rtcp: tspi::Rtcp::None,
+            srtp: None,
+            comfort_noise: None,
         };
         Agreed { remote, held_by_peer: !theirs.receives() }
     }

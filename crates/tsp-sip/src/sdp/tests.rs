@@ -7,7 +7,7 @@ fn local() -> LocalRtp {
     let formats = [(Codec::Pcma, 8), (Codec::Pcmu, 0), (Codec::TelephoneEvent, 101)]
         .map(|(codec, payload_type)| Format { codec, payload_type });
     let address = IpAddr::from([192, 0, 2, 1]);
-    LocalRtp { stream: StreamId(1), address, port: 4000, formats: formats.into() }
+    LocalRtp { stream: StreamId(1), address, port: 4000, rtcp_port: None, formats: formats.into() }
 }
 
 fn sdp(lines: &str) -> Vec<u8> {

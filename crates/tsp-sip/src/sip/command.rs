@@ -41,6 +41,10 @@ impl Sip {
                 call.close(ep, now);
             }),
             Action::Shutdown => self.shut_down(now, id),
+            _ => {
+                let refusal = Refusal::new(ErrorCode::OperationUnavail, "a SIP line cannot do that");
+                self.endpoint.reply(id, Err(refusal));
+            }
         }
     }
 

@@ -281,6 +281,9 @@ impl Provider for Sip {
             | Input::Opened { .. }
             | Input::Closed { .. }
             | Input::Bytes { .. }
+            | Input::Connected { .. }
+            | Input::Accepted { .. }
+            | Input::Found { .. }
             | Input::Frame { .. } => {}
         }
         self.check_stop();

@@ -58,6 +58,7 @@ pub fn rtp(stream: u64) -> LocalMedia {
         stream: StreamId(stream),
         address: "192.0.2.9".parse().unwrap(),
         port: 4000 + stream as u16 * 2,
+        rtcp_port: None,
         formats: [(Codec::Pcma, 8), (Codec::Pcmu, 0), (Codec::TelephoneEvent, 101)]
             .map(|(codec, payload_type)| Format { codec, payload_type })
             .into(),
