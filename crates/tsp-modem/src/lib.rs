@@ -37,7 +37,7 @@ pub mod voice;
 pub use config::Config;
 pub use modem::Modem;
 pub use pcm::SampleFormat;
-pub use profile::{Profile, ProfileError};
+pub use profile::{Catalogue, Clues, Profile, ProfileError};
 pub use voice::VoiceEvent;
 
 use tspi::PortId;

@@ -7,7 +7,12 @@ use crate::{SampleFormat, VoiceEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod catalogue;
+mod identify;
 mod inherit;
+
+pub use catalogue::{Catalogue, CatalogueError};
+pub use identify::{Clues, Match, Question};
 
 /// How a family of modems wants to be spoken to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +24,15 @@ pub struct Profile {
     pub description: String,
     /// Analogue or cellular.
     pub kind: Kind,
+    /// What of it was seen on real devices, and what was not.
+    #[serde(default)]
+    pub confirmed: String,
+    /// Of several profiles that match a device the one with the highest score is taken.
+    #[serde(default)]
+    pub score: u32,
+    /// What a device of this family shows of itself; one of them is enough. Not inherited, nor is the score.
+    #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<Match>,
     /// The serial line and the telephone line.
     #[serde(default)]
     pub line: LineSection,
@@ -366,34 +380,16 @@ impl std::fmt::Display for ProfileError {
 
 impl std::error::Error for ProfileError {}
 
-/// The profiles that come with the crate.
-const BUILTIN: [(&str, &str); 2] =
-    [("v253", include_str!("../profiles/v253.toml")), ("27007", include_str!("../profiles/27007.toml"))];
-
 impl Profile {
-    /// A profile that comes with the crate: `v253` (analogue, V.253) or `27007` (cellular, 3GPP TS 27.007).
+    /// A profile that comes with the crate: `v253` (analogue, V.253), `27007` (cellular, 3GPP TS 27.007), …
     pub fn builtin(id: &str) -> Option<Profile> {
-        let (_, toml) = BUILTIN.iter().find(|(name, _)| *name == id)?;
-        Some(Profile::parse(toml).expect("the crate's own profiles are tested"))
+        Catalogue::builtin().named(id).cloned()
     }
 
     /// Reads a profile and checks it. With `inherits = "v253"` it changes that built-in profile: tables are merged, key by
     /// key, and anything else (lists too) replaces what was there.
     pub fn parse(toml: &str) -> Result<Profile, ProfileError> {
-        let at_span = |error: toml::de::Error| {
-            let at = error.span().map_or(0, |span| span.start);
-            error_at(toml, at, error.message())
-        };
-        let own: toml::Table = toml::from_str(toml).map_err(at_span)?;
-        let profile = match own.get("inherits") {
-            Some(base) => inherit::onto(base, &own)
-                .map_err(|(path, message)| error_at(toml, inherit::locate(toml, &path), &message))?,
-            None => toml::from_str(toml).map_err(at_span)?,
-        };
-        match profile.fault() {
-            None => Ok(profile),
-            Some((path, message)) => Err(error_at(toml, inherit::locate(toml, path), &message)),
-        }
+        Catalogue::builtin().parse(toml)
     }
 
     /// The first thing in it that cannot be: the key, and why.
@@ -456,68 +452,4 @@ fn error_at(toml: &str, offset: usize, message: &str) -> ProfileError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_profiles_of_the_crate_are_good() {
-        for (id, toml) in BUILTIN {
-            let profile = Profile::parse(toml).unwrap_or_else(|error| panic!("{id}: {error}"));
-            assert_eq!(profile.id, id);
-            let kept: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
-            assert_eq!(kept, profile);
-        }
-        assert_eq!(Profile::builtin("nothing"), None);
-    }
-
-    #[test]
-    fn errors_name_their_place() {
-        let good = BUILTIN[0].1;
-        let with = |from: &str, to: &str| {
-            assert!(good.contains(from), "{from}");
-            Profile::parse(&good.replacen(from, to, 1)).unwrap_err()
-        };
-        let line_of = |text: &str| good[..good.find(text).unwrap()].matches('\n').count() + 1;
-
-        let unknown = with("[voice]\n", "[voice]\nvoise = 1\n");
-        assert_eq!((unknown.line, unknown.column), (line_of("[voice]") + 1, 1), "{unknown}");
-        assert!(unknown.message.contains("voise"), "{unknown}");
-
-        let bad_type = with("retry = ", "retry = \"x\" #");
-        assert_eq!(bad_type.line, line_of("retry = "), "{bad_type}");
-
-        let no_hole = with("ATDT{n}", "ATDT");
-        assert_eq!((no_hole.line, no_hole.column), (line_of("dial = \"ATDT"), 1), "{no_hole}");
-
-        let rate = with("rate = 8000", "rate = 7200");
-        assert!(rate.message.contains("7200"), "{rate}");
-        assert_eq!(rate.line, line_of("methods = "), "{rate}");
-    }
-
-    #[test]
-    fn a_profile_changes_the_one_that_it_inherits() {
-        let own = "inherits = \"v253\"\nid = \"desk\"\ndescription = \"the one on the desk\"\n[voice]\nhangup = [\"AT+VLS=0\"]\n\
-                   supervise = { ringback_gone_ms = 5500 }\n[timeouts_ms]\ninter_cmd = 100\n";
-        let base = Profile::builtin("v253").unwrap();
-        let mut expected = Profile { id: "desk".into(), description: "the one on the desk".into(), ..base };
-        expected.timeouts_ms.inter_cmd = 100;
-        let voice = expected.voice.as_mut().unwrap();
-        voice.hangup = vec!["AT+VLS=0".into()];
-        voice.supervise.ringback_gone_ms = 5_500;
-        assert_eq!(Profile::parse(own).unwrap(), expected);
-
-        for (from, to, line, words) in [
-            ("inherits = \"v253\"", "inherits = \"v254\"", 1, "no built-in profile \"v254\""),
-            ("inherits = \"v253\"", "inherits = 1", 1, "name of a built-in profile"),
-            ("inter_cmd = 100", "inter_cmd = \"x\"", 8, "expected u32"),
-            ("inter_cmd = 100", "inter_command = 1", 8, "unknown field `inter_command`"),
-            ("hangup = [\"AT+VLS=0\"]", "hangup = []", 5, "no command hangs up"),
-            ("[voice]", "score = 1\n[voice]", 4, "unknown field `score`"),
-            ("hangup = [", "hangup = ", 5, ""),
-        ] {
-            let error = Profile::parse(&own.replacen(from, to, 1)).unwrap_err();
-            assert_eq!(error.line, line, "{to}: {error}");
-            assert!(error.message.contains(words), "{to}: {error}");
-        }
-    }
-}
+mod tests;

@@ -1,18 +1,17 @@
-//! A profile that names only what differs from a built-in one.
+//! A profile that names only what differs from another one.
 
-use super::{BUILTIN, Profile};
+use super::Profile;
 use toml::{Table, Value};
 
+/// The keys at the top that are a profile's own: never inherited.
+const OWN: [&str; 3] = ["match", "score", "confirmed"];
+
 /// The profile, or the path of the key that is wrong and why.
-pub(super) fn onto(base: &Value, own: &Table) -> Result<Profile, (String, String)> {
-    let wrong = |message: String| ("inherits".to_owned(), message);
-    let Some(id) = base.as_str() else {
-        return Err(wrong("must be the name of a built-in profile".to_owned()));
-    };
-    let Some((_, text)) = BUILTIN.iter().find(|(name, _)| *name == id) else {
-        return Err(wrong(format!("there is no built-in profile {id:?}")));
-    };
-    let base: Table = toml::from_str(text).expect("the crate's own profiles are tested");
+pub(super) fn onto(base: &Profile, own: &Table) -> Result<Profile, (String, String)> {
+    let mut base = Table::try_from(base).expect("a profile is a table of TOML");
+    for key in OWN {
+        base.remove(key);
+    }
     let mut own = own.clone();
     own.remove("inherits");
     let merged = merge(base.clone(), &own);

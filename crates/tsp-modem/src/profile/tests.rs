@@ -1,0 +1,149 @@
+//! Profiles: reading, inheriting, and what is wrong with them.
+
+use super::catalogue::BUILTIN;
+use super::*;
+
+#[test]
+fn the_profiles_of_the_crate_are_good() {
+    for (id, toml) in BUILTIN {
+        let profile = Profile::parse(toml).unwrap_or_else(|error| panic!("{id}: {error}"));
+        assert_eq!(profile.id, *id);
+        let kept: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
+        assert_eq!(kept, profile);
+    }
+    assert_eq!(Profile::builtin("nothing"), None);
+}
+
+#[test]
+fn errors_name_their_place() {
+    let good = BUILTIN[0].1;
+    let with = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        Profile::parse(&good.replacen(from, to, 1)).unwrap_err()
+    };
+    let line_of = |text: &str| good[..good.find(text).unwrap()].matches('\n').count() + 1;
+
+    let unknown = with("[voice]\n", "[voice]\nvoise = 1\n");
+    assert_eq!((unknown.line, unknown.column), (line_of("[voice]") + 1, 1), "{unknown}");
+    assert!(unknown.message.contains("voise"), "{unknown}");
+
+    let bad_type = with("retry = ", "retry = \"x\" #");
+    assert_eq!(bad_type.line, line_of("retry = "), "{bad_type}");
+
+    let no_hole = with("ATDT{n}", "ATDT");
+    assert_eq!((no_hole.line, no_hole.column), (line_of("dial = \"ATDT"), 1), "{no_hole}");
+
+    let rate = with("rate = 8000", "rate = 7200");
+    assert!(rate.message.contains("7200"), "{rate}");
+    assert_eq!(rate.line, line_of("methods = "), "{rate}");
+}
+
+#[test]
+fn a_profile_changes_the_one_that_it_inherits() {
+    let own = "inherits = \"v253\"\nid = \"desk\"\ndescription = \"the one on the desk\"\n[voice]\nhangup = [\"AT+VLS=0\"]\n\
+               supervise = { ringback_gone_ms = 5500 }\n[timeouts_ms]\ninter_cmd = 100\n";
+    let base = Profile::builtin("v253").unwrap();
+    let mut expected = Profile {
+        id: "desk".into(),
+        description: "the one on the desk".into(),
+        confirmed: String::new(),
+        score: 0,
+        matches: Vec::new(),
+        ..base
+    };
+    expected.timeouts_ms.inter_cmd = 100;
+    let voice = expected.voice.as_mut().unwrap();
+    voice.hangup = vec!["AT+VLS=0".into()];
+    voice.supervise.ringback_gone_ms = 5_500;
+    assert_eq!(Profile::parse(own).unwrap(), expected);
+
+    for (from, to, line, words) in [
+        ("inherits = \"v253\"", "inherits = \"v254\"", 1, "there is no profile \"v254\""),
+        ("inherits = \"v253\"", "inherits = 1", 1, "name of a profile"),
+        ("inter_cmd = 100", "inter_cmd = \"x\"", 8, "expected u32"),
+        ("inter_cmd = 100", "inter_command = 1", 8, "unknown field `inter_command`"),
+        ("hangup = [\"AT+VLS=0\"]", "hangup = []", 5, "no command hangs up"),
+        ("[voice]", "scores = 1\n[voice]", 4, "unknown field `scores`"),
+        ("hangup = [", "hangup = ", 5, ""),
+    ] {
+        let error = Profile::parse(&own.replacen(from, to, 1)).unwrap_err();
+        assert_eq!(error.line, line, "{to}: {error}");
+        assert!(error.message.contains(words), "{to}: {error}");
+    }
+}
+
+#[test]
+fn layers_lie_above_one_another() {
+    let mut catalogue = Catalogue::builtin().clone();
+    let desk = "inherits = \"v253\"\nid = \"desk\"\ndescription = \"desk\"\nscore = 99\nmatch = [{ usb = \"0572:*\" }]\n\
+                [timeouts_ms]\ninter_cmd = 70\n";
+    let child = "inherits = \"desk\"\nid = \"child\"\ndescription = \"child\"\n";
+    // In any order; what matches a device is not inherited.
+    assert_eq!(catalogue.add_layer(&[("child", child), ("desk", desk)]), []);
+    let read = catalogue.named("child").unwrap();
+    assert_eq!((read.timeouts_ms.inter_cmd, read.score, read.matches.len()), (70, 0, 0));
+    // A layer above may change the profile of the same name.
+    let above = "inherits = \"v253\"\nid = \"v253\"\n[timeouts_ms]\nhangup = 9000\n";
+    let bad = "inherits = \"nobody\"\nid = \"x\"\n";
+    let wrong = catalogue.add_layer(&[("above", above), ("bad", bad), ("worse", "id = ")]);
+    assert_eq!(catalogue.named("v253").unwrap().timeouts_ms.hangup, 9_000);
+    let wrong: Vec<_> = wrong.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    assert!(wrong[1].starts_with("bad: line 1, column 1: there is no profile \"nobody\""), "{wrong:?}");
+    assert!(wrong[0].starts_with("worse: line 1, column "), "{wrong:?}");
+    // A circle.
+    let circle = |id: &str, base: &str| format!("inherits = \"{base}\"\nid = \"{id}\"\ndescription = \"\"\n");
+    let (a, b) = (circle("a", "b"), circle("b", "a"));
+    let wrong = catalogue.add_layer(&[("a", &a), ("b", &b)]);
+    assert_eq!(wrong.len(), 2);
+    assert!(wrong[0].1.message.contains("inherits itself"), "{wrong:?}");
+}
+
+#[test]
+fn directories_are_layers() {
+    let dir = std::env::temp_dir().join(format!("tsp-modem-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("desk.toml"), "inherits = \"v253\"\nid = \"desk\"\ndescription = \"desk\"\n").unwrap();
+    std::fs::write(dir.join("bad.toml"), "id = 1").unwrap();
+    std::fs::write(dir.join("README"), "no profile").unwrap();
+    let (catalogue, wrong) = Catalogue::load(&[std::path::Path::new("/nowhere/at/all"), &dir]);
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(catalogue.named("desk").is_some() && catalogue.named("v253").is_some());
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].to_string().contains("bad.toml: line 1"), "{}", wrong[0]);
+}
+
+#[test]
+fn a_device_is_asked_no_more_than_can_matter() {
+    let mut catalogue = Catalogue::builtin().clone();
+    let profile = |id: &str, score: u32, rules: &str| {
+        format!("inherits = \"v253\"\nid = \"{id}\"\ndescription = \"\"\nscore = {score}\nmatch = [{rules}]\n")
+    };
+    let usb = profile("by-usb", 900, "{ usb = \"0572:13*\", driver = \"cdc_acm\" }");
+    let ident = profile("by-ident", 800, "{ ati0 = \"56000\", ati3 = \"CX930*\" }");
+    assert_eq!(catalogue.add_layer(&[("a", &usb), ("b", &ident)]), []);
+    let clues = Clues::new().usb(0x0572, 0x1329).driver("cdc_acm");
+    assert_eq!(catalogue.pick(&clues).unwrap().id, "by-usb");
+    assert_eq!(catalogue.question(&clues), None, "nothing that it says could change that");
+
+    let mut clues = Clues::new().usb(0x0572, 0x1329);
+    let mut asked = Vec::new();
+    while let Some(question) = catalogue.question(&clues) {
+        let lines: &[&str] = match question {
+            Question::Ati0 => &["56000"],
+            Question::Ati3 => &["CX93001-EIS_V0.2002-V92"],
+            _ => &[],
+        };
+        clues.answered(question, &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        asked.push(question);
+        assert!(asked.len() < 20, "{asked:?}");
+    }
+    assert_eq!(catalogue.pick(&clues).unwrap().id, "by-ident");
+    assert!(asked.ends_with(&[Question::Ati3]), "{asked:?}");
+
+    let mut clues = Clues::new();
+    while let Some(question) = catalogue.question(&clues) {
+        let answer = if question == Question::Fclass { "0,1,8" } else { "" };
+        clues.answered(question, &[answer.to_owned()]);
+    }
+    assert_eq!(catalogue.pick(&clues).unwrap().id, "v253");
+}
