@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
-.PHONY: help deps build release demo check fmt clippy size test doc fuzz fuzz-short bench clean
+.PHONY: help deps build release demo check fmt clippy size test doc fuzz fuzz-short bench deb system-test clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ fuzz: ## every fuzz target for long (FUZZ_SECONDS=600)
 bench: release ## figures: packets, calls, memory, round trips, as multiples within one run
 	$(CARGO) build --release -p tapi-bench -p msp-engine --examples
 	@tools/bench.sh
+
+deb: release ## Debian packages, into target/deb
+	@tools/deps.sh deb
+	@tools/deb.sh
 
 clean: ## remove what was built
 	$(CARGO) clean

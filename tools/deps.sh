@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need, and says what is missing that it cannot install.
+# `deps.sh deb` and `deps.sh system` name what packages and the tests under a real systemd need beside.
 set -euo pipefail
 
 declare -A package=(
   [cc]=gcc [make]=make [pkg-config]=pkg-config [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core
 )
+case "${1:-}" in
+  "") ;;
+  deb) package+=([dpkg-buildpackage]=dpkg-dev [dh]=debhelper [lintian]=lintian [lowdown]=lowdown [git]=git) ;;
+  system) package+=([systemd-nspawn]=systemd-container [mmdebstrap]=mmdebstrap [nsenter]=util-linux [ip]=iproute2) ;;
+  *) echo "deps: unknown set ${1}" >&2; exit 2 ;;
+esac
 missing=()
 for tool in "${!package[@]}"; do
   command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")

@@ -4,7 +4,7 @@ use crate::args::{Args, Command};
 use crate::failure::{Code, Failure};
 use crate::out::{Out, wall_now};
 use crate::session::{Moment, Session};
-use crate::{dial, events, ladder, media, show};
+use crate::{dial, events, ladder, media, paper, show};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tapi::request::{CallAccept, CallAnswer, CallBridge, CallDrop, CallHold, CallPart, CallTrace, CallUnhold};
@@ -16,6 +16,8 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Does what the command line says.
 pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
     match &args.command {
+        Command::Completions { shell } => paper::completions(*shell),
+        Command::Manual { directory } => paper::manual(directory),
         Command::Status => status(args, out),
         Command::Lines => lines(args, out),
         Command::Calls => calls(args, out),

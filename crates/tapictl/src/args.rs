@@ -146,6 +146,17 @@ pub enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// What makes a shell complete this command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Man pages of this command and its subcommands, written into a directory.
+    #[command(hide = true)]
+    Manual {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 /// Seconds, with a fraction if need be, up to a day.

@@ -10,6 +10,7 @@ mod failure;
 mod ladder;
 mod media;
 mod out;
+mod paper;
 mod pick;
 mod session;
 mod show;
