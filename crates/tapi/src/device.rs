@@ -79,6 +79,14 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// A text message reached the one that it was sent to, or never will.
+    MessageDelivered {
+        /// To where.
+        to: String,
+        /// Why not; absent: it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     /// A text message came.
     MessageReceived {
         /// From whom.

@@ -144,7 +144,7 @@ impl Driver {
             Output::Open { port } => self.ports.open(port),
             Output::Close { port } => self.ports.close(port),
             Output::Connect { port, .. } => self.ports.close(port),
-            Output::Lookup { .. } => {}
+            Output::Lookup { .. } | Output::Raw { .. } => {}
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
             Output::Resolve { name } => self.ports.resolve(name),
         }

@@ -237,6 +237,7 @@ impl Provider for Loopback {
             | Input::Opened { .. }
             | Input::Closed { .. }
             | Input::Connected { .. }
+            | Input::Raw { .. }
             | Input::Accepted { .. }
             | Input::Found { .. }
             | Input::Resolved { .. } => (),

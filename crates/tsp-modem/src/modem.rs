@@ -478,6 +478,7 @@ impl Provider for Modem {
             }
             Input::Datagram { .. }
             | Input::Connected { .. }
+            | Input::Raw { .. }
             | Input::Accepted { .. }
             | Input::Found { .. }
             | Input::Resolved { .. } => {}

@@ -1,6 +1,6 @@
 //! The provider's trait and what crosses it.
 
-use crate::{Command, Event, Frame, StreamId};
+use crate::{CallRef, Command, Event, Frame, StreamId};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tapi::Time;
@@ -188,6 +188,13 @@ pub enum Input<'a> {
         /// What the domain name system said.
         result: &'a Result<Records, LookupError>,
     },
+    /// The application that has a call in passthrough wrote these bytes: they go to the device as they are.
+    Raw {
+        /// Which call.
+        call: CallRef,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
     /// A name was looked up.
     Resolved {
         /// The name.
@@ -227,6 +234,14 @@ pub enum Output {
         stream: StreamId,
         /// The audio.
         frame: Frame,
+    },
+    /// Bytes of the device for the application that has this call in passthrough. The shell makes the descriptor when the
+    /// call is answered and closes it when the call is released.
+    Raw {
+        /// Which call.
+        call: CallRef,
+        /// The bytes.
+        bytes: Vec<u8>,
     },
     /// Open a port; answered by [`Input::Opened`] or [`Input::Closed`].
     Open {

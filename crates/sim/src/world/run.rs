@@ -325,7 +325,7 @@ impl World {
                 self.broken(&format!("provider {} wants what this world does not have", id.0));
             }
             // The simulated modems have no modem lines.
-            tspi::Output::Dtr { .. } => (),
+            tspi::Output::Dtr { .. } | tspi::Output::Raw { .. } => (),
             tspi::Output::Resolve { name } => {
                 let known = self.names.get(&name).cloned().or_else(|| Some(vec![name.parse().ok()?]));
                 let result = known.ok_or_else(|| "no such name".to_owned());

@@ -278,6 +278,7 @@ impl Provider for Sip {
             Input::Resolved { name, result } => self.resolved(now, name, result),
             Input::Timeout => self.on_timeout(now),
             Input::Datagram { .. }
+            | Input::Raw { .. }
             | Input::Opened { .. }
             | Input::Closed { .. }
             | Input::Bytes { .. }
