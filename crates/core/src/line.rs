@@ -101,6 +101,7 @@ impl Line {
             signal: self.signal,
             operator: self.operator.clone(),
             message_waiting: self.message_waiting,
+            forwarding: Vec::new(),
         }
     }
 }
@@ -117,6 +118,7 @@ impl Server {
             addresses: line.description.addresses.clone(),
             caps: line.description.caps.clone(),
             status: line.status(),
+            rights: Names::new(),
         }
     }
 

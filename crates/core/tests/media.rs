@@ -301,7 +301,7 @@ fn tones_are_checked() {
     let mut world = World::new();
     let owner = world.owner("owner");
     let (call, stream) = talking(&mut world, owner, 1);
-    let tone = CallTone { call, hz: vec![440], duration_ms: 500, level_dbm0: None };
+    let tone = CallTone { call, hz: vec![440], named: None, country: None, duration_ms: 500, level_dbm0: None };
     let operation = world.started(owner, tone.clone(), None);
     let begun = Command::Tone { operation, stream, hz: vec![440], duration_ms: 500, level_dbm0: -10 };
     assert_eq!(world.media().last(), Some(&begun));

@@ -46,6 +46,22 @@ open_names! {
         Bridge = "bridge",
         /// Take apart a bridge.
         Part = "part",
+        /// Make a conference.
+        SetupConference = "setup_conference",
+        /// Place the call of a conference's next party.
+        PrepareAddToConference = "prepare_add_to_conference",
+        /// Take it into a conference, or calls into it.
+        AddToConference = "add_to_conference",
+        /// Take it out of its conference.
+        RemoveFromConference = "remove_from_conference",
+        /// Report tones of call progress, fax tones and voices.
+        MonitorMedia = "monitor_media",
+        /// Speak and hear through a socket of the application's.
+        Audio = "audio",
+        /// Do what the far end asked: talk to somebody else.
+        AcceptTransfer = "accept_transfer",
+        /// Decline it.
+        RejectTransfer = "reject_transfer",
     }
 }
 
@@ -378,6 +394,12 @@ pub struct CallInfo {
     /// Another call that this one came from or belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub related: Option<CallId>,
+    /// A name for the conversation, the same for all calls that a transfer, a bridge or a replacement made one of.
+    #[serde(default)]
+    pub conversation: String,
+    /// The conference that it is a member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conference: Option<CallId>,
     /// The call whose audio is joined with this one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridged: Option<CallId>,
@@ -387,6 +409,9 @@ pub struct CallInfo {
     /// The application's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// The application's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_data: Option<String>,
     /// How "connected" was concluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<AnswerEvidence>,

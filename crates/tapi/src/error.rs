@@ -38,6 +38,8 @@ codes! {
     BearerModeUnavail = "BEARERMODEUNAVAIL", 0x8000_0003;
     /// All call appearances of the line are in use.
     CallUnavail = "CALLUNAVAIL", 0x8000_0005;
+    /// The conference takes no more calls.
+    ConferenceFull = "CONFERENCEFULL", 0x8000_0007;
     /// The dial string asks for billing tone (`$`) and the line cannot detect it.
     DialBilling = "DIALBILLING", 0x8000_0008;
     /// The dial string asks for dial tone (`W`) and the line cannot detect it.
@@ -64,6 +66,10 @@ codes! {
     InvalCallPrivilege = "INVALCALLPRIVILEGE", 0x8000_001A;
     /// The call is in a state in which this cannot be done.
     InvalCallState = "INVALCALLSTATE", 0x8000_001C;
+    /// The call is no conference, or in none.
+    InvalConfCallHandle = "INVALCONFCALLHANDLE", 0x8000_0020;
+    /// The call is no consultation call of the other one.
+    InvalConsultCallHandle = "INVALCONSULTCALLHANDLE", 0x8000_0021;
     /// A digit that cannot be sent or waited for.
     InvalDigitList = "INVALDIGITLIST", 0x8000_0026;
     /// The line cannot send or detect digits in this mode.
@@ -76,6 +82,8 @@ codes! {
     InvalMediaMode = "INVALMEDIAMODE", 0x8000_002F;
     /// A parameter is missing, of the wrong type, or out of range.
     InvalParam = "INVALPARAM", 0x8000_0032;
+    /// A time-out that cannot be kept.
+    InvalTimeout = "INVALTIMEOUT", 0x8000_003B;
     /// A tone that cannot be made or detected.
     InvalTone = "INVALTONE", 0x8000_003C;
     /// The line was removed.
@@ -96,6 +104,8 @@ codes! {
     ResourceUnavail = "RESOURCEUNAVAIL", 0x8000_004B;
     /// Too many requests are outstanding.
     RequestOverrun = "REQUESTOVERRUN", 0x8000_004C;
+    /// No application that a call can be given to.
+    TargetNotFound = "TARGETNOTFOUND", 0x8000_004E;
     /// The call is its own target.
     TargetSelf = "TARGETSELF", 0x8000_004F;
     /// The server does not know this method.

@@ -1,8 +1,8 @@
 //! What the server tells without being asked.
 
 use crate::{
-    Call, CallId, CallInfo, CallState, Cause, Feature, Line, LineId, LineStateKind, LineStatus, Names, OperationId,
-    Privilege, Time, open_names,
+    Call, CallId, CallInfo, CallState, Cause, DeviceEvent, Feature, GatherEnd, Line, LineId, LineStateKind, LineStatus,
+    Names, OperationId, Party, Privilege, ProgressTone, Time, TransferPhase, TransferWay, open_names,
 };
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +158,80 @@ pub enum EventBody {
         /// How much was recorded, in milliseconds.
         recorded_ms: u64,
     },
+    /// The gathering of digits ended (LINE_GATHERDIGITS).
+    #[serde(rename = "call.gathered")]
+    CallGathered {
+        /// The call.
+        call: CallId,
+        /// The operation.
+        operation: OperationId,
+        /// The digits, with the one that ended it.
+        digits: String,
+        /// Why it ended.
+        end: GatherEnd,
+    },
+    /// An application's audio ended.
+    #[serde(rename = "call.audio_ended")]
+    CallAudioEnded {
+        /// The call.
+        call: CallId,
+        /// The operation.
+        operation: OperationId,
+        /// How it ended.
+        end: End,
+        /// How long it lasted, in milliseconds.
+        audio_ms: u64,
+    },
+    /// A tone of call progress, a fax tone or a voice was recognised (LINE_MONITORMEDIA).
+    #[serde(rename = "call.progress")]
+    CallProgress {
+        /// The call.
+        call: CallId,
+        /// What.
+        tone: ProgressTone,
+        /// What was measured.
+        measured: Vec<ToneLevel>,
+    },
+    /// How a transfer stands.
+    #[serde(rename = "call.transfer")]
+    CallTransfer {
+        /// The call that is transferred.
+        call: CallId,
+        /// How it stands.
+        phase: TransferPhase,
+        /// By whom it is done.
+        how: TransferWay,
+        /// The call it is joined with, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<CallId>,
+        /// What the network said on its way: `180 Ringing`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
+    },
+    /// The far end asks us to talk to somebody else. Unless `call.accept_transfer` answers within 30 s, it is declined.
+    #[serde(rename = "call.transfer_requested")]
+    CallTransferRequested {
+        /// The call that asks.
+        call: CallId,
+        /// To whom.
+        to: String,
+        /// Who asks, where it is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Party>,
+        /// Whether we are to take the place of a call that exists (a consultation transfer).
+        attended: bool,
+    },
+    /// Something that only some devices have happened (LINE_DEVSPECIFIC).
+    #[serde(rename = "line.device")]
+    LineDevice {
+        /// The line.
+        line: LineId,
+        /// What.
+        event: DeviceEvent,
+    },
     /// A kind that this version does not know.
     #[serde(other, rename = "unrecognized")]
     Unrecognized,
@@ -174,6 +248,11 @@ impl EventBody {
             | EventBody::CallTone { call, .. }
             | EventBody::CallGenerated { call, .. }
             | EventBody::CallPlayed { call, .. }
+            | EventBody::CallGathered { call, .. }
+            | EventBody::CallAudioEnded { call, .. }
+            | EventBody::CallProgress { call, .. }
+            | EventBody::CallTransfer { call, .. }
+            | EventBody::CallTransferRequested { call, .. }
             | EventBody::CallRecorded { call, .. } => Some(*call),
             _ => None,
         }
@@ -239,6 +318,10 @@ open_names! {
         Media = "media",
         /// The call it is joined with.
         Bridge = "bridge",
+        /// The conference it is in.
+        Conference = "conference",
+        /// The application's words and data.
+        AppData = "app_data",
         /// The provider's own name for it.
         NetworkId = "network_id",
         /// Anything else.

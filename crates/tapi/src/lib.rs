@@ -51,6 +51,31 @@
 //! | `call.bridge` | [`request::CallBridge`] | [`reply::Done`] | owner of both |
 //! | `call.part` | [`request::CallPart`] | [`reply::Done`] | owner |
 //! | `call.trace` | [`request::CallTrace`] | [`reply::Trace`] | handle |
+//! | `call.redirect` | [`request::CallRedirect`] | [`reply::Done`] | owner |
+//! | `call.dial` | [`request::CallDial`] | [`reply::Done`] | owner |
+//! | `call.swap_hold` | [`request::CallSwapHold`] | [`reply::Done`] | owner of both |
+//! | `call.blind_transfer` | [`request::CallBlindTransfer`] | [`reply::Transferring`] | owner |
+//! | `call.setup_transfer` | [`request::CallSetupTransfer`] | [`reply::Made`] | owner; the maker is the owner |
+//! | `call.complete_transfer` | [`request::CallCompleteTransfer`] | [`reply::Transferring`] | owner of both |
+//! | `call.accept_transfer` | [`request::CallAcceptTransfer`] | [`reply::Made`] | owner |
+//! | `call.reject_transfer` | [`request::CallRejectTransfer`] | [`reply::Done`] | owner |
+//! | `call.setup_conference` | [`request::CallSetupConference`] | [`reply::ConferenceMade`] | owner |
+//! | `call.prepare_add_to_conference` | [`request::CallPrepareAdd`] | [`reply::Made`] | owner of the conference |
+//! | `call.add_to_conference` | [`request::CallAddToConference`] | [`reply::Done`] | owner of both |
+//! | `call.remove_from_conference` | [`request::CallRemoveFromConference`] | [`reply::Done`] | owner |
+//! | `call.gather_digits` | [`request::CallGatherDigits`] | [`reply::Started`] | owner |
+//! | `call.pause` | [`request::CallPause`] | [`reply::Done`] | owner |
+//! | `call.resume` | [`request::CallResume`] | [`reply::Done`] | owner |
+//! | `call.monitor_media` | [`request::CallMonitorMedia`] | [`reply::Done`] | handle |
+//! | `call.audio` | [`request::CallAudio`] | [`reply::Started`] | owner |
+//! | `call.handoff` | [`request::CallHandoff`] | [`reply::Done`] | owner |
+//! | `call.set_app_data` | [`request::CallSetAppData`] | [`reply::Done`] | owner |
+//! | `line.forward` | [`request::LineForward`] | [`reply::Forwarding`] | open line |
+//! | `line.device` | [`request::LineDevice`] | [`reply::Done`] | open line |
+//! | `line.set_policy` | [`request::LineSetPolicy`] | [`reply::Done`] | session |
+//! | `line.get_policy` | [`request::LineGetPolicy`] | [`reply::Policy`] | session |
+//! | `client.set_priority` | [`request::ClientSetPriority`] | [`reply::Done`] | session |
+//! | `client.get_priority` | [`request::ClientGetPriority`] | [`reply::Priorities`] | session |
 //!
 //! # Errors
 //! A request that was read and refused has code [`wire::rpc::REFUSED`] (−32000), words in lower case, and
@@ -77,6 +102,12 @@
 //! | `call.generated` | a tone or a run of digits ended | who began it |
 //! | `call.played` | a playback ended | who began it |
 //! | `call.recorded` | a recording ended and the file is complete | who began it |
+//! | `call.gathered` | the gathering of digits ended | who began it |
+//! | `call.audio_ended` | an application's audio ended | who began it |
+//! | `call.progress` | a tone of call progress, a fax tone or a voice was recognised | who monitors media |
+//! | `call.transfer` | how a transfer stands, and by whom it is done | every handle |
+//! | `call.transfer_requested` | the far end asks us to talk to somebody else | owners |
+//! | `line.device` | something that only some devices have happened | who has the line open as owner or monitor |
 //!
 //! # Order
 //! - The answer to a request precedes every event that the request causes.
@@ -141,10 +172,13 @@ mod event;
 mod id;
 mod line;
 mod name;
+mod policy;
+mod record;
 pub mod reply;
 pub mod request;
 mod state;
 mod time;
+mod transfer;
 pub mod wire;
 
 pub use call::*;
@@ -154,7 +188,10 @@ pub use event::*;
 pub use id::*;
 pub use line::*;
 pub use name::Names;
+pub use policy::*;
+pub use record::CallRecord;
 pub use reply::Reply;
 pub use request::{LineSelector, Method, PlaySource, RecordSink, Request};
 pub use state::*;
 pub use time::Time;
+pub use transfer::*;

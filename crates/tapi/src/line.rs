@@ -1,6 +1,6 @@
 //! What is known of a line: its capabilities (LINEDEVCAPS, LINEADDRESSCAPS) and its status (LINEDEVSTATUS).
 
-use crate::{BearerMode, Feature, LineId, MediaMode, Names, open_names};
+use crate::{BearerMode, Feature, ForwardRule, LineId, MediaMode, Names, Right, open_names};
 use serde::{Deserialize, Serialize};
 
 open_names! {
@@ -8,6 +8,8 @@ open_names! {
     pub enum LineFeature {
         /// Place a call.
         MakeCall = "make_call",
+        /// Have its calls forwarded.
+        Forward = "forward",
     }
 }
 
@@ -50,6 +52,10 @@ open_names! {
         MessageWaiting = "message_waiting",
         /// The capabilities changed.
         CapsChange = "caps_change",
+        /// The addresses changed.
+        Addresses = "addresses",
+        /// How its calls are forwarded changed.
+        Forwarding = "forwarding",
     }
 }
 
@@ -113,6 +119,9 @@ pub struct LineStatus {
     /// Whether messages wait, where the line can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_waiting: Option<bool>,
+    /// How its calls are forwarded, by the network or by this server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forwarding: Vec<ForwardRule>,
 }
 
 /// A line whole.
@@ -132,4 +141,7 @@ pub struct Line {
     pub caps: LineCaps,
     /// What it does.
     pub status: LineStatus,
+    /// What the session that asks may do with it.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub rights: Names<Right>,
 }

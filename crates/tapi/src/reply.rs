@@ -1,7 +1,10 @@
 //! What the server answers to a request that it took.
 
-use crate::{Call, CallId, Generation, Line, LineId, OperationId, SessionId, TraceEntry};
+use crate::{
+    Call, CallId, Generation, IncomingPolicy, Line, LineId, MediaMode, OperationId, SessionId, TraceEntry, TransferWay,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Taken; there is nothing more to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +80,48 @@ pub struct Trace {
     pub forgotten: u64,
 }
 
+/// A transfer is under way (`call.blind_transfer`, `call.complete_transfer`). Where the network turns out to be unable,
+/// the server may go on by bridging: the event `call.transfer` says by whom it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transferring {
+    /// By whom.
+    pub how: TransferWay,
+    /// The conference that the calls became, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conference: Option<CallId>,
+}
+
+/// A conference exists (`call.setup_conference`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConferenceMade {
+    /// The conference, a call of its own.
+    pub conference: CallId,
+    /// The call of the next party, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consultation: Option<CallId>,
+}
+
+/// Calls are forwarded (`line.forward`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarding {
+    /// By whom.
+    pub how: TransferWay,
+}
+
+/// What becomes of a call that nobody takes (`line.get_policy`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The policy.
+    pub policy: IncomingPolicy,
+}
+
+/// Who is offered new calls first (`client.get_priority`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Priorities {
+    /// Names of applications by medium, the first to be asked first.
+    pub priorities: BTreeMap<MediaMode, Vec<String>>,
+}
+
 /// Any reply to a taken request, as the server makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -91,5 +136,10 @@ pub enum Reply {
     Call(Box<Call>),
     Started(Started),
     Trace(Trace),
+    Transferring(Transferring),
+    ConferenceMade(ConferenceMade),
+    Forwarding(Forwarding),
+    Policy(Policy),
+    Priorities(Priorities),
     Done(Done),
 }

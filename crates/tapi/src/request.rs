@@ -1,6 +1,12 @@
 //! What clients ask. The answer to a request is its one reply; what becomes of it is told by events.
 
-use crate::{AddressId, CallId, LineId, LineStateKind, MediaMode, Names, OperationId, Privilege, reply};
+mod control;
+mod service;
+
+pub use control::*;
+pub use service::*;
+
+use crate::{AddressId, CallId, LineId, LineStateKind, MediaMode, Names, OperationId, Privilege, ProgressTone, reply};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -123,6 +129,58 @@ requests! {
     CallPart = "call.part" => reply::Done;
     /// The SIP ladder or AT transcript of a call.
     CallTrace = "call.trace" => reply::Trace;
+    /// Send an offered call elsewhere (lineRedirect). The call is idle once the network took it.
+    CallRedirect = "call.redirect" => reply::Done;
+    /// Dial more digits while a call is being set up (lineDial).
+    CallDial = "call.dial" => reply::Done;
+    /// Hold one call and retrieve another (lineSwapHold): in one step of the network where it has one, else one after the
+    /// other; where the second cannot be retrieved, the first is.
+    CallSwapHold = "call.swap_hold" => reply::Done;
+    /// Transfer without asking (lineBlindTransfer): by the network, else by a call of the server's own that is joined once
+    /// it is answered. The event `call.transfer` tells what became of it.
+    CallBlindTransfer = "call.blind_transfer" => reply::Transferring;
+    /// Hold a call and place a consultation call (lineSetupTransfer).
+    CallSetupTransfer = "call.setup_transfer" => reply::Made;
+    /// Join the two (lineCompleteTransfer): by the network, else here; or into a conference of three.
+    CallCompleteTransfer = "call.complete_transfer" => reply::Transferring;
+    /// Do what the far end asked with `call.transfer_requested`. The new call has the owners of the old one.
+    CallAcceptTransfer = "call.accept_transfer" => reply::Made;
+    /// Decline it.
+    CallRejectTransfer = "call.reject_transfer" => reply::Done;
+    /// Make a conference of a call (lineSetupConference), and place the call of its next party where one is named.
+    CallSetupConference = "call.setup_conference" => reply::ConferenceMade;
+    /// Place the call of a conference's next party (linePrepareAddToConference).
+    CallPrepareAdd = "call.prepare_add_to_conference" => reply::Made;
+    /// Take a call into a conference (lineAddToConference).
+    CallAddToConference = "call.add_to_conference" => reply::Done;
+    /// Take a call out of its conference (lineRemoveFromConference).
+    CallRemoveFromConference = "call.remove_from_conference" => reply::Done;
+    /// Collect digits of the far end (lineGatherDigits). The event `call.gathered` ends it.
+    CallGatherDigits = "call.gather_digits" => reply::Started;
+    /// Let a playback or a recording stand still.
+    CallPause = "call.pause" => reply::Done;
+    /// Let it go on.
+    CallResume = "call.resume" => reply::Done;
+    /// Tell call-progress tones, fax tones and voices as `call.progress` events, or no longer (lineMonitorMedia).
+    CallMonitorMedia = "call.monitor_media" => reply::Done;
+    /// Speak and hear through a passed socket. The event `call.audio_ended` ends it.
+    CallAudio = "call.audio" => reply::Started;
+    /// Give a call to another application (lineHandoff).
+    CallHandoff = "call.handoff" => reply::Done;
+    /// Set the application's own words and data (lineSetAppSpecific, lineSetCallData).
+    CallSetAppData = "call.set_app_data" => reply::Done;
+    /// Have a line's calls forwarded (lineForward): all rules, in place of those before.
+    LineForward = "line.forward" => reply::Forwarding;
+    /// Something that only some devices have (lineDevSpecific). The event `line.device` tells what became of it.
+    LineDevice = "line.device" => reply::Done;
+    /// What becomes of an incoming call of the line that no application takes.
+    LineSetPolicy = "line.set_policy" => reply::Done;
+    /// The same, asked.
+    LineGetPolicy = "line.get_policy" => reply::Policy;
+    /// An application's place among those that are offered new calls (lineSetAppPriority).
+    ClientSetPriority = "client.set_priority" => reply::Done;
+    /// The order as it is (lineGetAppPriority).
+    ClientGetPriority = "client.get_priority" => reply::Priorities;
 }
 
 /// A line by its id or by its permanent name.
@@ -309,9 +367,17 @@ pub struct CallMonitorDigits {
 pub struct CallTone {
     /// Which call.
     pub call: CallId,
-    /// One to four frequencies in hertz, 100 to 3 900.
+    /// One to four frequencies in hertz, 100 to 3 900. Empty where a tone is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hz: Vec<u32>,
-    /// Length in milliseconds, 1 to 600 000.
+    /// A tone of call progress with its country's frequencies and cadence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<ProgressTone>,
+    /// Its country, two letters of ISO 3166. Absent: the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Length in milliseconds, 1 to 600 000; of a named tone 0 too: until stopped.
+    #[serde(default)]
     pub duration_ms: u32,
     /// Level of each frequency in dBm0, −60 to 0. Absent: −10.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -135,6 +135,7 @@ pub fn names_descriptor(request: &Request) -> bool {
     match request {
         Request::CallPlay(request::CallPlay { source, .. }) => matches!(source, PlaySource::Descriptor),
         Request::CallRecord(request::CallRecord { sink, .. }) => matches!(sink, RecordSink::Descriptor),
+        Request::CallAudio(_) => true,
         _ => false,
     }
 }

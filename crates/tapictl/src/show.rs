@@ -3,7 +3,10 @@
 use crate::out::{Paint, Table, Tone, clean, clock, time_of_day};
 use std::time::Duration;
 use tapi::wire::Hello;
-use tapi::{Call, CallOrigin, CallState, Cause, Delivered, End, EventBody, Line, Names, Party, Service};
+use tapi::{
+    Call, CallOrigin, CallState, Cause, Delivered, DeviceEvent, End, EventBody, Line, Names, Party, Service,
+    TransferPhase,
+};
 
 /// All lines.
 pub fn lines(lines: &[Line], paint: Paint) -> String {
@@ -154,7 +157,45 @@ fn body(body: &EventBody) -> (Tone, String) {
         EventBody::CallRecorded { call, end, recorded_ms, .. } => {
             (of_end(end), format!("call {call} recording: {end} after {:.1} s", seconds(*recorded_ms)))
         }
-        EventBody::Unrecognized => (Tone::Faint, "an event of a newer daemon".into()),
+        other => calls_event(other),
+    }
+}
+
+/// Events of transfers, of what is gathered and recognised, and of devices.
+fn calls_event(body: &EventBody) -> (Tone, String) {
+    match body {
+        EventBody::CallGathered { call, digits, end, .. } => {
+            (Tone::Notice, format!("call {call} gathered {digits:?}: {end}"))
+        }
+        EventBody::CallAudioEnded { call, end, audio_ms, .. } => {
+            (of_end(end), format!("call {call} application audio: {end} after {:.1} s", seconds(*audio_ms)))
+        }
+        EventBody::CallProgress { call, tone, .. } => (Tone::Notice, format!("call {call} hears: {tone}")),
+        EventBody::CallTransfer { call, phase, how, with, text, cause: why } => {
+            let with = with.map(|with| format!(" with call {with}")).unwrap_or_default();
+            let text = text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            let why = why.as_ref().map(|why| format!(": {}", cause(why))).unwrap_or_default();
+            let tone = if *phase == TransferPhase::Failed { Tone::Bad } else { Tone::Notice };
+            (tone, format!("call {call} transfer by {how} {phase}{with}{text}{why}"))
+        }
+        EventBody::CallTransferRequested { call, to, by, .. } => {
+            let by = by.as_ref().map(|by| format!(" by {}", party(by))).unwrap_or_default();
+            (Tone::Notice, format!("call {call} is asked to be transferred to {to}{by}"))
+        }
+        EventBody::LineDevice { line, event } => (Tone::Notice, format!("line {line} {}", device(event))),
+        _ => (Tone::Faint, "an event of a newer daemon".into()),
+    }
+}
+
+/// What a device told.
+fn device(event: &DeviceEvent) -> String {
+    match event {
+        DeviceEvent::MessageSent { to, error: None } => format!("message to {to} sent"),
+        DeviceEvent::MessageSent { to, error: Some(error) } => format!("message to {to} not sent: {error}"),
+        DeviceEvent::MessageReceived { from, text, .. } => format!("message from {from}: {text}"),
+        DeviceEvent::Ussd { text, more } => format!("network says: {text}{}", if *more { " (answer it)" } else { "" }),
+        DeviceEvent::UssdEnded { reason } => format!("service code ended: {reason}"),
+        DeviceEvent::Sim { state } => format!("SIM {state}"),
     }
 }
 

@@ -119,6 +119,7 @@ impl Server {
             Request::LineClose(close) => self.line_close(now, asker.session, &close),
             Request::LineSetStatusMessages(set) => self.line_set_status_messages(asker.session, set),
             Request::ClientOpen(_) | Request::ClientResume(_) => Ok(Answer::DONE),
+            other => Err(ErrorCode::OperationUnavail.because(format!("{} is not served yet", other.method()))),
         }
     }
 

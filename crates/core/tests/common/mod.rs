@@ -449,6 +449,12 @@ pub fn short(body: &EventBody) -> String {
         EventBody::CallGenerated { end, .. } => format!("generated {end}"),
         EventBody::CallPlayed { end, .. } => format!("played {end}"),
         EventBody::CallRecorded { end, .. } => format!("recorded {end}"),
+        EventBody::CallGathered { digits, end, .. } => format!("gathered {digits} {end}"),
+        EventBody::CallAudioEnded { end, .. } => format!("audio {end}"),
+        EventBody::CallProgress { tone, .. } => format!("progress {tone}"),
+        EventBody::CallTransfer { phase, how, .. } => format!("transfer {phase} {how}"),
+        EventBody::CallTransferRequested { to, .. } => format!("transfer requested {to}"),
+        EventBody::LineDevice { .. } => "device".into(),
         EventBody::Unrecognized => "unrecognized".into(),
     }
 }

@@ -329,7 +329,17 @@ impl Stage {
             }
             Op::Tone { app, call } => {
                 let (call, hz) = (self.call(app, call), vec![1_000]);
-                (app, Request::CallTone(CallTone { call, hz, duration_ms: 300, level_dbm0: None }))
+                (
+                    app,
+                    Request::CallTone(CallTone {
+                        call,
+                        hz,
+                        named: None,
+                        country: None,
+                        duration_ms: 300,
+                        level_dbm0: None,
+                    }),
+                )
             }
             Op::Play { app, call } => {
                 let source = PlaySource::Descriptor;

@@ -102,6 +102,12 @@ impl Mirror {
             | EventBody::CallGenerated { .. }
             | EventBody::CallPlayed { .. }
             | EventBody::CallRecorded { .. }
+            | EventBody::CallGathered { .. }
+            | EventBody::CallAudioEnded { .. }
+            | EventBody::CallProgress { .. }
+            | EventBody::CallTransfer { .. }
+            | EventBody::CallTransferRequested { .. }
+            | EventBody::LineDevice { .. }
             | EventBody::Unrecognized => {}
         }
         true

@@ -156,6 +156,7 @@ pub fn line() -> Line {
         signal: None,
         operator: None,
         message_waiting: None,
+        forwarding: Vec::new(),
     };
     Line {
         line: LineId(3),
@@ -165,6 +166,7 @@ pub fn line() -> Line {
         addresses: vec!["sip:trunk@example.org".into()],
         caps,
         status,
+        rights: Names::new(),
     }
 }
 
@@ -186,9 +188,12 @@ pub fn call() -> Call {
         redirecting: Party::unavailable(),
         network_id: Some("a84b4c76e66710".into()),
         related: None,
+        conversation: "node-1-1017".into(),
+        conference: None,
         bridged: None,
         app: None,
         comment: None,
+        app_data: None,
         answered_by: None,
         cause: None,
         media: None,

@@ -31,7 +31,9 @@ fn hear_the_microphone(app: &mut App, call: CallId) {
 
 /// Our tone arrives at its ear, whole and at its level.
 fn be_heard(app: &mut App, call: CallId) {
-    let operation = app.ask(CallTone { call, hz: vec![440], duration_ms: 1000, level_dbm0: Some(-10) }).operation;
+    let operation = app
+        .ask(CallTone { call, hz: vec![440], named: None, country: None, duration_ms: 1000, level_dbm0: Some(-10) })
+        .operation;
     app.wait("end of the tone", |body| match body {
         EventBody::CallGenerated { operation: ended, end: End::Done, .. } if *ended == operation => Some(()),
         _ => None,
