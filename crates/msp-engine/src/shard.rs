@@ -319,7 +319,9 @@ impl Shard {
     fn drain(&mut self, now: Time) {
         while let Some(output) = self.msp.poll_output() {
             match output {
-                Output::Packet { stream, to, packet } => self.send(stream, to, &packet),
+                Output::Packet { stream, to, packet } | Output::Control { stream, to, packet } => {
+                    self.send(stream, to, &packet);
+                }
                 Output::Event(event) => self.tell(event),
                 Output::Frame { stream, frame } => self.push(stream, frame),
                 Output::Load { operation, descriptor } => {

@@ -21,6 +21,7 @@ mod generate;
 pub mod jitter;
 mod msp;
 pub mod rtp;
+pub mod srtp;
 mod stats;
 mod stream;
 pub mod tone;

@@ -432,6 +432,7 @@ impl MediaProvider for Msp {
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Packet { stream, from, bytes } => self.packet(now, stream, from, bytes),
+            Input::Control { .. } => self.counters.rtcp += 1,
             Input::Frame { stream, frame } => self.frame(now, stream, frame),
             Input::Loaded { operation, samples } => {
                 self.loaded(operation, samples);

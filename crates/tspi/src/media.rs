@@ -529,6 +529,15 @@ pub enum Input<'a> {
         /// The datagram.
         bytes: &'a [u8],
     },
+    /// A datagram arrived at a stream's RTCP port ([`LocalRtp::rtcp_port`]).
+    Control {
+        /// Which stream.
+        stream: StreamId,
+        /// Where from.
+        from: SocketAddr,
+        /// The datagram.
+        bytes: &'a [u8],
+    },
     /// A service provider heard 20 ms of audio.
     Frame {
         /// Which stream.
@@ -562,6 +571,15 @@ pub enum Output {
     Event(Event),
     /// A datagram to send from a stream's port.
     Packet {
+        /// Which stream.
+        stream: StreamId,
+        /// Where to.
+        to: SocketAddr,
+        /// The datagram.
+        packet: Packet,
+    },
+    /// A datagram to send from a stream's RTCP port ([`LocalRtp::rtcp_port`]), or its RTP port where it has none.
+    Control {
         /// Which stream.
         stream: StreamId,
         /// Where to.

@@ -28,6 +28,8 @@ pub struct Media {
     pub owners: BTreeMap<StreamId, ProviderId>,
     /// Where the RTP streams receive.
     pub addresses: BTreeMap<StreamId, SocketAddr>,
+    /// Where their RTCP is received, for those that have a port for it.
+    pub controls: BTreeMap<StreamId, SocketAddr>,
     /// Streams that were closed, for ever.
     pub closed: BTreeSet<StreamId>,
     /// Operations that have not ended.
@@ -60,6 +62,7 @@ impl Media {
             msp,
             owners: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            controls: BTreeMap::new(),
             closed: BTreeSet::new(),
             operations: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -103,6 +106,7 @@ impl Media {
         if let Command::Close { stream } = command {
             self.owners.remove(stream);
             self.addresses.remove(stream);
+            self.controls.remove(stream);
             self.closed.insert(*stream);
         }
         Ok(())
@@ -116,6 +120,8 @@ impl Media {
                     return Err(format!("stream {} got {address}, which stream {} has", rtp.stream.0, other.0));
                 }
                 self.addresses.insert(rtp.stream, address);
+                let control = rtp.rtcp_port.map(|port| (rtp.stream, SocketAddr::new(rtp.address, port)));
+                self.controls.extend(control);
                 rtp.stream
             }
             LocalMedia::Frames { stream } => *stream,
@@ -158,6 +164,16 @@ impl Media {
         if !self.operations.values().any(|(_, kind)| *kind == Kind::File) {
             self.msp = copy;
         }
+    }
+
+    /// Where a stream's RTCP comes from.
+    pub fn control_address(&self, stream: StreamId) -> Option<SocketAddr> {
+        self.controls.get(&stream).or_else(|| self.addresses.get(&stream)).copied()
+    }
+
+    /// The stream that receives RTCP at an address.
+    pub fn control_at(&self, address: SocketAddr) -> Option<StreamId> {
+        self.controls.iter().find(|(_, at)| **at == address).map(|(stream, _)| *stream)
     }
 
     /// The stream that receives at an address.

@@ -171,7 +171,7 @@ impl World {
 
     fn process(&mut self, work: Work) {
         match &work {
-            Work::Media(MediaInput::Packet { .. } | MediaInput::Frame { .. })
+            Work::Media(MediaInput::Packet { .. } | MediaInput::Control { .. } | MediaInput::Frame { .. })
             | Work::Provider(_, ProviderInput::Frame { .. })
             | Work::Datagram(_)
             | Work::Modem(..) => (),
@@ -361,6 +361,10 @@ impl World {
             self.queues.push(Way::Net, Work::Media(input));
             return;
         }
+        if let Some(stream) = self.media.control_at(to) {
+            self.queues.push(Way::Net, Work::Media(MediaInput::Control { stream, from, bytes }));
+            return;
+        }
         let socket = |(id, running): (&ProviderId, &super::Running)| {
             let port = running.port(Plug::Socket(to)).filter(|port| running.open.contains(port))?;
             Some((*id, port))
@@ -443,6 +447,11 @@ impl World {
             }
             media::Output::Packet { stream, to, packet } => {
                 if let Some(from) = self.media.addresses.get(&stream).copied() {
+                    self.net.send(self.now, Datagram { from, to, bytes: packet.as_slice().to_vec() });
+                }
+            }
+            media::Output::Control { stream, to, packet } => {
+                if let Some(from) = self.media.control_address(stream) {
                     self.net.send(self.now, Datagram { from, to, bytes: packet.as_slice().to_vec() });
                 }
             }

@@ -75,6 +75,7 @@ impl ProviderInput {
 pub enum MediaInput {
     Command(media::Command),
     Packet { stream: StreamId, from: SocketAddr, bytes: Vec<u8> },
+    Control { stream: StreamId, from: SocketAddr, bytes: Vec<u8> },
     Frame { stream: StreamId, frame: Box<Frame> },
     Loaded { operation: tapi::OperationId, samples: Arc<[i16]> },
     Failed { operation: tapi::OperationId, end: tapi::End },
@@ -86,6 +87,9 @@ impl MediaInput {
         match self {
             MediaInput::Command(command) => media::Input::Command(command.clone()),
             MediaInput::Packet { stream, from, bytes } => media::Input::Packet { stream: *stream, from: *from, bytes },
+            MediaInput::Control { stream, from, bytes } => {
+                media::Input::Control { stream: *stream, from: *from, bytes }
+            }
             MediaInput::Frame { stream, frame } => media::Input::Frame { stream: *stream, frame },
             MediaInput::Loaded { operation, samples } => {
                 media::Input::Loaded { operation: *operation, samples: Arc::clone(samples) }
