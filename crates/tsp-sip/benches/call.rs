@@ -28,6 +28,7 @@ fn config(listen: SocketAddr, peer: SocketAddr) -> Config {
         peers: vec![peer.ip().to_string()],
         proxy: Some(peer.to_string()),
         max_calls: 100_000,
+        ..LineConfig::default()
     };
     Config { name: "sip".into(), listen, user_agent: String::new(), timers: Timers::default(), lines: vec![line] }
 }

@@ -1,5 +1,6 @@
 //! What a provider starts with.
 
+use crate::Account;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -39,8 +40,8 @@ impl Default for Timers {
     }
 }
 
-/// A trunk that is known by address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A trunk that is known by address, or an account at a registrar.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineConfig {
     /// Permanent name, `sip:trunk`.
     pub name: String,
@@ -58,4 +59,7 @@ pub struct LineConfig {
     pub proxy: Option<String>,
     /// Calls at one time.
     pub max_calls: u32,
+    /// Registration, credentials and limits.
+    #[serde(default)]
+    pub account: Account,
 }

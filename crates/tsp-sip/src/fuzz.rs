@@ -58,6 +58,7 @@ fn config() -> Config {
         peers: vec!["0.0.0.0/0".into(), "::/0".into()],
         proxy: None,
         max_calls: 4,
+        ..LineConfig::default()
     };
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5062);
     Config { name: "fuzz".into(), listen, user_agent: "tapid".into(), timers: Timers::default(), lines: vec![line] }

@@ -9,10 +9,13 @@
 //! | [`transaction`] | RFC 3261 section 17, RFC 6026 |
 //! | `dialog`, `invite` | RFC 3261 sections 9, 12 to 15; RFC 5407; RFC 6141 |
 //! | [`sdp`] | RFC 8866, RFC 3264 |
+//! | `auth` | RFC 3261 section 22, RFC 7616, RFC 8760 |
 //! | `cause` | RFC 3326, RFC 3398 |
 
 #![forbid(unsafe_code)]
 
+mod account;
+mod auth;
 mod cause;
 mod config;
 mod counters;
@@ -26,6 +29,7 @@ pub mod sdp;
 mod sip;
 pub mod transaction;
 
+pub use account::{Account, Credentials, Mwi, Register, Secret};
 pub use config::{Config, LineConfig, Timers};
 pub use counters::Counters;
 pub use endpoint::PORT;

@@ -133,6 +133,7 @@ impl World {
                 peers: vec![peer.ip().to_string()],
                 proxy: Some(peer.to_string()),
                 max_calls: 4,
+                ..tsp_sip::LineConfig::default()
             }],
         };
         let mut seed = [3; 32];

@@ -180,6 +180,7 @@ impl Checker<'_> {
             peers: line.peers.into_iter().map(Spanned::into_inner).collect(),
             proxy: line.proxy.map(Spanned::into_inner),
             max_calls: line.max_calls.map_or(100, Spanned::into_inner),
+            ..tsp_sip::LineConfig::default()
         }
     }
 

@@ -27,6 +27,7 @@ fn agent() -> Sip {
         peers: vec!["192.0.2.2".into()],
         proxy: Some("192.0.2.2:5060".into()),
         max_calls: 1_000,
+        ..LineConfig::default()
     };
     let listen = "192.0.2.1:5060".parse().unwrap();
     let config =

@@ -49,6 +49,7 @@ pub fn config(listen: &str, peers: &str, proxy: Option<&str>) -> Config {
             peers: vec![peers.into()],
             proxy: proxy.map(str::to_owned),
             max_calls: 3,
+            ..LineConfig::default()
         }],
     }
 }

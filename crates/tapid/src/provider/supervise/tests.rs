@@ -14,6 +14,7 @@ fn config() -> ProviderConfig {
         peers: vec!["127.0.0.1".to_string()],
         proxy: None,
         max_calls: 1,
+        ..tsp_sip::LineConfig::default()
     };
     let name = "test".to_string();
     let (user_agent, timers, lines) = (String::new(), tsp_sip::Timers::default(), vec![line]);
