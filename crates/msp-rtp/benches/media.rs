@@ -31,7 +31,7 @@ fn media(criterion: &mut Criterion) {
         bench.iter(|| {
             now += Duration::from_millis(20);
             match Datagram::parse(black_box(&packet)) {
-                Datagram::Rtp(packet) => Some(sender.audio(now, packet.payload_type(), packet.payload())),
+                Datagram::Rtp(packet) => Some(sender.audio(now, packet.payload_type(), packet.payload(), 160)),
                 _ => None,
             }
         });

@@ -4,7 +4,6 @@
 //! 40 ms. It grows where the buffer runs dry or packets come too late (a frame is put in), shrinks where there was more
 //! than enough for two seconds (a frame is left out), and is never more than 200 ms.
 
-use crate::g711::Law;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 use tapi::Time;
@@ -103,11 +102,11 @@ impl Jitter {
         self.frames = 0;
     }
 
-    /// Takes a packet's payload.
-    pub fn packet(&mut self, now: Time, timestamp: u32, law: Law, payload: &[u8]) {
-        if let Some(skip) = self.place(now, timestamp, payload.len()) {
-            for (n, octet) in payload.iter().enumerate().skip(skip) {
-                self.ring.put(timestamp.wrapping_add(n as u32), law.decode(*octet));
+    /// Takes a packet's samples.
+    pub fn packet(&mut self, now: Time, timestamp: u32, samples: &[i16]) {
+        if let Some(skip) = self.place(now, timestamp, samples.len()) {
+            for (n, sample) in samples.iter().enumerate().skip(skip) {
+                self.ring.put(timestamp.wrapping_add(n as u32), (*sample).max(-i16::MAX));
             }
         }
     }

@@ -14,12 +14,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod event;
 pub mod fuzz;
 pub mod g711;
 mod generate;
 pub mod jitter;
 mod msp;
+pub mod resample;
 pub mod rtp;
 pub mod srtp;
 mod stats;

@@ -301,13 +301,15 @@ impl Msp {
             stream.forget_heard();
         }
         match relayed.payload {
-            Payload::Audio(law) if listened => {
-                let late = stream.jitter().counts().late;
-                stream.jitter().packet(now, relayed.timestamp, law, relayed.bytes);
-                self.counters.late += stream.jitter().counts().late - late;
+            Payload::Audio(audio) if listened => {
+                self.counters.late += stream.decode(now, audio, relayed.timestamp, relayed.bytes);
                 self.wake(now);
             }
-            Payload::Audio(_) => {}
+            Payload::ComfortNoise if listened => {
+                stream.comfort(relayed.bytes);
+                self.wake(now);
+            }
+            Payload::Audio(_) | Payload::ComfortNoise => {}
             Payload::Events => self.wake(now),
         }
         if let Some(Wire::Rtp(wire)) = relay_to.and_then(|to| self.streams.get_mut(&to)).map(|stream| &mut stream.wire)

@@ -53,6 +53,8 @@ pub struct Sender {
     next_sequence: u16,
     /// What is added to the media clock.
     offset: u32,
+    /// Ticks of the RTP clock in 125 µs.
+    scale: u32,
     /// Timestamp after the samples that were sent last; `None` before the first packet.
     sent_to: Option<u32>,
 }
@@ -64,7 +66,16 @@ impl Sender {
             ssrc: random.next_u32(),
             next_sequence: random.next_u32() as u16,
             offset: random.next_u32(),
+            scale: 1,
             sent_to: None,
+        }
+    }
+
+    /// Sets the RTP clock to so many times 8 kHz: 6 for Opus (RFC 7587 section 4.1).
+    pub fn set_scale(&mut self, scale: u32) {
+        if self.scale != scale {
+            self.scale = scale;
+            self.sent_to = None;
         }
     }
 
@@ -80,7 +91,7 @@ impl Sender {
 
     /// The timestamp of audio sent now: never before the end of what was sent already.
     pub fn timestamp(&mut self, now: Time) -> u32 {
-        let mut timestamp = media_clock(now).wrapping_add(self.offset);
+        let mut timestamp = media_clock(now).wrapping_mul(self.scale).wrapping_add(self.offset);
         if let Some(sent_to) = self.sent_to {
             let ahead = sent_to.wrapping_sub(timestamp) as i32;
             if ahead > 0 {
@@ -92,10 +103,11 @@ impl Sender {
     }
 
     /// Audio sent now, in sequence. The marker stands on the first packet after a gap (RFC 3551 section 4.1).
-    pub fn audio(&mut self, now: Time, payload_type: u8, payload: &[u8]) -> Packet {
+    /// `samples` are ticks of the RTP clock.
+    pub fn audio(&mut self, now: Time, payload_type: u8, payload: &[u8], samples: u32) -> Packet {
         let timestamp = self.timestamp(now);
         let marker = self.sent_to != Some(timestamp);
-        self.event(Outgoing { payload_type, marker, sequence: 0, timestamp }, payload, payload.len() as u32)
+        self.event(Outgoing { payload_type, marker, sequence: 0, timestamp }, payload, samples)
     }
 
     /// A packet in sequence with a timestamp of its own, which covers time up to `samples` after it.

@@ -1,5 +1,6 @@
 //! One stream: its wire, what it is joined with, and the operations on it.
 
+use crate::codec::{Audio, Noise};
 use crate::event::{EventSender, code_of};
 use crate::generate::{Generate, Play, Sound};
 use crate::jitter::Jitter;
@@ -53,6 +54,8 @@ pub(crate) struct Stream {
     pub meter: Option<Meter>,
     passing: Option<Passing>,
     jitter: Option<Box<Jitter>>,
+    /// Comfort noise, from when it was told until audio comes.
+    noise: Option<Noise>,
     /// Within a tick: what was heard.
     #[serde(skip)]
     heard: Option<Frame>,
@@ -93,6 +96,7 @@ impl Stream {
             meter: None,
             passing: None,
             jitter: None,
+            noise: None,
             heard: None,
         }
     }
@@ -142,7 +146,7 @@ impl Stream {
     pub fn is_active(&self) -> bool {
         let digits = self.rtp().is_some_and(|wire| wire.digits.is_open());
         let frames = matches!(self.wire, Wire::Frames(Some(_)));
-        let heard = self.jitter.as_ref().is_some_and(|jitter| !jitter.is_idle());
+        let heard = self.jitter.as_ref().is_some_and(|jitter| !jitter.is_idle()) || self.noise.is_some();
         let own = self.is_connected() && self.has_own_sound();
         digits || frames || heard || own || self.record.is_some() || self.meter.is_some()
     }
@@ -150,6 +154,32 @@ impl Stream {
     /// The playout buffer, made when it is first needed.
     pub fn jitter(&mut self) -> &mut Jitter {
         self.jitter.get_or_insert_default()
+    }
+
+    /// Decodes a packet into the playout buffer; gives how many came too late.
+    pub fn decode(&mut self, now: Time, audio: Audio, timestamp: u32, payload: &[u8]) -> u64 {
+        self.noise = None;
+        let Wire::Rtp(wire) = &mut self.wire else { return 0 };
+        let jitter = self.jitter.get_or_insert_default();
+        let late = jitter.counts().late;
+        wire.receiver.packet(audio, timestamp, payload, |at, samples| jitter.packet(now, at, samples));
+        jitter.counts().late - late
+    }
+
+    /// Takes a packet of comfort noise.
+    pub fn comfort(&mut self, payload: &[u8]) {
+        self.noise = Noise::of(payload);
+    }
+
+    /// What the playout buffer gives, with comfort noise in place of what it would make up.
+    fn play_out(&mut self, at: Time) -> Option<Frame> {
+        let made_up = self.jitter.as_ref().map(|jitter| jitter.counts().concealed);
+        let heard = self.jitter.as_mut().and_then(|jitter| jitter.pop(at));
+        let real = heard.is_some() && self.jitter.as_ref().map(|jitter| jitter.counts().concealed) == made_up;
+        match &mut self.noise {
+            Some(noise) if !real => Some(noise.frame()),
+            _ => heard,
+        }
     }
 
     /// Forgets audio that waits to be played.
@@ -170,9 +200,10 @@ impl Stream {
     pub fn hear(&mut self, at: Time, listened: bool) {
         self.heard = None;
         if listened {
-            self.heard = self.jitter.as_mut().and_then(|jitter| jitter.pop(at));
+            self.heard = self.play_out(at);
         } else {
             self.forget_heard();
+            self.noise = None;
         }
         if let Wire::Rtp(wire) = &mut self.wire {
             wire.digits.timeout(at);

@@ -1,7 +1,7 @@
 //! The RTP wire of a stream: what was agreed with the far end, and both halves of the session.
 
+use crate::codec::{Audio, Encoder, Receiver};
 use crate::event::EventReceiver;
-use crate::g711::Law;
 use crate::generate::Sound;
 use crate::rtp::{Arrival, Datagram, Latch, Outgoing, RelayMap, Sender, Source};
 use crate::stats::{Counters, Stats};
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::Time;
 use tspi::Random;
-use tspi::media::{Codec, Direction, Frame, Packet, RemoteRtp};
+use tspi::media::{Codec, Direction, FRAME_SAMPLES, Frame, Packet, RemoteRtp};
 
 /// How long nothing may be sent while the direction sends: translators of addresses forget.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -21,8 +21,9 @@ pub(crate) const MAX_PAYLOAD: usize = 480;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Payload {
-    Audio(Law),
+    Audio(Audio),
     Events,
+    ComfortNoise,
 }
 
 /// The far end.
@@ -31,23 +32,29 @@ pub(crate) struct Remote {
     pub address: SocketAddr,
     pub direction: Direction,
     pub events: Option<u8>,
-    /// The law to send with its payload type; `None` where nothing that we can make was agreed.
-    pub send: Option<(Law, u8)>,
+    /// The codec to send with its payload type; `None` where nothing that we can make was agreed.
+    pub send: Option<(Audio, u8)>,
+    /// Payload type of comfort noise, where agreed. We make none; that of a joined stream is passed on.
+    comfort_noise: Option<u8>,
     receive: Vec<(u8, Payload)>,
 }
 
 impl Remote {
     fn new(remote: &RemoteRtp) -> Remote {
         let payload = |codec: &Codec| match codec {
-            Codec::TelephoneEvent => Some(Payload::Events),
-            other => Law::of(other).map(Payload::Audio),
+            Codec::TelephoneEvent | Codec::TelephoneEvent48 => Some(Payload::Events),
+            Codec::ComfortNoise => Some(Payload::ComfortNoise),
+            other => Audio::of(other).map(Payload::Audio),
         };
+        let noise = remote.comfort_noise.map(|number| (number, Payload::ComfortNoise));
+        let receive = remote.receive.iter().filter_map(|f| Some((f.payload_type, payload(&f.codec)?)));
         Remote {
             address: remote.address,
             direction: remote.direction,
             events: remote.events,
-            send: Law::of(&remote.send.codec).map(|law| (law, remote.send.payload_type)),
-            receive: remote.receive.iter().filter_map(|f| Some((f.payload_type, payload(&f.codec)?))).collect(),
+            send: Audio::of(&remote.send.codec).map(|audio| (audio, remote.send.payload_type)),
+            comfort_noise: remote.comfort_noise,
+            receive: receive.chain(noise).collect(),
         }
     }
 
@@ -69,6 +76,9 @@ pub(crate) struct RtpWire {
     pub source: Source,
     pub digits: EventReceiver,
     pub stats: Stats,
+    /// Turns what comes into samples.
+    pub receiver: Receiver,
+    encoder: Option<Encoder>,
     sender: Sender,
     map: Option<RelayMap>,
     sent_at: Option<Time>,
@@ -111,6 +121,8 @@ impl RtpWire {
             source: Source::default(),
             digits: EventReceiver::default(),
             stats: Stats::default(),
+            receiver: Receiver::default(),
+            encoder: None,
             sender: Sender::new(random),
             map: None,
             sent_at: None,
@@ -123,7 +135,9 @@ impl RtpWire {
         if !known {
             self.latch = Latch::Open { candidate: None };
         }
-        self.remote = Some(Remote::new(remote));
+        let remote = Remote::new(remote);
+        self.sender.set_scale(remote.send.map_or(1, |(audio, _)| audio.scale()));
+        self.remote = Some(remote);
         self.map = None;
     }
 
@@ -138,9 +152,9 @@ impl RtpWire {
     /// Whether what comes from here can go to `other` as it is.
     pub fn agrees_with(&self, other: &RtpWire) -> bool {
         let (Some(from), Some(to)) = (&self.remote, &other.remote) else { return false };
-        let Some((law, _)) = to.send else { return false };
+        let Some((audio, _)) = to.send else { return false };
         let events = !from.hears(Payload::Events) || to.events.is_some();
-        from.direction.receives() && to.direction.sends() && from.hears(Payload::Audio(law)) && events
+        from.direction.receives() && to.direction.sends() && from.hears(Payload::Audio(audio)) && events
     }
 
     /// When a packet must be sent lest the path be forgotten.
@@ -164,8 +178,13 @@ impl RtpWire {
         let to = self.latch.destination(remote.address);
         let packet = match sound {
             Sound::Audio(frame) => {
-                let (law, payload_type) = remote.send?;
-                self.sender.audio(now, payload_type, &law.encode_frame(frame))
+                let (audio, payload_type) = remote.send?;
+                let mut room = [0; MAX_PAYLOAD];
+                let encoder = self.encoder.take().filter(|encoder| encoder.audio() == audio);
+                let encoder = self.encoder.insert(encoder.unwrap_or_else(|| Encoder::new(audio)));
+                let length = encoder.encode(&frame.0, &mut room)?;
+                let payload = room.get(..length)?;
+                self.sender.audio(now, payload_type, payload, FRAME_SAMPLES as u32 * audio.scale())
             }
             Sound::Event(event) => {
                 let (marker, timestamp) = (event.marker, event.timestamp);
@@ -218,10 +237,11 @@ impl RtpWire {
         }
         if arrival == Arrival::First {
             self.digits.flush();
+            self.receiver.reset();
         }
         let digit = match payload {
             Payload::Events => self.digits.packet(now, timestamp, marker, bytes),
-            Payload::Audio(_) => None,
+            Payload::Audio(_) | Payload::ComfortNoise => None,
         };
         let run = self.source.run();
         Some(Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes })
@@ -235,8 +255,8 @@ impl RtpWire {
     /// Somebody else's packet, with our SSRC, numbers and payload types.
     pub fn relay(&mut self, now: Time, packet: Relayed<'_>) -> Option<(SocketAddr, Packet)> {
         let remote = self.remote.as_ref()?;
-        let (law, audio) = remote.send?;
-        let events = remote.events;
+        let (audio, payload_type) = remote.send?;
+        let (events, noise) = (remote.events, remote.comfort_noise);
         let to = self.latch.destination(remote.address);
         let fits = self.map.is_some_and(|map| map.fits(packet.from, packet.run));
         if !fits {
@@ -248,11 +268,15 @@ impl RtpWire {
         let built = match packet.payload {
             Payload::Audio(from) => {
                 let marker = packet.marker || !fits;
-                let header = Outgoing { payload_type: audio, marker, sequence, timestamp };
-                let samples = packet.bytes.len() as u32;
+                let header = Outgoing { payload_type, marker, sequence, timestamp };
+                let samples = from.samples(packet.bytes)? as u32 * from.scale();
                 let mut room = [0; MAX_PAYLOAD];
-                let bytes = convert(from, law, packet.bytes, &mut room)?;
+                let bytes = convert(from, audio, packet.bytes, &mut room)?;
                 self.sender.relayed(header, bytes, samples)
+            }
+            Payload::ComfortNoise => {
+                let header = Outgoing { payload_type: noise?, marker: packet.marker, sequence, timestamp };
+                self.sender.relayed(header, packet.bytes, 0)
             }
             Payload::Events => {
                 let header = Outgoing { payload_type: events?, marker: packet.marker, sequence, timestamp };
@@ -273,11 +297,12 @@ impl RtpWire {
     }
 }
 
-/// The same octets in another law; `None` where they are too many.
-fn convert<'a>(from: Law, to: Law, bytes: &'a [u8], room: &'a mut [u8; MAX_PAYLOAD]) -> Option<&'a [u8]> {
+/// The same octets in another law; `None` where they are too many, or another codec is asked for.
+fn convert<'a>(from: Audio, to: Audio, bytes: &'a [u8], room: &'a mut [u8; MAX_PAYLOAD]) -> Option<&'a [u8]> {
     if from == to {
         return Some(bytes);
     }
+    let (Audio::G711(from), Audio::G711(to)) = (from, to) else { return None };
     let room = room.get_mut(..bytes.len())?;
     for (octet, other) in room.iter_mut().zip(bytes) {
         *octet = from.convert(to, *other);
