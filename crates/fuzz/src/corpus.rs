@@ -7,6 +7,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "sdp" => SDP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "at" => AT.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "dle" => DLE.iter().map(|bytes| bytes.to_vec()).collect(),
+        "caller-id" => CALLER_ID.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "rtp" => rtp(),
         _ => SOCKET.iter().map(|text| text.as_bytes().to_vec()).collect(),
     }
@@ -49,6 +50,13 @@ const DLE: &[&[u8]] = &[
     b"\x80\x81\x10\x10\x7f\x10\x1a\x10/\x105\x105\x10~\x80\x10R\x10\x03\r\nOK\r\n",
     b"\x10\x10\x10\x03\x10b\x10b\x10d\x10l\x10s\x10q\x10u\x10o",
     b"\x10XDRON=20\r\nDROF=40\r\n\x10.\x80\x80\x10\x18\x10\x03",
+];
+
+const CALLER_ID: &[&str] = &[
+    "DATE=0801\nTIME=1801\nNMBR=8055554567\nNAME=SMITH JOHN\nDDN_NMBR=1\nMESG=HELLO\n",
+    "8003020137\n040A3038303131383031373703\n030735353531323132\n80170108303830313138303102023132040150070141080150C0\n",
+    "RING;717171;999999\nRING: 3 DN9 8888\nRING/0666\nRING B\nFM:1234 TO:35655023\nDROF=0\nDRON=11\nRING\nDSC=2\nRING\n090909\n",
+    "NMBR = P\nNAME = OUT OF AREA\nREASON FOR NO CALLER NUMBER: O\nDiverting number: 12\n+CLIP: \"\",128,,,,1\nERRM\n",
 ];
 
 fn rtp() -> Vec<Vec<u8>> {

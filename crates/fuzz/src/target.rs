@@ -14,6 +14,7 @@ pub const ALL: &[Target] = &[
     Target { name: "sdp", run: tsp_sip::fuzz::sdp },
     Target { name: "at", run: tsp_modem::fuzz::at },
     Target { name: "dle", run: tsp_modem::fuzz::dle },
+    Target { name: "caller-id", run: tsp_modem::fuzz::caller_id },
     Target { name: "rtp", run: msp_rtp::fuzz::rtp },
     Target { name: "socket-line", run: socket },
 ];

@@ -8,7 +8,7 @@
 //!  OnHook ◄── +FCLASS=0 ── ATH ── stream ended ── HangingUp ◄──────────────┴── Drop, tones, NO CARRIER
 //! ```
 
-use crate::caller_id::{CallerId, Words, ring};
+use crate::caller_id::{Cadence, CallerId, RingLine, Words, ring};
 use crate::cause;
 use crate::chat::{Ask, Outcome};
 use crate::context::{Context, LINE, Purpose};
@@ -20,7 +20,7 @@ use crate::response::{Accepts, FinalResult};
 use crate::voice::{self, Decoder, Heard, VoiceEvent};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tapi::{AnswerEvidence, BusyMode, CallOrigin, Cause, DisconnectMode, ErrorCode, Service, SpecialInfo, Time};
+use tapi::{AnswerEvidence, BusyMode, CallOrigin, Cause, DisconnectMode, ErrorCode, Party, Service, SpecialInfo, Time};
 use tspi::{
     CallFacts, CallParams, CallRef, CommandId, Direction, Event, Frame, LineChange, LocalMedia, ReleasedBy,
     RemoteMedia, Report, StreamId, Taken,
@@ -53,6 +53,8 @@ struct Ringing {
     by: RingForm,
     last: Time,
     caller: CallerId,
+    cadence: Cadence,
+    pattern: u32,
 }
 
 /// How a modem tells rings: one that tells them twice is counted once.
@@ -81,7 +83,7 @@ struct Talk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     /// Nothing; a caller id may have come before its ring.
-    OnHook { caller: CallerId, told: Time },
+    OnHook { caller: CallerId, told: Time, cadence: Cadence },
     /// A call is offered.
     Ringing(Ringing),
     /// A call was refused, and still rings.
@@ -241,23 +243,30 @@ impl Analogue {
     pub(crate) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) {
         let cid = &context.profile.cid;
         let words = Words { private: &cid.private, outside: &cid.outside };
+        let bare = cid.bare_digits;
         match &mut self.phase {
-            Phase::OnHook { caller, told } => {
+            Phase::OnHook { caller, told, cadence } => {
                 if context.now.since(*told) > ring_gone(context.profile) {
                     *caller = CallerId::default();
                 }
-                if caller.line(line, words) {
+                if caller.line(line, words) || (bare && caller.bare(line)) {
                     *told = context.now;
                     return;
                 }
+                if cadence.line(line) {
+                    return;
+                }
             }
-            Phase::Ringing(ringing) => {
-                let before = ringing.caller.party();
-                if ringing.caller.line(line, words) {
-                    let after = ringing.caller.party();
+            // It may come late, when the call is being answered.
+            Phase::Ringing(ringing) | Phase::Answering { ringing, .. } => {
+                if ringing.cadence.line(line) {
+                    return;
+                }
+                let before = facts_of(&ringing.caller);
+                if ringing.caller.line(line, words) || (bare && ringing.caller.bare(line)) {
+                    let after = facts_of(&ringing.caller);
                     if after != before {
-                        let facts = CallFacts { caller: after, ..CallFacts::default() };
-                        context.out.facts(ringing.call, facts);
+                        context.out.facts(ringing.call, after);
                     }
                     return;
                 }
@@ -265,7 +274,7 @@ impl Analogue {
             _ => {}
         }
         if let Some(ring) = ring(line) {
-            self.ring(context, RingForm::Text, ring.pattern, ring.number.as_deref());
+            self.ring(context, RingForm::Text, &ring);
         } else if line.eq_ignore_ascii_case("RINGING") {
             self.voice_event(context, VoiceEvent::Ringback);
         } else if let Some(result) = FinalResult::parse(line) {
@@ -285,31 +294,30 @@ impl Analogue {
         self.released(context, Cause::new(mode).with_text(result.text()));
     }
 
-    fn ring(&mut self, context: &mut Context<'_>, by: RingForm, pattern: u32, number: Option<&str>) {
+    fn ring(&mut self, context: &mut Context<'_>, by: RingForm, line: &RingLine) {
         let now = context.now;
         let cid = &context.profile.cid;
         let words = Words { private: &cid.private, outside: &cid.outside };
         match &mut self.phase {
-            Phase::OnHook { caller, .. } => {
-                let mut caller = std::mem::take(caller);
-                if let Some(number) = number {
-                    caller.number(number, words);
-                }
+            Phase::OnHook { caller, cadence, .. } => {
+                let (mut caller, mut cadence) = (std::mem::take(caller), std::mem::take(cadence));
+                caller.on_ring(line, words);
                 let call = context.out.new_call();
+                let pattern = cadence.take().unwrap_or(line.pattern);
                 context.out.event(Event::Ringing { line: LINE, count: 0, pattern });
-                let facts = CallFacts {
-                    origin: Some(CallOrigin::Inbound),
-                    caller: caller.party(),
-                    called: None,
-                    ..CallFacts::default()
-                };
+                let facts = CallFacts { origin: Some(CallOrigin::Inbound), ..facts_of(&caller) };
                 context.out.event(Event::NewCall { line: LINE, call, facts: Box::new(facts) });
                 context.out.report(call, Report::Offered);
-                self.phase = Phase::Ringing(Ringing { call, rings: 1, by, last: now, caller });
+                self.phase = Phase::Ringing(Ringing { call, rings: 1, by, last: now, caller, cadence, pattern });
             }
             Phase::Ringing(ringing) if ringing.by == by => {
                 ringing.last = now;
-                context.out.event(Event::Ringing { line: LINE, count: ringing.rings, pattern });
+                if line.pattern != 1 {
+                    ringing.pattern = line.pattern;
+                }
+                ringing.pattern = ringing.cadence.take().unwrap_or(ringing.pattern);
+                let (count, pattern) = (ringing.rings, ringing.pattern);
+                context.out.event(Event::Ringing { line: LINE, count, pattern });
                 ringing.rings = ringing.rings.saturating_add(1);
             }
             Phase::Ringing(ringing) => ringing.last = now,
@@ -383,7 +391,18 @@ impl Analogue {
 
 impl Phase {
     fn on_hook() -> Phase {
-        Phase::OnHook { caller: CallerId::default(), told: Time::ZERO }
+        Phase::OnHook { caller: CallerId::default(), told: Time::ZERO, cadence: Cadence::default() }
+    }
+}
+
+/// What a caller id tells of a call.
+fn facts_of(caller: &CallerId) -> CallFacts {
+    let number = |number: &str| Party::new(Some(number.to_owned()), None);
+    CallFacts {
+        caller: caller.party(),
+        called: caller.called().map(number),
+        redirecting: caller.diverting().map(number),
+        ..CallFacts::default()
     }
 }
 

@@ -1,18 +1,30 @@
-//! Who calls: the formatted caller id of analogue modems (`+VCID=1`), and `+CLIP` of dongles (27.007 7.6).
+//! Who calls: the caller id of analogue modems, formatted (`+VCID=1`) and not (`+VCID=2`), and `+CLIP` of dongles (27.007
+//! 7.6).
 
 use crate::clcc::dialable;
 use crate::response::{after, fields};
 use serde::{Deserialize, Serialize};
 use tapi::{Names, Party, PartyFlag};
 
+mod ring;
+mod unformatted;
+
+pub(crate) use ring::{Cadence, RingLine, ring};
+
 /// The longest name or number that is kept.
 const LONGEST: usize = 80;
+/// The shortest line of digits that is taken for a number: final results and registers have up to three.
+const SHORTEST_BARE: usize = 5;
 
 /// What was told of the caller so far: any subset, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CallerId {
     number: Option<Told>,
     name: Option<Told>,
+    /// The number that was called.
+    called: Option<String>,
+    /// Who sent the call on.
+    diverting: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,20 +44,55 @@ pub(crate) struct Words<'a> {
 impl CallerId {
     /// Takes a line; whether it belonged to a caller id at all (date and time do, and are not kept: the clock knows).
     pub(crate) fn line(&mut self, line: &str, words: Words<'_>) -> bool {
+        if let Some((from, to)) = from_to(line) {
+            self.number = told(from, words);
+            self.called = to.map(clean);
+            return true;
+        }
         let Some((key, value)) = split(line) else { return false };
         match key.to_ascii_uppercase().as_str() {
-            "NMBR" | "NBR" | "CALLER NUMBER" | "CALLER'S NUMBER" | "CALLERID" => self.number = told(value, words),
-            "NAME" | "CALLER NAME" => self.name = told(value, words),
+            "NMBR" | "NBR" | "CALLER NUMBER" | "CALLER'S NUMBER" | "CALLERID" | "ANID" => {
+                self.number = told(value, words).or(self.number.take());
+            }
+            "NAME" | "CALLER NAME" => self.name = told(value, words).or(self.name.take()),
             "REASON FOR NO CALLER NUMBER" => self.number = self.number.take().or(told(value, words)),
-            "DATE" | "TIME" | "MESG" | "DDN_NMBR" | "NDID" | "ANID" => {}
+            "REASON FOR NO CALLER NAME" => self.name = self.name.take().or(told(value, words)),
+            "DDN_NMBR" | "NDID" => self.called = (!value.is_empty()).then(|| clean(value)),
+            "DIVERTING NUMBER" => self.diverting = (!value.is_empty()).then(|| clean(value)),
+            // A message whose sum is wrong tells nothing; one that is none is a text for people.
+            "MESG" => drop(unformatted::read(self, value)),
+            "DATE" | "TIME" | "ERRM" => {}
             _ => return false,
         }
         true
     }
 
-    /// A number that came on the ring's own line.
-    pub(crate) fn number(&mut self, number: &str, words: Words<'_>) {
-        self.number = told(number, words);
+    /// A line that holds a number and nothing else, which some modems send.
+    pub(crate) fn bare(&mut self, line: &str) -> bool {
+        let number =
+            line.len() >= SHORTEST_BARE && line.len() <= LONGEST && line.bytes().all(|byte| byte.is_ascii_digit());
+        if number {
+            self.number = Some(Told::Text(line.to_owned()));
+        }
+        number
+    }
+
+    /// The number that was called, where it was told.
+    pub(crate) fn called(&self) -> Option<&str> {
+        self.called.as_deref()
+    }
+
+    /// Who sent the call on, where it was told.
+    pub(crate) fn diverting(&self) -> Option<&str> {
+        self.diverting.as_deref()
+    }
+
+    /// What came on the ring's own line.
+    pub(crate) fn on_ring(&mut self, ring: &RingLine, words: Words<'_>) {
+        if let Some(number) = &ring.number {
+            self.number = told(number, words);
+        }
+        self.called = ring.called.clone().or(self.called.take());
     }
 
     /// The caller, where anything is known.
@@ -73,6 +120,18 @@ fn flagged(flag: PartyFlag, name: Option<String>) -> Party {
     Party { flags, address: None, name }
 }
 
+/// `FM:1234 TO:5678`.
+fn from_to(line: &str) -> Option<(&str, Option<&str>)> {
+    let rest = after(line, "FM:")?;
+    let (from, to) = rest.split_once("TO:").map_or((rest, None), |(from, to)| (from, Some(to.trim())));
+    Some((from.trim(), to.filter(|to| !to.is_empty())))
+}
+
+/// Text of the network, bounded and without control characters.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+}
+
 /// `NMBR=1`, `NMBR = 1`, `CALLER NAME: X`.
 fn split(line: &str) -> Option<(&str, &str)> {
     let at = line.find(['=', ':'])?;
@@ -88,39 +147,8 @@ fn told(value: &str, words: Words<'_>) -> Option<Told> {
     } else if is(words.outside) {
         Some(Told::OutOfArea)
     } else {
-        Some(Told::Text(value.chars().filter(|c| !c.is_control()).take(LONGEST).collect()))
+        Some(Told::Text(clean(value)))
     }
-}
-
-/// What a line says of a ring.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RingLine {
-    /// Pattern of a distinctive ring, from 1.
-    pub(crate) pattern: u32,
-    /// Number of the caller, where the ring's own line carries it.
-    pub(crate) number: Option<String>,
-}
-
-/// Reads `RING`, `RING 2`, `RING B`, `RING;7071`, `RING/0666`, `RING: 3 DN9 8888`, `RING 090909`, `+CRING: VOICE`.
-pub(crate) fn ring(line: &str) -> Option<RingLine> {
-    if let Some(kind) = after(line, "+CRING:") {
-        let voice = kind.to_ascii_uppercase().starts_with("VOICE");
-        return voice.then_some(RingLine { pattern: 1, number: None });
-    }
-    let rest = after(line, "RING")?;
-    let number = |text: &str| {
-        let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '+').take(LONGEST).collect();
-        (!digits.is_empty()).then_some(digits)
-    };
-    Some(match rest.chars().next() {
-        None => RingLine { pattern: 1, number: None },
-        Some(letter @ 'A'..='E') if rest.len() == 1 => RingLine { pattern: u32::from(letter) - 64, number: None },
-        Some(digit @ '1'..='9') if rest.len() == 1 => RingLine { pattern: u32::from(digit) - 48, number: None },
-        Some(digit) if digit.is_ascii_digit() => RingLine { pattern: 1, number: number(rest) },
-        Some(';' | '/') => RingLine { pattern: 1, number: number(rest.get(1..)?) },
-        Some(':') => RingLine { pattern: 1, number: rest.split_whitespace().last().and_then(number) },
-        Some(_) => return None,
-    })
 }
 
 /// Reads `+CLIP: "<number>",<type>[,…[,…[,"<name>"[,<validity>]]]]`. Without a number the validity says why: 1 withheld,
@@ -164,6 +192,14 @@ mod tests {
             (&["NMBR=O", "NAME=O"], Some(flagged(PartyFlag::OutOfArea, None))),
             (&["NMBR=OUT OF AREA", "NAME=X"], Some(flagged(PartyFlag::OutOfArea, Some("X".into())))),
             (&["DATE=0801", "TIME=1801"], None),
+            (&["FM:040404"], number("040404", "")),
+            (&["FM:1234 TO:35655023"], number("1234", "")),
+            (&["CallerID: 777"], number("777", "")),
+            (&["REASON FOR NO CALLER NUMBER: PRIVATE"], Some(Party::blocked())),
+            (&["MESG=800302013708", "NAME=A"], Some(Party::new(None, Some("A".into())))),
+            (&["MESG=8003020137", "NAME=A"], number("7", "A")),
+            (&["MESG=CALL ME", "NMBR=7"], number("7", "")),
+            (&["ERRM", "NMBR=7"][1..], number("7", "")),
             (&["NMBR="], None),
         ] {
             assert_eq!(read(lines), party, "{lines:?}");
@@ -176,27 +212,6 @@ mod tests {
         let words = Words { private: &[], outside: &[] };
         for line in ["OK", "RING", "+CLIP: \"1\",129", "=", ":", "SOMETHING=1"] {
             assert!(!id.line(line, words), "{line}");
-        }
-    }
-
-    #[test]
-    fn rings() {
-        let row = |pattern, number: Option<&str>| Some(RingLine { pattern, number: number.map(str::to_owned) });
-        for (line, expected) in [
-            ("RING", row(1, None)),
-            ("RING 2", row(2, None)),
-            ("RING B", row(2, None)),
-            ("RING/0666", row(1, Some("0666"))),
-            ("RING;707070", row(1, Some("707070"))),
-            ("RING;717171;999999", row(1, Some("717171"))),
-            ("RING: 3 DN9 8888", row(1, Some("8888"))),
-            ("RING 090909", row(1, Some("090909"))),
-            ("+CRING: VOICE", row(1, None)),
-            ("+CRING: REL ASYNC", None),
-            ("RINGING", None),
-            ("RIN", None),
-        ] {
-            assert_eq!(ring(line), expected, "{line}");
         }
     }
 

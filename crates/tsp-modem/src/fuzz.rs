@@ -50,6 +50,29 @@ pub fn dle(bytes: &[u8]) {
     assert_eq!(data(&stream), once, "what is encoded is decoded");
 }
 
+/// Parses the bytes as lines of caller ids of all kinds, of rings and of their cadences.
+pub fn caller_id(bytes: &[u8]) {
+    let text: String = bytes.iter().copied().map(char::from).collect();
+    let mut caller = caller_id::CallerId::default();
+    let mut cadence = caller_id::Cadence::default();
+    let words = ["P".to_owned(), "O".to_owned()];
+    for line in text.split(['\r', '\n']) {
+        let words = caller_id::Words { private: &words[..1], outside: &words[1..] };
+        if let Some(ring) = caller_id::ring(line) {
+            caller.on_ring(&ring, words);
+            let _ = cadence.take();
+        }
+        let _ = caller.line(line, words) || caller.bare(line) || cadence.line(line) || caller_id::clip(line).is_some();
+        caller.line(&format!("MESG={line}"), words);
+        let party = caller.party();
+        let bounded = |text: &Option<String>| text.as_ref().is_none_or(|text| text.chars().count() <= 80);
+        assert!(
+            party.is_none_or(|party| bounded(&party.address) && bounded(&party.name)),
+            "names and numbers are bounded"
+        );
+    }
+}
+
 /// Parses the bytes as lines of a call list, of caller ids and of causes.
 pub fn clcc(bytes: &[u8]) {
     let text: String = bytes.iter().copied().map(char::from).collect();

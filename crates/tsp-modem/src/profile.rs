@@ -270,6 +270,8 @@ pub struct CallerIdWords {
     pub private: Vec<String>,
     /// The network does not have it.
     pub outside: Vec<String>,
+    /// A line of five or more digits alone is the caller's number.
+    pub bare_digits: bool,
 }
 
 impl Default for CallerIdWords {
@@ -278,6 +280,7 @@ impl Default for CallerIdWords {
         CallerIdWords {
             private: words(&["P", "PRIVATE", "ANONYMOUS"]),
             outside: words(&["O", "OUT OF AREA", "UNAVAILABLE"]),
+            bare_digits: false,
         }
     }
 }

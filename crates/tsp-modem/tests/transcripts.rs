@@ -77,6 +77,7 @@ proptest! {
         tsp_modem::fuzz::at(&bytes);
         tsp_modem::fuzz::dle(&bytes);
         tsp_modem::fuzz::clcc(&bytes);
+        tsp_modem::fuzz::caller_id(&bytes);
     }
 }
 

@@ -11,7 +11,7 @@ impl Analogue {
     /// The modem heard something.
     pub(super) fn voice_event(&mut self, context: &mut Context<'_>, event: VoiceEvent) {
         match event {
-            VoiceEvent::Ring => self.ring(context, RingForm::Shielded, 1, None),
+            VoiceEvent::Ring => self.ring(context, RingForm::Shielded, &RingLine::plain()),
             VoiceEvent::Ringback => self.ringback(context),
             VoiceEvent::Busy => self.busy(context, BusyMode::Station),
             VoiceEvent::Reorder => self.busy(context, BusyMode::Trunk),

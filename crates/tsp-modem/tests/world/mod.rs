@@ -347,7 +347,8 @@ fn show(event: &Event) -> String {
         Event::Ringing { count, pattern, .. } => format!("ringing {count} pattern {pattern}"),
         Event::NewCall { call, facts, .. } => {
             let caller = facts.caller.as_ref().map_or("nobody known".into(), party);
-            format!("{} new from {caller}", call.0)
+            let called = facts.called.as_ref().map_or(String::new(), |called| format!(" to {}", party(called)));
+            format!("{} new from {caller}{called}", call.0)
         }
         Event::CallInfo { call, facts } => {
             format!("{} from {}", call.0, facts.caller.as_ref().map_or("nobody known".into(), party))
