@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_message_with_a_wrong_sum_is_believed() {
-        let good = message(MDMF, &parameter(2, "8055554567"));
+        let good = framed(MDMF, &parameter(2, "8055554567"));
         for at in 0..good.len() / 2 {
             let mut bytes = hex(&good).unwrap();
             bytes[at] ^= 0x01;
