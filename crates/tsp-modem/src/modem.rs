@@ -283,6 +283,7 @@ impl Modem {
         match action {
             Action::Dial { .. }
             | Action::Redirect { .. }
+            | Action::Progress { .. }
             | Action::SwapHold { .. }
             | Action::BlindTransfer { .. }
             | Action::CompleteTransfer { .. }

@@ -62,4 +62,7 @@ pub struct LineConfig {
     /// Registration, credentials and limits.
     #[serde(default)]
     pub account: Account,
+    /// How its calls are made.
+    #[serde(default)]
+    pub calls: crate::CallPolicy,
 }

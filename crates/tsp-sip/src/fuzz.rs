@@ -36,15 +36,17 @@ pub fn datagram(bytes: &[u8]) {
 /// Reads a session description, as offer and as answer.
 pub fn sdp(bytes: &[u8]) {
     let _ = Sdp::parse(bytes);
-    let _ = Session::fits(bytes);
+    let policy = crate::CallPolicy { srtp: crate::Protection::Optional, ..crate::CallPolicy::default() };
+    let _ = Session::fits(bytes, &policy, true);
+    let random = &mut tspi::Random::from_number(1);
     let formats = [(Codec::Pcmu, 0), (Codec::Pcma, 8), (Codec::TelephoneEvent, 101)]
         .map(|(codec, payload_type)| Format { codec, payload_type });
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let local = LocalRtp { stream: StreamId(1), address, port: 4000, rtcp_port: None, formats: formats.into() };
-    let mut session = Session::new(1, local);
-    let _ = session.offer();
+    let mut session = Session::new(1, local, &policy);
+    let _ = session.offer(random);
     let _ = session.accept(bytes);
-    if let Ok((answer, _)) = session.answer(bytes) {
+    if let Ok((answer, _)) = session.answer(bytes, random) {
         let _ = Sdp::parse(&answer);
     }
 }

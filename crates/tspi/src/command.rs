@@ -39,6 +39,14 @@ pub enum Action {
         /// Which call.
         call: CallRef,
     },
+    /// Let the far end hear us before an offered call is answered (a 183 with a description: in-band ringing, an
+    /// announcement). [`Action::Answer`] with the same media follows, or [`Action::Drop`].
+    Progress {
+        /// Which call.
+        call: CallRef,
+        /// Our end of its audio.
+        media: LocalMedia,
+    },
     /// Answer an offered call (TSPI_lineAnswer).
     Answer {
         /// Which call.

@@ -33,7 +33,7 @@ pub fn check(source: &Source<'_>, file: File) -> Result<Config, Problems> {
     if checker.problems.is_empty() { Ok(config) } else { Err(Problems(checker.problems)) }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     source: &'a Source<'a>,
     problems: Vec<String>,
     /// Names that must differ (`provider NAME`, `line NAME`, `device PATH`), and the line where each stands.
@@ -42,7 +42,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn wrong<T>(&mut self, at: &Spanned<T>, what: impl AsRef<str>) {
+    pub(super) fn wrong<T>(&mut self, at: &Spanned<T>, what: impl AsRef<str>) {
         self.problems.push(self.source.say(at.span().start, what.as_ref()));
     }
 
@@ -172,6 +172,7 @@ impl Checker<'_> {
         if let Some(max_calls) = &line.max_calls {
             self.within(max_calls, "max_calls", 1..=100_000);
         }
+        let calls = self.calls(&line);
         tsp_sip::LineConfig {
             name: line.name.into_inner(),
             description: line.description,
@@ -180,6 +181,7 @@ impl Checker<'_> {
             peers: line.peers.into_iter().map(Spanned::into_inner).collect(),
             proxy: line.proxy.map(Spanned::into_inner),
             max_calls: line.max_calls.map_or(100, Spanned::into_inner),
+            calls,
             ..tsp_sip::LineConfig::default()
         }
     }
@@ -298,7 +300,7 @@ impl Checker<'_> {
         }
     }
 
-    fn within<T>(&mut self, value: &Spanned<T>, what: &str, range: std::ops::RangeInclusive<T>)
+    pub(super) fn within<T>(&mut self, value: &Spanned<T>, what: &str, range: std::ops::RangeInclusive<T>)
     where
         T: PartialOrd + std::fmt::Display,
     {

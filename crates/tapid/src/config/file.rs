@@ -84,6 +84,33 @@ pub struct SipLine {
     pub proxy: Option<Spanned<String>>,
     #[serde(default)]
     pub max_calls: Option<Spanned<u32>>,
+    // How its calls are made: read in calls.rs.
+    #[serde(default)]
+    pub reliable: tsp_sip::Reliable,
+    #[serde(default)]
+    pub session_expires_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub min_se_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub refresher: tsp_sip::Refresher,
+    #[serde(default)]
+    pub offer: tsp_sip::OfferWhen,
+    #[serde(default)]
+    pub hold_by: tsp_sip::HoldBy,
+    #[serde(default)]
+    pub codecs: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub ptime_ms: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub srtp: tsp_sip::Protection,
+    #[serde(default)]
+    pub trust_identity: bool,
+    #[serde(default)]
+    pub identity: tsp_sip::Identity,
+    #[serde(default)]
+    pub digits: tsp_sip::Digits,
+    #[serde(default)]
+    pub redirects: tsp_sip::Redirects,
 }
 
 /// `[[modem]]`

@@ -177,6 +177,11 @@ impl Endpoint {
         self.here.strip_prefix(host).is_some_and(|rest| rest.starts_with(':'))
     }
 
+    /// How a line's calls are made.
+    pub fn policy(&self, line: u32) -> crate::CallPolicy {
+        self.lines.get(line as usize).map(|line| line.config.calls.clone()).unwrap_or_default()
+    }
+
     /// Our Contact.
     pub fn contact(&self, line: u32) -> String {
         let user = self.lines.get(line as usize).map_or("", |line| line.config.user.as_str());

@@ -56,7 +56,7 @@ impl Call {
         };
         let mut proposed = Box::new(session.clone());
         proposed.set_hold(hold);
-        let offer = proposed.offer();
+        let offer = proposed.offer(&mut ep.random);
         dialog.local_cseq += 1;
         let (via, branch) = ep.via();
         let draft = dialog.request(&Method::Invite, dialog.local_cseq, &via);
@@ -197,9 +197,11 @@ impl Call {
         };
         let mut proposed = Box::new(session.clone());
         let answered = if description(message).is_none() {
-            Ok((proposed.offer(), None))
+            Ok((proposed.offer(&mut ep.random), None))
         } else {
-            proposed.answer(description(message).unwrap_or_default()).map(|(body, agreed)| (body, Some(agreed)))
+            proposed
+                .answer(description(message).unwrap_or_default(), &mut ep.random)
+                .map(|(body, agreed)| (body, Some(agreed)))
         };
         let (body, agreed) = match answered {
             Ok(answered) => answered,

@@ -114,7 +114,7 @@ impl Call {
         };
         let outgoing = Outgoing { command, uri, from, call_id, tag, private };
         let mut call = Call::new(id, line, State::Resolving, Role::Caller(outgoing));
-        call.session = Some(Session::new(ep.random.next_u64(), local));
+        call.session = Some(Session::new(ep.random.next_u64(), local, &ep.policy(line)));
         call
     }
 
@@ -161,7 +161,7 @@ impl Call {
         };
         let Outgoing { command, uri, from, call_id, tag, private } = outgoing.clone();
         self.deadlines.clear(Timer::Resolve);
-        let offer = session.offer();
+        let offer = session.offer(&mut ep.random);
         let (via, branch) = ep.via();
         let mut draft = Draft::request(&Method::Invite, &uri)
             .header("Via", via)

@@ -55,10 +55,10 @@ impl Call {
         let Role::Called { offer } = &self.role else {
             return;
         };
-        let mut session = Session::new(ep.random.next_u64(), local);
+        let mut session = Session::new(ep.random.next_u64(), local, &ep.policy(self.line));
         let description = match offer {
-            Some(offer) => session.answer(&offer.0).map(|(body, _)| body),
-            None => Ok(session.offer()),
+            Some(offer) => session.answer(&offer.0, &mut ep.random).map(|(body, _)| body),
+            None => Ok(session.offer(&mut ep.random)),
         };
         let body = match description {
             Ok(body) => body,

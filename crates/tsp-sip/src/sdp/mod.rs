@@ -1,5 +1,8 @@
 //! Session descriptions (RFC 8866): a tolerant, bounded reader. [`Session`] is offer and answer (RFC 3264).
 
+mod codec;
+mod crypto;
+mod fit;
 mod session;
 
 pub use session::{Agreed, Misfit, Session};
@@ -66,10 +69,22 @@ pub struct Media<'a> {
     pub formats: Vec<&'a str>,
     /// Its own address.
     pub connection: Option<Connection<'a>>,
-    /// Payload types with encoding name and clock rate.
-    pub maps: Vec<(u8, &'a str, u32)>,
+    /// Payload types with encoding name, clock rate and channels.
+    pub maps: Vec<(u8, &'a str, u32, u8)>,
     /// Its own direction.
     pub direction: Option<Direction>,
+    /// Payload types with their format parameters.
+    pub parameters: Vec<(u8, &'a str)>,
+    /// Packet time that its author wants to receive, in milliseconds.
+    pub ptime: Option<u32>,
+    /// Longest packet that its author can receive, in milliseconds.
+    pub maxptime: Option<u32>,
+    /// Where its RTCP goes (RFC 3605): a port, and perhaps an address.
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
+    /// Whether RTCP may come over the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Its keys (RFC 4568), as written.
+    pub crypto: Vec<&'a str>,
 }
 
 impl<'a> Sdp<'a> {
@@ -144,20 +159,35 @@ impl<'a> Sdp<'a> {
 
 impl<'a> Media<'a> {
     fn attribute(&mut self, name: &str, value: &'a str) {
-        if name == "rtpmap" {
-            self.maps.extend(rtpmap(value.trim()));
+        let value = value.trim();
+        match name {
+            "rtpmap" => self.maps.extend(rtpmap(value)),
+            "fmtp" => self.parameters.extend(fmtp(value)),
+            "ptime" => self.ptime = value.parse().ok(),
+            "maxptime" => self.maxptime = value.parse().ok(),
+            "rtcp" => self.rtcp = rtcp(value),
+            "rtcp-mux" => self.rtcp_mux = true,
+            "crypto" if self.crypto.len() < crypto::MAX_CRYPTO => self.crypto.push(value),
+            _ => {}
         }
     }
 
-    /// Encoding name and clock rate of a payload type: its own map, else the static table (RFC 3551 section 6).
-    pub fn encoding(&self, payload_type: u8) -> Option<(&str, u32)> {
+    /// Encoding name, clock rate and channels of a payload type: its own map, else the static table (RFC 3551 section 6).
+    pub fn encoding(&self, payload_type: u8) -> Option<(&str, u32, u8)> {
         let mapped = self.maps.iter().find(|(known, ..)| *known == payload_type);
         match (mapped, payload_type) {
-            (Some((_, name, clock)), _) => Some((name, *clock)),
-            (None, 0) => Some(("PCMU", 8_000)),
-            (None, 8) => Some(("PCMA", 8_000)),
+            (Some((_, name, clock, channels)), _) => Some((name, *clock, *channels)),
+            (None, 0) => Some(("PCMU", 8_000, 1)),
+            (None, 8) => Some(("PCMA", 8_000, 1)),
+            (None, 9) => Some(("G722", 8_000, 1)),
+            (None, 13) => Some(("CN", 8_000, 1)),
             _ => None,
         }
+    }
+
+    /// Format parameters of a payload type.
+    pub fn parameters_of(&self, payload_type: u8) -> Option<&'a str> {
+        self.parameters.iter().find(|(known, _)| *known == payload_type).map(|(_, text)| *text)
     }
 }
 
@@ -205,17 +235,25 @@ fn media(value: &str) -> Result<Media<'_>, SdpError> {
     Ok(Media { kind, port, protocol, formats, ..Media::default() })
 }
 
-fn rtpmap(value: &str) -> Option<(u8, &str, u32)> {
+fn rtpmap(value: &str) -> Option<(u8, &str, u32, u8)> {
     let (number, encoding) = value.split_once([' ', '\t'])?;
     let number: u8 = number.parse().ok().filter(|number| *number < 128)?;
     let mut parts = encoding.trim().split('/');
     let name = parts.next()?;
     let clock = parts.next()?.parse().ok()?;
-    // More than one channel is another encoding.
-    match parts.next() {
-        None | Some("1") => Some((number, name, clock)),
-        Some(_) => None,
-    }
+    let channels = parts.next().map_or(Some(1), |text| text.parse().ok())?;
+    Some((number, name, clock, channels))
+}
+
+fn fmtp(value: &str) -> Option<(u8, &str)> {
+    let (number, parameters) = value.split_once([' ', '\t'])?;
+    Some((number.parse().ok().filter(|number| *number < 128)?, parameters.trim()))
+}
+
+fn rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
+    let mut words = value.split_whitespace();
+    let port = words.next()?.parse().ok().filter(|port| *port != 0)?;
+    Some((port, words.nth(2).and_then(|address| address.parse().ok())))
 }
 
 #[cfg(test)]

@@ -1,25 +1,34 @@
 //! Offer and answer (RFC 3264) for one audio stream, as one user agent keeps them.
 
-use super::{Connection, Media, Sdp, SdpError};
+use super::codec::{encoding, is_voice, parameters};
+use super::crypto::Crypto;
+use super::fit::{Fit, Wanted, fit};
+use super::{Media, Sdp, SdpError};
+use crate::policy::{CallPolicy, Protection};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use tspi::media::Codec;
-use tspi::{Direction, Format, LocalRtp, RemoteRtp};
-
-/// The packet time that the media provider sends with. A peer's wish is no more than one (RFC 4566 section 6).
-const PTIME_MS: u32 = 20;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tspi::media::{Codec, Rtcp, Srtp};
+use tspi::{Direction, Format, LocalRtp, Random, RemoteRtp, StreamId};
 
 /// Our side of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     id: u64,
     version: u64,
+    /// The highest version that was ever shown, refused offers included.
+    highest: u64,
     local: LocalRtp,
+    protection: Protection,
+    ptime_ms: u32,
     /// Our wish: `SendOnly` while we hold.
     wish: Direction,
     /// Sections in their order, once there was an offer.
     sections: Vec<Section>,
+    /// Payload types that were ever given out: they stay with their codec.
+    bound: Vec<Format>,
+    /// Our keys, as described.
+    keys: Vec<Crypto>,
     /// What was described last, without the `o=` line.
     described: String,
     agreed: Option<Agreed>,
@@ -29,7 +38,7 @@ pub struct Session {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Section {
     /// Our audio.
-    Audio { protocol: String },
+    Audio { protocol: String, mux: bool },
     /// One that is refused with port 0.
     Refused { kind: String, protocol: String, format: String },
 }
@@ -58,28 +67,43 @@ pub enum Misfit {
     /// An address that cannot be sent to.
     #[error("no usable address in the session description")]
     NoAddress,
-}
-
-/// An audio section that fits, before directions are weighed.
-struct Fit {
-    at: usize,
-    formats: Vec<Format>,
-    address: SocketAddr,
-    direction: Direction,
+    /// Only protected audio, and the line has none.
+    #[error("protected audio is offered, and this line has none")]
+    Protected,
+    /// Audio without protection that can be used.
+    #[error("the audio is not protected in a way that we have")]
+    NotProtected,
 }
 
 impl Session {
-    /// A session that nothing was said about yet. `id` is chance.
-    pub fn new(id: u64, local: LocalRtp) -> Session {
-        let id = id & 0x7fff_ffff;
-        let wish = Direction::SendRecv;
-        Session { id, version: id, local, wish, sections: Vec::new(), described: String::new(), agreed: None }
+    /// A session of our own; nothing is described yet.
+    pub fn new(id: u64, mut local: LocalRtp, policy: &CallPolicy) -> Session {
+        local.formats = chosen(local.formats, &policy.codecs);
+        Session {
+            // Some readers take both for signed numbers.
+            id: id >> 1,
+            version: 1,
+            highest: 1,
+            local,
+            protection: policy.srtp,
+            ptime_ms: policy.ptime_ms.clamp(10, 60) / 10 * 10,
+            wish: Direction::SendRecv,
+            sections: Vec::new(),
+            bound: Vec::new(),
+            keys: Vec::new(),
+            described: String::new(),
+            agreed: None,
+        }
     }
 
-    /// Whether a description would find a codec and an address, before our end of the audio is known.
-    pub fn fits(description: &[u8]) -> Result<(), Misfit> {
-        let any = [(Codec::Pcmu, 0), (Codec::Pcma, 8)].map(|(codec, payload_type)| Format { codec, payload_type });
-        fit(&Sdp::parse(description)?, &any).map(|_| ())
+    /// Whether a line could take this offer, whatever its media will be.
+    pub fn fits(description: &[u8], policy: &CallPolicy, v4: bool) -> Result<(), Misfit> {
+        let all = [(Codec::Pcmu, 0), (Codec::Pcma, 8), (Codec::G722, 9), (Codec::Opus, 96)];
+        let formats = chosen(all.map(|(codec, payload_type)| Format { codec, payload_type }).into(), &policy.codecs);
+        let address = if v4 { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+        let local = LocalRtp { stream: StreamId(0), address, port: 1, rtcp_port: None, formats };
+        let wanted = Wanted { local: &local, protection: policy.srtp, ptime_ms: 20, at: None, only: false };
+        fit(&Sdp::parse(description)?, &wanted).map(|_| ())
     }
 
     /// What is agreed now.
@@ -97,10 +121,29 @@ impl Session {
         self.wish = if hold { Direction::SendOnly } else { Direction::SendRecv };
     }
 
+    /// A proposal was refused: its version is not used again for something else.
+    pub fn burn(&mut self, refused: &Session) {
+        self.highest = self.highest.max(refused.highest);
+    }
+
+    /// What was described last, once more and with the same version: no change (RFC 4028 section 7.4).
+    pub fn again(&self) -> Vec<u8> {
+        self.text()
+    }
+
     /// An offer of all that we can (RFC 3264 section 5; section 8 when something is agreed already).
-    pub fn offer(&mut self) -> Vec<u8> {
+    pub fn offer(&mut self, random: &mut Random) -> Vec<u8> {
         if self.sections.is_empty() {
-            self.sections.push(Section::Audio { protocol: "RTP/AVP".to_owned() });
+            let protocol = if self.protection == Protection::Required { "RTP/SAVP" } else { "RTP/AVP" };
+            self.sections.push(Section::Audio { protocol: protocol.to_owned(), mux: true });
+        }
+        for section in &mut self.sections {
+            if let Section::Audio { mux, .. } = section {
+                *mux = true;
+            }
+        }
+        if self.protection != Protection::Off && self.keys.is_empty() {
+            self.keys = Crypto::all(random);
         }
         // What the far end already holds, we hold wholly (section 8.4).
         let direction = match &self.agreed {
@@ -112,12 +155,13 @@ impl Session {
     }
 
     /// An answer (RFC 3264 section 6). Nothing changes when there is none.
-    pub fn answer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Agreed), Misfit> {
+    pub fn answer(&mut self, offer: &[u8], random: &mut Random) -> Result<(Vec<u8>, Agreed), Misfit> {
         let sdp = Sdp::parse(offer)?;
-        let fit = fit(&sdp, &self.local.formats)?;
+        let fit = fit(&sdp, &self.wanted(false))?;
         self.sections = sdp.media.iter().enumerate().map(|(at, media)| section(media, at == fit.at)).collect();
         self.keep_numbers(&fit.formats);
-        let agreed = self.agree(&fit, &fit.formats);
+        let srtp = self.protect(&fit, random);
+        let agreed = self.agree(&fit, &fit.formats, srtp);
         let direction = agreed.remote.direction;
         let answer = self.describe(&fit.formats, direction);
         self.agreed = Some(agreed.clone());
@@ -126,17 +170,58 @@ impl Session {
 
     /// Takes the answer to our offer.
     pub fn accept(&mut self, answer: &[u8]) -> Result<Agreed, Misfit> {
-        let fit = fit(&Sdp::parse(answer)?, &self.local.formats)?;
+        let fit = fit(&Sdp::parse(answer)?, &self.wanted(true))?;
+        let srtp = self.protected(&fit)?;
         let receive = self.local.formats.clone();
-        let agreed = self.agree(&fit, &receive);
+        let agreed = self.agree(&fit, &receive, srtp);
         self.agreed = Some(agreed.clone());
         Ok(agreed)
     }
 
-    fn agree(&self, fit: &Fit, receive: &[Format]) -> Agreed {
-        let wanted = |format: &&Format| format.codec != Codec::TelephoneEvent;
-        let send = fit.formats.iter().find(wanted).cloned();
-        let events = fit.formats.iter().find(|format| format.codec == Codec::TelephoneEvent);
+    fn wanted(&self, only: bool) -> Wanted<'_> {
+        let at = self.sections.iter().position(|section| matches!(section, Section::Audio { .. }));
+        Wanted { local: &self.local, protection: self.protection, ptime_ms: self.ptime_ms, at, only }
+    }
+
+    /// Our key for an answer: the same while theirs is the same, else a new one.
+    fn protect(&mut self, fit: &Fit, random: &mut Random) -> Option<Srtp> {
+        let Some(theirs) = fit.crypto.first() else {
+            self.keys.clear();
+            return None;
+        };
+        let before = self.agreed.as_ref().and_then(|agreed| agreed.remote.srtp.clone());
+        let srtp = match before.filter(|before| before.suite == theirs.suite && before.remote == theirs.key) {
+            Some(same) => same,
+            None => Srtp {
+                suite: theirs.suite.clone(),
+                local: Crypto::fresh(theirs.tag, theirs.suite.clone(), random).key,
+                remote: theirs.key.clone(),
+            },
+        };
+        self.keys = vec![Crypto { tag: theirs.tag, suite: srtp.suite.clone(), key: srtp.local.clone() }];
+        Some(srtp)
+    }
+
+    /// The key out of an answer: of a tag and suite that we offered.
+    fn protected(&mut self, fit: &Fit) -> Result<Option<Srtp>, Misfit> {
+        let Some(theirs) = fit.crypto.first() else {
+            self.keys.clear();
+            return Ok(None);
+        };
+        let ours = self.keys.iter().find(|ours| ours.tag == theirs.tag && ours.suite == theirs.suite).cloned();
+        let ours = ours.ok_or(Misfit::NotProtected)?;
+        self.keys = vec![ours.clone()];
+        Ok(Some(Srtp { suite: ours.suite, local: ours.key, remote: theirs.key.clone() }))
+    }
+
+    fn agree(&self, fit: &Fit, receive: &[Format], srtp: Option<Srtp>) -> Agreed {
+        let number = |codec: &Codec| fit.formats.iter().find(|format| format.codec == *codec).map(|f| f.payload_type);
+        let send = fit.formats.iter().find(|format| is_voice(&format.codec)).cloned();
+        let send = send.unwrap_or(Format { codec: Codec::Pcmu, payload_type: 0 });
+        let events = match send.codec {
+            Codec::Opus => number(&Codec::TelephoneEvent48).or_else(|| number(&Codec::TelephoneEvent)),
+            _ => number(&Codec::TelephoneEvent),
+        };
         let theirs = fit.direction;
         let direction = match (self.wish.sends() && theirs.receives(), self.wish.receives() && theirs.sends()) {
             (true, true) => Direction::SendRecv,
@@ -144,25 +229,49 @@ impl Session {
             (false, true) => Direction::RecvOnly,
             (false, false) => Direction::Inactive,
         };
+        let rtcp = match (fit.mux, self.local.rtcp_port, fit.rtcp) {
+            (true, ..) => Rtcp::Mux,
+            (false, Some(_), Some(theirs)) => Rtcp::Apart(theirs),
+            (false, ..) => Rtcp::None,
+        };
+        let noise = receive.iter().find(|format| format.codec == Codec::ComfortNoise);
         let remote = RemoteRtp {
             address: fit.address,
-            send: send.unwrap_or(Format { codec: Codec::Pcmu, payload_type: 0 }),
+            send,
             receive: receive.to_vec(),
-            events: events.map(|format| format.payload_type),
+            events,
             direction,
-            ptime_ms: PTIME_MS,
-            rtcp: tspi::Rtcp::None,
-            srtp: None,
-            comfort_noise: None,
+            ptime_ms: fit.ptime_ms,
+            rtcp,
+            srtp,
+            comfort_noise: number(&Codec::ComfortNoise).and(noise).map(|format| format.payload_type),
         };
         Agreed { remote, held_by_peer: !theirs.receives() }
     }
 
-    /// A payload type that was given to a codec stays with it (RFC 3264 section 8.3.2).
+    /// A payload type that was given to a codec stays with it (RFC 3264 section 8.3.2): what the far end numbered we number
+    /// alike, and what stood there before moves to a number that nobody had.
     fn keep_numbers(&mut self, agreed: &[Format]) {
-        for ours in &mut self.local.formats {
-            if let Some(theirs) = agreed.iter().find(|format| format.codec == ours.codec) {
-                ours.payload_type = theirs.payload_type;
+        for format in agreed {
+            if !self.bound.contains(format) && self.bound.len() < 128 {
+                self.bound.push(format.clone());
+            }
+        }
+        for at in 0..self.local.formats.len() {
+            let Some(ours) = self.local.formats.get(at).cloned() else { continue };
+            let theirs = agreed.iter().find(|format| format.codec == ours.codec).map(|format| format.payload_type);
+            let taken = |number: u8| {
+                agreed.iter().chain(&self.bound).any(|other| other.payload_type == number && other.codec != ours.codec)
+            };
+            let number = theirs.or_else(|| {
+                if !taken(ours.payload_type) {
+                    return Some(ours.payload_type);
+                }
+                let in_use = |number: u8| self.local.formats.iter().any(|other| other.payload_type == number);
+                (96..=127).find(|number| !taken(*number) && !in_use(*number))
+            });
+            if let (Some(number), Some(format)) = (number, self.local.formats.get_mut(at)) {
+                format.payload_type = number;
             }
         }
     }
@@ -173,98 +282,79 @@ impl Session {
         let mut text = format!("s=-\r\nc=IN {family} {}\r\nt=0 0\r\n", self.local.address);
         for section in &self.sections {
             match section {
-                Section::Audio { protocol } => audio(&mut text, self.local.port, protocol, formats, direction),
+                Section::Audio { protocol, mux } => self.audio(&mut text, protocol, *mux, formats, direction),
                 Section::Refused { kind, protocol, format } => {
                     let _ = write!(text, "m={kind} 0 {protocol} {format}\r\n");
                 }
             }
         }
+        for format in formats {
+            if !self.bound.contains(format) && self.bound.len() < 128 {
+                self.bound.push(format.clone());
+            }
+        }
         if !self.described.is_empty() && self.described != text {
-            self.version += 1;
+            self.highest += 1;
+            self.version = self.highest;
         }
         self.described = text;
+        self.text()
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let family = if self.local.address.is_ipv4() { "IP4" } else { "IP6" };
         let Session { id, version, described, .. } = self;
         format!("v=0\r\no=- {id} {version} IN {family} {}\r\n{described}", self.local.address).into_bytes()
     }
+
+    fn audio(&self, text: &mut String, protocol: &str, mux: bool, formats: &[Format], direction: Direction) {
+        let _ = write!(text, "m=audio {} {protocol}", self.local.port);
+        for format in formats {
+            let _ = write!(text, " {}", format.payload_type);
+        }
+        text.push_str("\r\n");
+        for Format { codec, payload_type } in formats {
+            let (name, clock, channels) = encoding(codec);
+            let _ = write!(text, "a=rtpmap:{payload_type} {name}/{clock}");
+            text.push_str(if channels == 2 { "/2\r\n" } else { "\r\n" });
+            if let Some(parameters) = parameters(codec) {
+                let _ = write!(text, "a=fmtp:{payload_type} {parameters}\r\n");
+            }
+        }
+        match self.local.rtcp_port {
+            Some(port) if self.local.port.checked_add(1) != Some(port) => {
+                let _ = write!(text, "a=rtcp:{port}\r\n");
+            }
+            _ => {}
+        }
+        if mux {
+            text.push_str("a=rtcp-mux\r\n");
+        }
+        for key in &self.keys {
+            key.write(text);
+        }
+        let _ = write!(text, "a=ptime:{}\r\na={}\r\n", self.ptime_ms, direction.name());
+    }
 }
 
-fn audio(text: &mut String, port: u16, protocol: &str, formats: &[Format], direction: Direction) {
-    let _ = write!(text, "m=audio {port} {protocol}");
-    for format in formats {
-        let _ = write!(text, " {}", format.payload_type);
+/// What may be used of what we have, in the line's order; what is not audio stands last.
+fn chosen(formats: Vec<Format>, codecs: &[Codec]) -> Vec<Format> {
+    if codecs.is_empty() {
+        return formats;
     }
-    text.push_str("\r\n");
-    for Format { codec, payload_type } in formats {
-        let _ = write!(text, "a=rtpmap:{payload_type} {codec}/8000\r\n");
-        if *codec == Codec::TelephoneEvent {
-            let _ = write!(text, "a=fmtp:{payload_type} 0-15\r\n");
-        }
-    }
-    let _ = write!(text, "a=ptime:{PTIME_MS}\r\na={}\r\n", direction.name());
+    let named = codecs.iter().filter_map(|codec| formats.iter().find(|format| format.codec == *codec));
+    let mut chosen: Vec<Format> = named.filter(|format| is_voice(&format.codec)).cloned().collect();
+    chosen.extend(formats.iter().filter(|format| !is_voice(&format.codec)).cloned());
+    chosen
 }
 
 fn section(media: &Media<'_>, chosen: bool) -> Section {
     if chosen {
-        return Section::Audio { protocol: media.protocol.to_owned() };
+        return Section::Audio { protocol: media.protocol.to_owned(), mux: media.rtcp_mux };
     }
     Section::Refused {
         kind: media.kind.to_owned(),
         protocol: media.protocol.to_owned(),
         format: media.formats.first().copied().unwrap_or("0").to_owned(),
     }
-}
-
-/// The first audio section that we can use.
-fn fit(sdp: &Sdp<'_>, ours: &[Format]) -> Result<Fit, Misfit> {
-    let mut misfit = Misfit::NoAudio;
-    for (at, media) in sdp.media.iter().enumerate() {
-        let profile = ["RTP/AVP", "RTP/AVPF"].iter().any(|known| media.protocol.eq_ignore_ascii_case(known));
-        if !media.kind.eq_ignore_ascii_case("audio") || media.port == 0 || !profile {
-            continue;
-        }
-        let formats = common(media, ours);
-        if !formats.iter().any(|format| format.codec != Codec::TelephoneEvent) {
-            misfit = Misfit::NoCodec;
-            continue;
-        }
-        let Some(Connection::Address(address)) = sdp.connection_of(media) else {
-            misfit = Misfit::NoAddress;
-            continue;
-        };
-        let mut direction = sdp.direction_of(media);
-        if address.is_unspecified() {
-            // The hold of RFC 2543: "send to nobody".
-            direction = if direction.sends() { Direction::SendOnly } else { Direction::Inactive };
-        } else if cannot_be_sent_to(address) {
-            misfit = Misfit::NoAddress;
-            continue;
-        }
-        let address = SocketAddr::new(*address, media.port);
-        return Ok(Fit { at, formats, address, direction });
-    }
-    Err(misfit)
-}
-
-fn cannot_be_sent_to(address: &IpAddr) -> bool {
-    address.is_multicast() || matches!(address, IpAddr::V4(address) if address.is_broadcast())
-}
-
-/// Formats of the section that we have too, in its order and with its numbers; one for each codec.
-fn common(media: &Media<'_>, ours: &[Format]) -> Vec<Format> {
-    let mut formats: Vec<Format> = Vec::new();
-    for text in &media.formats {
-        let Some(payload_type) = text.parse::<u8>().ok().filter(|number| *number < 128) else {
-            continue;
-        };
-        let Some((name, 8_000)) = media.encoding(payload_type) else {
-            continue;
-        };
-        let Some(mine) = ours.iter().find(|format| format.codec.as_str().eq_ignore_ascii_case(name)) else {
-            continue;
-        };
-        if !formats.iter().any(|format| format.codec == mine.codec) {
-            formats.push(Format { codec: mine.codec.clone(), payload_type });
-        }
-    }
-    formats
 }

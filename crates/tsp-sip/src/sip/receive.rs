@@ -171,7 +171,7 @@ impl Sip {
         }
         // A body that is no description passed as optional: it is left alone.
         if let Some(offer) = description(message)
-            && let Err(misfit) = Session::fits(offer)
+            && let Err(misfit) = Session::fits(offer, &known.config.calls, self.endpoint.config.listen.is_ipv4())
         {
             let warning = crate::invite::warning(&self.endpoint, &misfit.to_string());
             return Err(Answer::new(488).with("Warning", warning));
