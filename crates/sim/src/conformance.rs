@@ -212,6 +212,7 @@ impl Rules {
 fn is_about(action: &Action, about: CallRef) -> bool {
     match action {
         Action::Accept { call }
+        | Action::Progress { call, .. }
         | Action::Answer { call, .. }
         | Action::Drop { call, .. }
         | Action::Hold { call }
