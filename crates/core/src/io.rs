@@ -82,6 +82,11 @@ pub enum Input {
     WallClock(u64),
     /// The state was just restored by a new process: no connection is left, sessions linger.
     Restored,
+    /// This server was made by [`crate::Server::recover`], its providers are started, and they still have these calls.
+    Recovered {
+        /// The calls, by provider.
+        calls: Vec<(ProviderId, tspi::CallRef)>,
+    },
     /// Stop: refuse new requests, end every call. The shell then shuts the providers down.
     Stop,
     /// The deadline passed.

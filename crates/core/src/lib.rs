@@ -16,6 +16,7 @@
 mod after;
 mod call;
 mod check;
+mod checkpoint;
 mod emit;
 mod features;
 mod io;
@@ -27,8 +28,10 @@ mod provider;
 mod request;
 mod server;
 mod session;
+mod table;
 
 pub use after::after;
 pub use check::Summary;
+pub use checkpoint::{EntryKey, EntryKind, RecoverError};
 pub use io::*;
 pub use server::Server;

@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::features;
+use crate::table::Table;
 use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ const MAX_REMOVED: usize = 4_096;
 /// All lines, and those that were.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Lines {
-    pub(crate) by_id: BTreeMap<LineId, Line>,
+    pub(crate) by_id: Table<LineId, Line>,
     pub(crate) by_name: BTreeMap<String, LineId>,
     pub(crate) removed: BTreeMap<LineId, Removed>,
     /// Counts `line.open`s: who was first.

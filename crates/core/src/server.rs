@@ -1,11 +1,13 @@
 //! The whole state, and which part of it takes an input.
 
 use crate::call::Call;
+use crate::checkpoint::Written;
 use crate::line::Lines;
 use crate::media::{Operation, Ports};
 use crate::pending::Pending;
 use crate::provider::Provider;
 use crate::session::{Client, Kept, Session};
+use crate::table::Table;
 use crate::{ClientId, Config, Input, Output, ProviderId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,18 +30,21 @@ pub struct Server {
     /// The latest events, oldest first.
     pub(crate) kept: VecDeque<Kept>,
     pub(crate) clients: BTreeMap<ClientId, Client>,
-    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) sessions: Table<SessionId, Session>,
     pub(crate) tokens: BTreeMap<String, SessionId>,
     pub(crate) providers: BTreeMap<ProviderId, Provider>,
     pub(crate) lines: Lines,
-    pub(crate) calls: BTreeMap<CallId, Call>,
+    pub(crate) calls: Table<CallId, Call>,
     pub(crate) pending: BTreeMap<CommandId, Pending>,
     pub(crate) streams: BTreeMap<StreamId, CallId>,
-    pub(crate) operations: BTreeMap<OperationId, Operation>,
+    pub(crate) operations: Table<OperationId, Operation>,
     pub(crate) ports: Ports,
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     /// Events of providers that fit nothing.
     pub(crate) unexpected: u64,
+    /// What the last checkpoint wrote.
+    #[serde(skip)]
+    pub(crate) written: Written,
     #[serde(skip)]
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -75,17 +80,18 @@ impl Server {
             seq: 0,
             kept: VecDeque::new(),
             clients: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            sessions: Table::new(),
             tokens: BTreeMap::new(),
             providers: BTreeMap::new(),
             lines: Lines::default(),
-            calls: BTreeMap::new(),
+            calls: Table::new(),
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
-            operations: BTreeMap::new(),
+            operations: Table::new(),
             ports: Ports::new(&config.rtp_ports),
             timers: BTreeSet::new(),
             unexpected: 0,
+            written: Written::default(),
             outputs: VecDeque::new(),
             config,
         }
@@ -103,6 +109,7 @@ impl Server {
             Input::Media(event) => self.media_event(now, event),
             Input::WallClock(offset) => self.config.wall_offset = offset,
             Input::Restored => self.restored(now),
+            Input::Recovered { calls } => self.recovered(now, &calls),
             Input::Stop => self.stop(now),
             Input::Timeout => self.timeout(now),
         }

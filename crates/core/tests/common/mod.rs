@@ -14,7 +14,7 @@ use tapi::{
     Generation, LineCaps, LineId, LineSelector, MediaMode, Names, OperationId, Privilege, Reply, RequestId, Service,
     Time,
 };
-use tapi_core::{ClientId, Config, Input, Output, Peer, ProviderId, Server};
+use tapi_core::{ClientId, Config, EntryKey, Input, Output, Peer, ProviderId, Server};
 use tspi::media::{self, Codec, DescriptorId};
 use tspi::{
     Action, CallFacts, CallRef, Command, CommandId, DigitsBy, Direction, Format, LineDescription, LineRef, MediaWire,
@@ -39,6 +39,8 @@ pub struct World {
     pub now: Time,
     pub server: Server,
     twin: Server,
+    /// What would be left after a crash.
+    pub journal: BTreeMap<EntryKey, Vec<u8>>,
     pub said: Vec<Said>,
     unread: BTreeMap<ClientId, VecDeque<Event>>,
     /// Answers that were given, ever.
@@ -92,6 +94,7 @@ impl World {
             now: Time::from_millis(5_000),
             server: Server::new(config.clone()),
             twin: Server::new(config),
+            journal: BTreeMap::new(),
             said: Vec::new(),
             unread: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -119,6 +122,22 @@ impl World {
         self.next_client = 1;
     }
 
+    /// The process dies, and a new one goes on with the journal; the provider still has these calls.
+    pub fn crash(&mut self, calls: &[u64]) {
+        self.crash_with(config(), calls);
+    }
+
+    pub fn crash_with(&mut self, config: Config, calls: &[u64]) {
+        let providers = [(PROVIDER, "sip".to_owned())];
+        let recover = || Server::recover(self.now, config.clone(), &providers, self.journal.clone()).unwrap();
+        (self.server, self.twin) = (recover(), recover());
+        (self.next_client, self.commands) = (1, VecDeque::new());
+        self.unread.clear();
+        self.input(Input::ProviderStarted { provider: PROVIDER, name: "sip".into() });
+        let calls = calls.iter().map(|call| (PROVIDER, CallRef(*call))).collect();
+        self.input(Input::Recovered { calls });
+    }
+
     pub fn add_line(&mut self, reference: u32, description: LineDescription) {
         self.tell(tspi::Event::LineAdded { line: LineRef(reference), description: Box::new(description) });
     }
@@ -126,6 +145,10 @@ impl World {
     pub fn input(&mut self, input: Input) {
         self.server.handle(self.now, input.clone());
         self.twin.handle(self.now, input);
+        self.server.checkpoint(|key, value| match value {
+            Some(value) => std::mem::drop(self.journal.insert(key, value.to_vec())),
+            None => std::mem::drop(self.journal.remove(&key)),
+        });
         while let Some(output) = self.server.poll_output() {
             let other = self.twin.poll_output().expect("the restored twin says less");
             assert_eq!(format!("{output:?}"), format!("{other:?}"), "the restored twin says something else");

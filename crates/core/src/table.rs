@@ -1,0 +1,107 @@
+//! A map that remembers which of its entries were touched: what a checkpoint has to write.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+
+/// A map that remembers which of its entries were changed, added or removed since [`Table::touched`] was last asked.
+/// It reads as the map it is.
+#[derive(Debug)]
+pub(crate) struct Table<K, V> {
+    map: BTreeMap<K, V>,
+    touched: BTreeSet<K>,
+}
+
+impl<K: Ord + Copy, V> Table<K, V> {
+    /// An empty table.
+    pub(crate) fn new() -> Table<K, V> {
+        Table { map: BTreeMap::new(), touched: BTreeSet::new() }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let value = self.map.get_mut(key)?;
+        self.touched.insert(*key);
+        Some(value)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.touched.insert(key);
+        self.map.insert(key, value)
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let value = self.map.remove(key)?;
+        self.touched.insert(*key);
+        Some(value)
+    }
+
+    /// An entry to be changed in a way that does not count as a change.
+    pub(crate) fn untouched(&mut self, key: &K) -> Option<&mut V> {
+        self.map.get_mut(key)
+    }
+
+    /// The entries touched since the last time, present or gone.
+    pub(crate) fn touched(&mut self) -> BTreeSet<K> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Every entry counts as touched.
+    pub(crate) fn touch_all(&mut self) {
+        self.touched.extend(self.map.keys().copied());
+    }
+}
+
+impl<K: Ord + Copy, V> Default for Table<K, V> {
+    fn default() -> Table<K, V> {
+        Table::new()
+    }
+}
+
+impl<K, V> Deref for Table<K, V> {
+    type Target = BTreeMap<K, V>;
+
+    fn deref(&self) -> &BTreeMap<K, V> {
+        &self.map
+    }
+}
+
+impl<'a, K, V> IntoIterator for &'a Table<K, V> {
+    type Item = (&'a K, &'a V);
+    type IntoIter = std::collections::btree_map::Iter<'a, K, V>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.map.iter()
+    }
+}
+
+impl<K: Ord + Serialize, V: Serialize> Serialize for Table<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.map.serialize(serializer)
+    }
+}
+
+impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Table<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Table { map: BTreeMap::deserialize(deserializer)?, touched: BTreeSet::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_changed_added_or_removed_is_touched_and_what_is_read_is_not() {
+        let mut table = Table::new();
+        table.insert(1, 'a');
+        table.insert(2, 'b');
+        assert_eq!(table.touched(), BTreeSet::from([1, 2]));
+        assert_eq!((table.get(&1), table.len()), (Some(&'a'), 2));
+        assert!(table.touched().is_empty());
+        *table.get_mut(&2).unwrap() = 'c';
+        assert_eq!(table.get_mut(&7), None);
+        assert_eq!(table.remove(&8), None);
+        table.remove(&1);
+        assert_eq!(table.touched(), BTreeSet::from([1, 2]));
+    }
+}
