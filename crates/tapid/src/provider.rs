@@ -111,10 +111,7 @@ impl Driver {
             Ready::Bytes { port, length } => self.tell(Input::Bytes { port, bytes: bytes(length) }),
             Ready::Opened { port } => self.tell(Input::Opened { port }),
             Ready::Closed { port, reason } => self.tell(Input::Closed { port, reason: &reason }),
-            Ready::Resolved { name, result } => {
-                let result = result.as_deref().map_err(String::as_str);
-                self.tell(Input::Resolved { name: &name, result });
-            }
+            Ready::Found { query, result } => self.tell(Input::Found { query: &query, result: &result }),
         }
     }
 
@@ -144,9 +141,9 @@ impl Driver {
             Output::Open { port } => self.ports.open(port),
             Output::Close { port } => self.ports.close(port),
             Output::Connect { port, .. } => self.ports.close(port),
-            Output::Lookup { .. } | Output::Raw { .. } => {}
+            Output::Lookup { query } => self.ports.look_up(query),
+            Output::Raw { .. } => {}
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
-            Output::Resolve { name } => self.ports.resolve(name),
         }
         Ok(())
     }

@@ -239,8 +239,7 @@ impl Provider for Loopback {
             | Input::Connected { .. }
             | Input::Raw { .. }
             | Input::Accepted { .. }
-            | Input::Found { .. }
-            | Input::Resolved { .. } => (),
+            | Input::Found { .. } => (),
         }
     }
 

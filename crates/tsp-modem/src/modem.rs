@@ -481,8 +481,7 @@ impl Provider for Modem {
             | Input::Connected { .. }
             | Input::Raw { .. }
             | Input::Accepted { .. }
-            | Input::Found { .. }
-            | Input::Resolved { .. } => {}
+            | Input::Found { .. } => {}
         }
         self.pump(now);
     }

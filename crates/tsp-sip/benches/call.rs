@@ -30,7 +30,14 @@ fn config(listen: SocketAddr, peer: SocketAddr) -> Config {
         max_calls: 100_000,
         ..LineConfig::default()
     };
-    Config { name: "sip".into(), listen, user_agent: String::new(), timers: Timers::default(), lines: vec![line] }
+    Config {
+        name: "sip".into(),
+        listen,
+        user_agent: String::new(),
+        timers: Timers::default(),
+        transports: Default::default(),
+        lines: vec![line],
+    }
 }
 
 fn rtp() -> LocalMedia {

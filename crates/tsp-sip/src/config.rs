@@ -18,8 +18,44 @@ pub struct Config {
     /// The timers' base values.
     #[serde(default)]
     pub timers: Timers,
+    /// Ways beside UDP, and what our address looks like from outside.
+    #[serde(default)]
+    pub transports: Transports,
     /// Its lines.
     pub lines: Vec<LineConfig>,
+}
+
+/// Ways beside UDP, and what our address looks like from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Transports {
+    /// Where connections are accepted; none: connections are only made.
+    pub tcp: Option<SocketAddr>,
+    /// Where connections under TLS are accepted.
+    pub tls: Option<SocketAddr>,
+    /// What peers outside our networks are told instead of our address, in Contact and for audio.
+    pub external_address: ExternalAddress,
+    /// Networks on our side of an address translation: `10.0.0.0/8`. None: all private and loopback addresses.
+    pub local_networks: Vec<String>,
+    /// A server that says how we are seen (RFC 8489), `host` or `host:port`.
+    pub stun: Option<String>,
+    /// Seconds of silence after which a sign of life is sent (RFC 5626 section 3.5.1); 0: none.
+    pub keepalive_s: u32,
+    /// Requests a second that are looked at of one address; 0: any number.
+    pub requests_per_s: u32,
+}
+
+/// What our address looks like from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalAddress {
+    /// As from inside.
+    #[default]
+    None,
+    /// Like this, with the same ports.
+    Fixed(std::net::IpAddr),
+    /// As a STUN server or a far end sees it (`received` and `rport` of our Via).
+    Learned,
 }
 
 /// Base values of the timers of RFC 3261 section 17, in milliseconds.

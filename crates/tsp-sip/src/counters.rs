@@ -21,4 +21,16 @@ pub struct Counters {
     pub retransmits: u64,
     /// Transactions that were forgotten early to make room.
     pub evicted: u64,
+    /// Messages that could not be sent: no connection, or one that takes nothing.
+    #[serde(default)]
+    pub unsent: u64,
+    /// Requests that went to another target after the first one failed.
+    #[serde(default)]
+    pub failovers: u64,
+    /// What was not looked at, since its source sent too much.
+    #[serde(default)]
+    pub floods: u64,
+    /// Connections that were closed for what came over them, or did not come in time.
+    #[serde(default)]
+    pub closed: u64,
 }

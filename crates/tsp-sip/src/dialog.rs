@@ -1,8 +1,10 @@
 //! Dialogs (RFC 3261 section 12).
 
+use crate::locate::Destination;
 use crate::message::{Draft, Message, Method, Name, NameAddr, Octets, Scheme, Uri};
+use crate::transport::{Peer, Target, Transport, is_private};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 /// Most routes that are kept of a route set.
 const MAX_ROUTES: usize = 32;
@@ -29,12 +31,12 @@ pub struct Dialog {
     /// Number of the last request of the far end.
     pub remote_cseq: Option<u32>,
     /// Where the far end's messages came from: requests go there when the next hop is a name and not an address.
-    pub heard_from: SocketAddr,
+    pub heard_from: Peer,
 }
 
 impl Dialog {
     /// The caller's dialog, out of a response to its INVITE. `local` is the From that was sent.
-    pub fn of_response(response: &Message<'_>, local_tag: &str, heard_from: SocketAddr) -> Option<Dialog> {
+    pub fn of_response(response: &Message<'_>, local_tag: &str, heard_from: Peer) -> Option<Dialog> {
         let mut routes = routes(response);
         routes.reverse();
         Some(Dialog {
@@ -52,7 +54,7 @@ impl Dialog {
     }
 
     /// The called side's dialog, out of an INVITE that [`check`](crate::message::check) let pass.
-    pub fn of_request(request: &Message<'_>, local_tag: &str, heard_from: SocketAddr) -> Option<Dialog> {
+    pub fn of_request(request: &Message<'_>, local_tag: &str, heard_from: Peer) -> Option<Dialog> {
         let mut local = request.first(Name::To)?.to_vec();
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(local_tag.as_bytes());
@@ -103,23 +105,40 @@ impl Dialog {
             .header("CSeq", format!("{cseq} {method}"))
     }
 
-    /// Where the next request is sent to.
-    pub fn next_hop(&self) -> SocketAddr {
+    /// Where the next request is sent to: an address that is named is gone to, a name is taken for whoever was heard. A
+    /// connection over which the far end was heard is used again when it may lead there.
+    pub fn next_hop(&self) -> Target {
+        let find = self.hop();
+        let heard = self.heard_from;
+        let known = match find.as_ref().and_then(Destination::address) {
+            None => Some(heard),
+            Some(ip) => {
+                let wanted = find.as_ref().and_then(|find| find.transport).unwrap_or(heard.transport);
+                let same = ip == heard.ip() || is_private(ip) && !is_private(heard.ip());
+                Some(heard).filter(|_| heard.transport.is_reliable() && wanted.is_reliable() && same)
+            }
+        };
+        Target { known, find }
+    }
+
+    /// The address of the next hop, where it is named by one.
+    pub fn hop_ip(&self) -> Option<IpAddr> {
+        self.hop().as_ref().and_then(Destination::address)
+    }
+
+    fn hop(&self) -> Option<Destination> {
         let uri = self.routes.first().map_or(self.target.as_str(), |route| inner(route));
-        Uri::parse(uri).ok().and_then(|uri| address(&uri)).unwrap_or(self.heard_from)
+        let mut find = Uri::parse(uri).ok().as_ref().and_then(Destination::of_uri)?;
+        if find.secure || self.heard_from.transport == Transport::Tls && find.transport == Some(Transport::Tcp) {
+            find.transport = Some(Transport::Tls);
+        }
+        Some(find)
     }
 
     /// Whether a request belongs to it.
     pub fn owns(&self, request: &Message<'_>) -> bool {
         request.from_tag() == self.remote_tag.as_deref()
     }
-}
-
-/// The address of a URI whose host is one.
-pub fn address(uri: &Uri<'_>) -> Option<SocketAddr> {
-    let default = if uri.scheme == Scheme::Sips { 5061 } else { 5060 };
-    let port = uri.port.unwrap_or(default);
-    uri.address().filter(|_| port != 0).map(|host| SocketAddr::new(host, port))
 }
 
 fn routes(message: &Message<'_>) -> Vec<String> {
@@ -159,7 +178,7 @@ mod tests {
             "SIP/2.0 200 OK\r\nFrom: <sip:a@x>;tag=1\r\nTo: \"B, C\" <sip:b@y>;tag=2\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\
              {record_routes}Contact: {contact}\r\n\r\n"
         );
-        Dialog::of_response(&scan(text.as_bytes()).unwrap(), "1", FROM.parse().unwrap()).unwrap()
+        Dialog::of_response(&scan(text.as_bytes()).unwrap(), "1", Peer::udp(FROM.parse().unwrap())).unwrap()
     }
 
     fn request(dialog: &Dialog) -> String {
@@ -167,11 +186,16 @@ mod tests {
         String::from_utf8(draft.finish(None)).unwrap()
     }
 
+    fn hop(dialog: &Dialog) -> String {
+        let Target { known: None, find: Some(find) } = dialog.next_hop() else { panic!("a name, or nothing") };
+        find.port.map_or(find.host.clone(), |port| format!("{}:{port}", find.host))
+    }
+
     #[test]
     fn the_callers_route_set_is_record_route_reversed() {
         let dialog =
             dialog("Record-Route: <sip:192.0.2.1;lr>, <sip:192.0.2.2:5070;lr=true>\r\n", "<sip:b@10.0.0.1?Subject=x>");
-        assert_eq!(dialog.next_hop(), "192.0.2.2:5070".parse().unwrap());
+        assert_eq!(hop(&dialog), "192.0.2.2:5070");
         let text = request(&dialog);
         assert!(text.starts_with("BYE sip:b@10.0.0.1 SIP/2.0\r\n"), "{text}");
         assert!(text.contains("Route: <sip:192.0.2.2:5070;lr=true>\r\nRoute: <sip:192.0.2.1;lr>\r\n"), "{text}");
@@ -181,7 +205,7 @@ mod tests {
     #[test]
     fn a_strict_router_gets_its_own_uri_in_the_first_line() {
         let dialog = dialog("Record-Route: <sip:192.0.2.1;lr>, <sip:192.0.2.2>\r\n", "<sip:b@10.0.0.1>");
-        assert_eq!(dialog.next_hop(), "192.0.2.2:5060".parse().unwrap());
+        assert_eq!(hop(&dialog), "192.0.2.2");
         let text = request(&dialog);
         assert!(text.starts_with("BYE sip:192.0.2.2 SIP/2.0\r\n"), "{text}");
         assert!(text.contains("Route: <sip:192.0.2.1;lr>\r\nRoute: <sip:b@10.0.0.1>\r\n"), "{text}");
@@ -189,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_target_that_is_a_name_is_reached_where_its_messages_came_from() {
-        assert_eq!(dialog("", "<sip:b@pbx.example.org>").next_hop(), FROM.parse().unwrap());
-        assert_eq!(dialog("", "<sip:b@[2001:db8::1]:5062>").next_hop(), "[2001:db8::1]:5062".parse().unwrap());
+        assert_eq!(dialog("", "<sip:b@pbx.example.org>").next_hop().known, Some(Peer::udp(FROM.parse().unwrap())));
+        assert_eq!(hop(&dialog("", "<sip:b@[2001:db8::1]:5062>")), "2001:db8::1:5062");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::message::{Uri, check, scan, vocabulary};
 use crate::sdp::{Sdp, Session};
-use crate::{Config, LineConfig, PORT, Sip, Timers};
+use crate::{Config, LineConfig, PORT, Sip, Timers, Transports};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tapi::Time;
 use tspi::media::Codec;
@@ -63,5 +63,12 @@ fn config() -> Config {
         ..LineConfig::default()
     };
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5062);
-    Config { name: "fuzz".into(), listen, user_agent: "tapid".into(), timers: Timers::default(), lines: vec![line] }
+    Config {
+        name: "fuzz".into(),
+        listen,
+        user_agent: "tapid".into(),
+        timers: Timers::default(),
+        transports: Transports::default(),
+        lines: vec![line],
+    }
 }

@@ -1,13 +1,16 @@
 //! Service provider for SIP trunks, as a pure machine.
 //!
-//! [`Sip`] is a user agent over UDP (RFC 3261) with lines that are trunks known by address. It is fed datagrams and commands
-//! with their time and drained of datagrams and events ([`tspi::Provider`]); its socket is [`PORT`].
+//! [`Sip`] is a user agent over UDP, TCP and TLS (RFC 3261) with lines that are trunks known by address. It is fed datagrams,
+//! bytes of connections and commands with their time and drained of the same ([`tspi::Provider`]); its socket is [`PORT`],
+//! [`TCP_PORT`] and [`TLS_PORT`] listen.
 //!
 //! | module | standard |
 //! |---|---|
 //! | [`message`] | RFC 3261 sections 7, 20, 25; RFC 3581; RFC 5118 |
 //! | [`transaction`] | RFC 3261 section 17, RFC 6026 |
 //! | `dialog`, `invite` | RFC 3261 sections 9, 12 to 15; RFC 5407; RFC 6141 |
+//! | [`transport`] | RFC 3261 section 18, RFC 5626 section 3.5.1, RFC 8489 |
+//! | [`locate`] | RFC 3263, RFC 2782 |
 //! | [`sdp`] | RFC 8866, RFC 3264 |
 //! | `auth` | RFC 3261 section 22, RFC 7616, RFC 8760 |
 //! | `cause` | RFC 3326, RFC 3398 |
@@ -24,15 +27,17 @@ mod endpoint;
 pub mod fuzz;
 mod invite;
 mod line;
+pub mod locate;
 pub mod message;
 mod policy;
 pub mod sdp;
 mod sip;
 pub mod transaction;
+pub mod transport;
 
 pub use account::{Account, Credentials, Mwi, Register, Secret};
-pub use config::{Config, LineConfig, Timers};
+pub use config::{Config, ExternalAddress, LineConfig, Timers, Transports};
 pub use counters::Counters;
-pub use endpoint::PORT;
+pub use endpoint::{PORT, TCP_PORT, TLS_PORT};
 pub use policy::{CallPolicy, Digits, HoldBy, Identity, OfferWhen, Protection, Redirects, Refresher, Reliable};
 pub use sip::Sip;

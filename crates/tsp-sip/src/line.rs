@@ -1,6 +1,7 @@
 //! Lines: trunks that are known by address.
 
 use crate::LineConfig;
+use crate::locate::Destination;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use tapi::{BearerMode, Feature, LineCaps, LineFlag, MediaMode, Service};
@@ -13,6 +14,10 @@ pub(crate) struct Line {
     pub peers: Vec<Network>,
     /// Calls that the server still counts.
     pub live: u32,
+    /// Addresses of the peers that are named.
+    pub named: Vec<IpAddr>,
+    /// Who answered last by datagram, to be sent signs of life.
+    pub flow: Option<SocketAddr>,
 }
 
 /// Addresses that share their first bits.
@@ -47,6 +52,12 @@ impl Network {
     }
 }
 
+/// Whether a text may be a host name: letters somewhere, and nothing that no name has.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    text.bytes().all(fits) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
 fn same(a: u128, b: u128, width: u32, bits: u8) -> bool {
     (a ^ b).checked_shr(width - u32::from(bits)).is_none_or(|rest| rest == 0)
 }
@@ -55,17 +66,24 @@ impl Line {
     /// A line out of its configuration. Peers that are no addresses match nobody: [`Line::trouble`] names them.
     pub fn new(config: LineConfig) -> Line {
         let peers = config.peers.iter().filter_map(|text| Network::parse(text)).collect();
-        Line { config, peers, live: 0 }
+        Line { config, peers, live: 0, named: Vec::new(), flow: None }
     }
 
     pub fn knows(&self, from: SocketAddr) -> bool {
-        self.peers.iter().any(|peer| peer.contains(from.ip()))
+        let ip = from.ip();
+        self.peers.iter().any(|peer| peer.contains(ip)) || self.named.contains(&ip.to_canonical())
+    }
+
+    /// Peers that are names: they are looked up, and again when the answers no longer hold.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let names = self.config.peers.iter().filter(|text| Network::parse(text).is_none());
+        names.filter_map(|text| Destination::parse(text)).map(|to| to.host)
     }
 
     /// What is wrong with its configuration.
     pub fn trouble(&self) -> Option<String> {
-        let bad = self.config.peers.iter().find(|text| Network::parse(text).is_none())?;
-        Some(format!("peer {bad} is neither an address nor a network"))
+        let bad = self.config.peers.iter().find(|text| Network::parse(text).is_none() && !is_name(text))?;
+        Some(format!("peer {bad} is neither an address, a network nor a name"))
     }
 
     pub fn description(&self, service: Service) -> LineDescription {

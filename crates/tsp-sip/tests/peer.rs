@@ -337,7 +337,6 @@ fn destinations() {
         ("bob@192.0.2.7", "sip:bob@192.0.2.7"),
         ("sip:bob@192.0.2.7:5070;x=1", "sip:bob@192.0.2.7:5070;x=1"),
         ("tel:+1555010", "tel:+1555010"),
-        ("sips:bob@192.0.2.7", ""),
         ("mailto:bob@192.0.2.7", ""),
         ("sip:bob@192.0.2.7\r\nX: y", ""),
         ("sip:bob@192.0.2.7?Subject=x", ""),
@@ -373,29 +372,31 @@ fn names_are_resolved_before_the_call_is_taken() {
         net.add(config(ALICE, "192.0.2.2", Some("sbc.example.org:5080")));
         net
     };
-    let name = "sbc.example.org:5080";
+    let query = |kind| Query { name: "sbc.example.org".into(), kind };
     let mut net = named();
     start(&mut net);
     assert!(reply(&net).is_none() && net.wire.is_empty());
-    let addresses = ["[2001:db8::1]:5080".parse().unwrap(), "192.0.2.2:5080".parse().unwrap()];
-    net.feed(0, Input::Resolved { name, result: Ok(&addresses) });
+    assert_eq!(net.agents[0].asked, [query(RecordKind::A)], "a port is named: no SRV; our socket is of IPv4: no AAAA");
+    let address = |ip: &str| Record::Address(ip.parse().unwrap());
+    let found = Ok(Records { records: vec![address("192.0.2.2"), address("192.0.2.3")], ttl_s: 60 });
+    net.feed(0, Input::Found { query: &query(RecordKind::A), result: &found });
     assert!(matches!(reply(&net), Some(Ok(Taken::Call(_)))));
-    assert_eq!(net.wire[0].2, addresses[1]);
+    assert_eq!(net.wire[0].2, "192.0.2.2:5080".parse().unwrap());
     let invite = last(&net);
     assert!(
         invite.contains("Privacy: id\r\n") && invite.contains("From: \"Anonymous\" <sip:anonymous@anonymous.invalid>")
     );
     let mut net = named();
     start(&mut net);
-    net.feed(0, Input::Resolved { name, result: Err("no such name") });
+    net.feed(0, Input::Found { query: &query(RecordKind::A), result: &Err(LookupError::None { ttl_s: 60 }) });
     assert!(reply(&net).unwrap().unwrap_err().text.contains("no such name"));
     let mut net = named();
     start(&mut net);
-    net.run(4_900);
+    net.run(14_900);
     assert!(reply(&net).is_none());
     net.run(200);
     assert!(reply(&net).unwrap().is_err());
-    net.feed(0, Input::Resolved { name, result: Ok(&addresses) });
+    net.feed(0, Input::Found { query: &query(RecordKind::A), result: &found });
     assert!(net.wire.is_empty() && net.agents[0].sip.is_idle());
 }
 

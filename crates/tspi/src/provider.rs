@@ -195,13 +195,6 @@ pub enum Input<'a> {
         /// The bytes.
         bytes: &'a [u8],
     },
-    /// A name was looked up.
-    Resolved {
-        /// The name.
-        name: &'a str,
-        /// Its addresses, or why there are none.
-        result: Result<&'a [SocketAddr], &'a str>,
-    },
     /// The deadline passed. Also the first input of all: the provider opens its ports and tells its lines.
     Timeout,
 }
@@ -274,10 +267,5 @@ pub enum Output {
     Lookup {
         /// What.
         query: Query,
-    },
-    /// Look up a host name (with port); answered by [`Input::Resolved`].
-    Resolve {
-        /// `host:port`.
-        name: String,
     },
 }

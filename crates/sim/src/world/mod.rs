@@ -27,7 +27,6 @@ pub use work::{MediaInput, Order, ProviderInput, Queues, ToApp, Way, Work};
 use crate::exchange::{self, Exchange};
 use crate::net::Net;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use tapi::{LineId, Time};
 use tapi_core::{ClientId, ProviderId, Server};
 
@@ -43,7 +42,7 @@ pub struct World {
     /// What happened in the exchange: the truth to compare with what applications were told.
     pub exchange_log: Vec<(Time, exchange::Event)>,
     peers: Vec<Peer>,
-    names: BTreeMap<String, Vec<SocketAddr>>,
+    zone: crate::dns::Zone,
     apps: Vec<App>,
     /// Lines by name, as any application was told of them last.
     lines: BTreeMap<String, LineId>,

@@ -321,15 +321,14 @@ impl World {
                     running.open.remove(&port);
                 }
             }
-            tspi::Output::Connect { .. } | tspi::Output::Lookup { .. } => {
+            tspi::Output::Connect { .. } => {
                 self.broken(&format!("provider {} wants what this world does not have", id.0));
             }
             // The simulated modems have no modem lines.
             tspi::Output::Dtr { .. } | tspi::Output::Raw { .. } => (),
-            tspi::Output::Resolve { name } => {
-                let known = self.names.get(&name).cloned().or_else(|| Some(vec![name.parse().ok()?]));
-                let result = known.ok_or_else(|| "no such name".to_owned());
-                let input = ProviderInput::Resolved { name, result };
+            tspi::Output::Lookup { query } => {
+                let result = self.zone.answer(&query);
+                let input = ProviderInput::Found { query, result };
                 self.queues.push(Way::WireToProvider(id), Work::Provider(id, input));
             }
         }

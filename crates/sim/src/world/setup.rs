@@ -75,7 +75,7 @@ impl World {
             exchange: Exchange::new(exchange::Config { seed: setup.seed, ..exchange::Config::default() }),
             exchange_log: Vec::new(),
             peers: Vec::new(),
-            names: BTreeMap::new(),
+            zone: crate::dns::Zone::new(),
             apps: Vec::new(),
             lines: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -125,6 +125,7 @@ impl World {
             listen,
             user_agent: "tapid".into(),
             timers: tsp_sip::Timers::default(),
+            transports: tsp_sip::Transports::default(),
             lines: vec![tsp_sip::LineConfig {
                 name: line.into(),
                 description: "a trunk".into(),

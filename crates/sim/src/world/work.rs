@@ -47,7 +47,7 @@ pub enum ProviderInput {
     Frame { stream: StreamId, frame: Box<Frame> },
     Opened { port: PortId },
     Closed { port: PortId, reason: String },
-    Resolved { name: String, result: Result<Vec<SocketAddr>, String> },
+    Found { query: tspi::Query, result: Result<tspi::Records, tspi::LookupError> },
     Timeout,
 }
 
@@ -61,9 +61,7 @@ impl ProviderInput {
             ProviderInput::Frame { stream, frame } => tspi::Input::Frame { stream: *stream, frame },
             ProviderInput::Opened { port } => tspi::Input::Opened { port: *port },
             ProviderInput::Closed { port, reason } => tspi::Input::Closed { port: *port, reason },
-            ProviderInput::Resolved { name, result } => {
-                tspi::Input::Resolved { name, result: result.as_deref().map_err(String::as_str) }
-            }
+            ProviderInput::Found { query, result } => tspi::Input::Found { query, result },
             ProviderInput::Timeout => tspi::Input::Timeout,
         }
     }

@@ -125,13 +125,14 @@ impl Checker<'_> {
             Some(_) => {}
         }
         let timers = self.timers(sip.timers.as_ref());
+        let transports = tsp_sip::Transports::default();
         if sip.lines.is_empty() {
             self.wrong(&sip.name, format!("sip {}: no lines", sip.name.as_ref()));
         }
         let lines = sip.lines.into_iter().map(|line| self.sip_line(line)).collect();
         let name = sip.name.into_inner();
         let user_agent = sip.user_agent.unwrap_or_else(|| concat!("tapid/", env!("CARGO_PKG_VERSION")).to_string());
-        let config = tsp_sip::Config { name: name.clone(), listen: listen?, user_agent, timers, lines };
+        let config = tsp_sip::Config { name: name.clone(), listen: listen?, user_agent, timers, transports, lines };
         Some(ProviderConfig { name, kind: Kind::Sip(config) })
     }
 

@@ -1,5 +1,6 @@
 //! A provider's ports: UDP sockets, serial ports, and the looking up of names.
 
+mod dns;
 mod serial;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
-use tspi::PortId;
+use tspi::{LookupError, PortId, Query, Records};
 
 /// Names that may be looked up at one time.
 const MAX_LOOKUPS: usize = 64;
@@ -63,12 +64,12 @@ pub enum Ready {
     /// A port is gone.
     Closed { port: PortId, reason: String },
     /// A name was looked up.
-    Resolved { name: String, result: Result<Vec<SocketAddr>, String> },
+    Found { query: Query, result: Result<Records, LookupError> },
 }
 
 enum Done {
     Opened(PortId, io::Result<Port>),
-    Resolved(String, io::Result<Vec<SocketAddr>>),
+    Found(Query, Result<Records, LookupError>),
 }
 
 /// All ports of one provider.
@@ -81,7 +82,7 @@ pub struct Ports {
     waiting: VecDeque<Ready>,
     work: JoinSet<Done>,
     opening: BTreeSet<PortId>,
-    resolving: BTreeSet<String>,
+    resolving: BTreeSet<Query>,
 }
 
 impl Ports {
@@ -121,7 +122,7 @@ impl Ports {
     }
 
     /// Ports that are being opened, and names that are being looked up.
-    pub fn under_way(&self) -> (Vec<PortId>, Vec<String>) {
+    pub fn under_way(&self) -> (Vec<PortId>, Vec<Query>) {
         (self.opening.iter().copied().collect(), self.resolving.iter().cloned().collect())
     }
 
@@ -181,15 +182,14 @@ impl Ports {
         }
     }
 
-    /// Looks up `host:port`.
-    pub fn resolve(&mut self, name: String) {
+    /// Asks the domain name system.
+    pub fn look_up(&mut self, query: Query) {
         if self.resolving.len() >= MAX_LOOKUPS {
-            let result = Err("too many names are being looked up".to_string());
-            self.waiting.push_back(Ready::Resolved { name, result });
-        } else if self.resolving.insert(name.clone()) {
+            self.waiting.push_back(Ready::Found { query, result: Err(LookupError::Refused) });
+        } else if self.resolving.insert(query.clone()) {
             self.work.spawn(async move {
-                let found = tokio::net::lookup_host(&name).await.map(Iterator::collect);
-                Done::Resolved(name, found)
+                let found = dns::look_up(&query).await;
+                Done::Found(query, found)
             });
         }
     }
@@ -248,9 +248,9 @@ impl Ports {
                     Err(error) => Ready::Closed { port, reason: error.to_string() },
                 })
             }
-            Done::Resolved(name, result) => {
-                self.resolving.remove(&name);
-                Some(Ready::Resolved { name, result: result.map_err(|error| error.to_string()) })
+            Done::Found(query, result) => {
+                self.resolving.remove(&query);
+                Some(Ready::Found { query, result })
             }
         }
     }

@@ -60,7 +60,7 @@ pub struct Parked {
     /// Ports that it asked to be opened.
     pub opening: Vec<PortId>,
     /// Names that it asked to be looked up.
-    pub resolving: Vec<String>,
+    pub resolving: Vec<tspi::Query>,
     /// Commands that it has not seen yet.
     pub commands: Vec<Command>,
     /// The ports' descriptors, by their names in the store.
@@ -236,8 +236,8 @@ fn resume(
     for port in parked.opening {
         ports.open(port);
     }
-    for name in parked.resolving {
-        ports.resolve(name);
+    for query in parked.resolving {
+        ports.look_up(query);
     }
     Ok((parked.provider, ports, Beginning::Parked(parked.commands)))
 }

@@ -1,20 +1,24 @@
 //! Client transactions: their messages around the machines.
 
+use super::search::Search;
 use super::{Endpoint, MAX_TRANSACTIONS, Owner, Wake};
 use crate::message::{Draft, Message, Method, Name, Octets, Via, scan};
 use crate::transaction::client_invite::{self, ClientInvite};
 use crate::transaction::client_non_invite::{self, ClientNonInvite};
 use crate::transaction::{ClientAct, ClientEvent};
+use crate::transport::{Peer, Target, Transport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::time::Duration;
 use tapi::Time;
 
 /// Most tags whose ACK is kept.
 const MAX_FORKS: usize = 32;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Machine {
+pub(super) enum Machine {
+    /// Its target is looked for, until then.
+    Locating(Time),
     Invite(ClientInvite),
     NonInvite(ClientNonInvite),
 }
@@ -23,19 +27,26 @@ enum Machine {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Client {
     pub owner: Owner,
-    key: String,
-    machine: Machine,
-    to: SocketAddr,
+    pub(super) key: String,
+    pub(super) machine: Machine,
+    /// Who has it; nobody while its target is looked for.
+    pub(super) to: Option<Peer>,
     /// The request, until a final response came.
-    request: Octets,
+    pub(super) request: Octets,
     /// ACKs that were sent, by the tag that they answer.
-    acks: BTreeMap<String, (SocketAddr, Octets)>,
-    wake: Option<Time>,
+    pub(super) acks: BTreeMap<String, (Peer, Octets)>,
+    pub(super) wake: Option<Time>,
+    /// While there are other candidates.
+    pub(super) search: Option<Box<Search>>,
 }
 
 /// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
+    /// It went out, after its target was found.
+    Sent,
+    /// It could not be sent, or its connection broke, for this reason.
+    Unsent(String),
     /// The response is for its owner.
     Response,
     /// None came.
@@ -43,7 +54,7 @@ pub(crate) enum Outcome {
 }
 
 impl Client {
-    pub fn keep_ack(&mut self, tag: &str, to: SocketAddr, ack: &[u8]) {
+    pub fn keep_ack(&mut self, tag: &str, to: Peer, ack: &[u8]) {
         if self.acks.len() < MAX_FORKS {
             self.acks.insert(tag.to_owned(), (to, ack.into()));
         }
@@ -51,20 +62,24 @@ impl Client {
 
     fn on(&mut self, now: Time, event: ClientEvent, timing: &crate::transaction::Timing) -> Vec<ClientAct> {
         match &mut self.machine {
+            Machine::Locating(_) => Vec::new(),
             Machine::Invite(machine) => machine.on(now, event, timing),
             Machine::NonInvite(machine) => machine.on(now, event, timing),
         }
     }
 
     fn next(&self) -> Option<Time> {
-        match &self.machine {
+        let machine = match &self.machine {
+            Machine::Locating(until) => Some(*until),
             Machine::Invite(machine) => machine.deadlines.next(),
             Machine::NonInvite(machine) => machine.deadlines.next(),
-        }
+        };
+        [machine, self.search.as_ref().and_then(|search| search.patience)].into_iter().flatten().min()
     }
 
     fn expired(&mut self, now: Time) -> Option<ClientEvent> {
         let timer = match &mut self.machine {
+            Machine::Locating(_) => None,
             Machine::Invite(machine) => machine.deadlines.expired(now),
             Machine::NonInvite(machine) => machine.deadlines.expired(now),
         };
@@ -73,48 +88,88 @@ impl Client {
 
     fn is_over(&self) -> bool {
         match &self.machine {
+            Machine::Locating(_) => false,
             Machine::Invite(machine) => machine.state == client_invite::State::Terminated,
             Machine::NonInvite(machine) => machine.state == client_non_invite::State::Terminated,
         }
     }
 
     /// Whether its request is answered for good, and only repetitions are waited for.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         match &self.machine {
+            Machine::Locating(_) => false,
             Machine::Invite(machine) => {
                 !matches!(machine.state, client_invite::State::Calling | client_invite::State::Proceeding)
             }
             Machine::NonInvite(machine) => machine.state == client_non_invite::State::Completed,
         }
     }
+
+    /// Whether nothing came back yet: another candidate may be tried.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match &self.machine {
+            Machine::Locating(_) => false,
+            Machine::Invite(machine) => machine.state == client_invite::State::Calling,
+            Machine::NonInvite(machine) => machine.state == client_non_invite::State::Trying,
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        self.to.map_or(Transport::Udp, |to| to.transport)
+    }
 }
 
-fn key(branch: &str, method: &Method) -> String {
+pub(super) fn key(branch: &str, method: &Method) -> String {
     [branch, " ", method.as_str()].concat()
 }
 
 impl Endpoint {
-    /// Sends a request as a new transaction.
+    /// Sends a request as a new transaction: the one way out for every request of ours, whatever its method.
+    ///
+    /// `to` is a [`Peer`] that is known, or a [`Destination`](crate::locate::Destination): the next hop as a URI, a Route or
+    /// a configured proxy names it. A destination is located (RFC 3263), which may take a while; the transport is chosen,
+    /// a connection made or reused, and the next candidate tried, with a new branch, when one gives no answer, answers 503
+    /// or cannot be reached. `bytes` is the request with [`Endpoint::via`] as its first header and [`Endpoint::contact`] in
+    /// its Contact: both are rewritten for the way that is taken. The name of the transaction stays the same over all
+    /// candidates. Its owner hears of responses, of the timeout of the last candidate, and by [`Outcome::Sent`] and
+    /// [`Outcome::Unsent`] of a search that ended well or badly.
     pub fn request(
         &mut self,
         now: Time,
         owner: Owner,
         method: Method,
         branch: &str,
-        to: SocketAddr,
+        to: impl Into<Target>,
         bytes: Vec<u8>,
     ) -> u64 {
+        self.now = self.now.max(now);
         self.make_room_for_client();
         let id = self.next_transaction();
-        let timing = self.timing();
+        let target = to.into();
+        let to = match (target.known, target.find) {
+            (Some(known), _) if self.is_open(&known) => known,
+            (_, Some(find)) => {
+                self.seek(id, owner, (method, branch), find, bytes);
+                return id;
+            }
+            (Some(known), None) => {
+                let way = self.way(known.transport, known.address, &known.ip().to_string());
+                way.unwrap_or(known)
+            }
+            (None, None) => return id,
+        };
+        let timing = self.timing_of(to.transport);
         let machine = match method {
             Method::Invite => Machine::Invite(ClientInvite::new(now, &timing)),
             _ => Machine::NonInvite(ClientNonInvite::new(now, &timing)),
         };
+        let branch_of_way = Some(branch).filter(|_| to.transport != Transport::Udp);
+        let bytes = self.dressed(&to, false, branch_of_way, bytes);
         let key = key(branch, &method);
         self.transmit((owner.line, owner.call), to, bytes.clone());
         let acks = BTreeMap::new();
-        let mut client = Client { owner, key, machine, to, request: bytes.into(), acks, wake: None };
+        let mut client =
+            Client { owner, key, machine, to: Some(to), request: bytes.into(), acks, wake: None, search: None };
         let next = client.next();
         self.wakes.set(Wake::Client(id), &mut client.wake, next);
         self.client_keys.insert(client.key.clone(), id);
@@ -127,7 +182,9 @@ impl Endpoint {
         let Some(client) = self.clients.get(&tx) else {
             return;
         };
-        let to = client.to;
+        let Some(to) = client.to else {
+            return;
+        };
         let cancel = scan(&client.request.0).ok().and_then(|invite| like(&invite, &Method::Cancel, None));
         let Some((draft, branch)) = cancel else {
             return;
@@ -151,7 +208,7 @@ impl Endpoint {
         &mut self,
         now: Time,
         message: &Message<'_>,
-        from: SocketAddr,
+        from: Peer,
         bytes: &[u8],
     ) -> Option<(u64, Option<Outcome>)> {
         let via = message.via()?;
@@ -161,7 +218,8 @@ impl Endpoint {
         }
         let id = *self.client_keys.get(&key(via.branch()?, &cseq.method))?;
         let owner = self.clients.get(&id)?.owner;
-        self.trace(owner.line, owner.call, from, bytes);
+        self.trace(owner.line, owner.call, from.address, bytes);
+        self.learn_from(&via, from);
         let status = message.status()?;
         let event = match status {
             100..=199 => ClientEvent::Provisional,
@@ -169,7 +227,10 @@ impl Endpoint {
             _ => ClientEvent::Failure,
         };
         let tag = message.to_tag().unwrap_or_default();
-        let timing = self.timing();
+        let client = self.clients.get_mut(&id)?;
+        let unanswered = client.is_unanswered();
+        let to = client.to;
+        let timing = self.timing_of(from.transport);
         let client = self.clients.get_mut(&id)?;
         let acts = client.on(now, event, &timing);
         if event == ClientEvent::Success
@@ -187,14 +248,39 @@ impl Endpoint {
                 ClientAct::Resend | ClientAct::Timeout | ClientAct::Unsent => {}
             }
         }
+        if let Some(to) = to {
+            self.judge(to, message, status);
+        }
+        if status == 503 && unanswered && self.fail_over(id) {
+            return Some((id, None));
+        }
+        if let Some(client) = self.clients.get_mut(&id) {
+            // Whoever answered is the one.
+            client.search = None;
+        }
         self.settle_client(id);
         Some((id, outcome))
     }
 
+    /// What an answer says of who gave it.
+    fn judge(&mut self, to: Peer, message: &Message<'_>, status: u16) {
+        if status == 503 {
+            let seconds = message.text(Name::RetryAfter).and_then(|text| {
+                text.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
+            });
+            self.dead.bury(self.now, to.transport, to.address, seconds.map(Duration::from_secs));
+        } else {
+            self.dead.raise(to.transport, to.address);
+        }
+    }
+
     fn is_ours(&self, via: &Via<'_>) -> bool {
-        let listen = self.config.listen;
-        let same = || via.host.parse() == Ok(listen.ip());
-        via.port.unwrap_or(5060) == listen.port() && (self.is_here(via.host) || same())
+        let default = Transport::parse(via.transport).map_or(5060, Transport::default_port);
+        let port = via.port.unwrap_or(default);
+        [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().any(|way| {
+            let here = self.here_of(way);
+            here.port() == port && (self.is_here(via.host) || via.host.parse() == Ok(here.ip()))
+        })
     }
 
     /// ACK to a 3xx to 6xx belongs to the transaction (RFC 3261 section 17.1.1.3).
@@ -206,9 +292,9 @@ impl Endpoint {
         if !again {
             let bytes = std::mem::take(&mut client.request);
             let ack = scan(&bytes.0).ok().and_then(|invite| like(&invite, &Method::Ack, response.first(Name::To)));
-            if let Some((draft, _)) = ack {
+            if let (Some((draft, _)), Some(to)) = (ack, client.to) {
                 let ack = draft.finish(None);
-                client.keep_ack("", client.to, &ack);
+                client.keep_ack("", to, &ack);
             }
         }
         let Some((to, ack)) = self.clients.get(&id).and_then(|client| client.acks.get("").cloned()) else {
@@ -220,24 +306,31 @@ impl Endpoint {
 
     /// A transaction's deadline passed.
     pub fn client_woke(&mut self, now: Time, id: u64) -> Option<(Owner, Outcome)> {
-        let timing = self.timing();
         let client = self.clients.get_mut(&id)?;
         client.wake = None;
-        let owner = client.owner;
+        let (owner, timing) = (client.owner, self.timing_of(self.clients.get(&id)?.transport()));
+        if self.is_out_of_patience(now, id) {
+            return None;
+        }
         let mut outcome = None;
         while let Some(client) = self.clients.get_mut(&id)
             && let Some(event) = client.expired(now)
         {
-            let (to, acts) = (client.to, client.on(now, event, &timing));
-            for act in acts {
-                match act {
-                    ClientAct::Resend => {
+            let (to, unanswered) = (client.to, client.is_unanswered());
+            for act in client.on(now, event, &timing) {
+                match (act, to) {
+                    (ClientAct::Resend, Some(to)) => {
                         let bytes = self.clients.get(&id).map(|client| client.request.clone()).unwrap_or_default();
                         self.counters.retransmits += 1;
                         self.transmit((owner.line, owner.call), to, bytes.0);
                     }
-                    ClientAct::Timeout => outcome = Some((owner, Outcome::Timeout)),
-                    ClientAct::Ack | ClientAct::Pass | ClientAct::Unsent => {}
+                    (ClientAct::Timeout, Some(to)) => {
+                        if unanswered {
+                            self.dead.bury(now, to.transport, to.address, None);
+                        }
+                        outcome = Some((owner, Outcome::Timeout));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -245,7 +338,26 @@ impl Endpoint {
         outcome
     }
 
-    fn settle_client(&mut self, id: u64) {
+    /// Whether a search or a candidate took too long, and what follows is done.
+    fn is_out_of_patience(&mut self, now: Time, id: u64) -> bool {
+        let Some(client) = self.clients.get(&id) else {
+            return true;
+        };
+        if matches!(client.machine, Machine::Locating(until) if until <= now) {
+            self.unsent(id, "no answer from the name server in time");
+            return true;
+        }
+        let over = client.search.as_ref().and_then(|search| search.patience).is_some_and(|until| until <= now);
+        match client.to.filter(|_| over && client.is_unanswered()) {
+            Some(to) => {
+                self.dead.bury(now, to.transport, to.address, None);
+                self.fail_over(id)
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn settle_client(&mut self, id: u64) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
@@ -260,7 +372,8 @@ impl Endpoint {
         self.wakes.set(Wake::Client(id), &mut client.wake, next);
     }
 
-    fn remove_client(&mut self, id: u64) {
+    pub(super) fn remove_client(&mut self, id: u64) {
+        self.locating.remove(&id);
         if let Some(mut client) = self.clients.remove(&id) {
             self.wakes.set(Wake::Client(id), &mut client.wake, None);
             if self.client_keys.get(&client.key) == Some(&id) {

@@ -1,16 +1,22 @@
 //! What all calls share: transactions, deadlines, the way out.
 
 mod client;
+mod search;
 mod server;
+mod upkeep;
 mod wake;
+mod way;
 
 pub(crate) use client::{Client, Outcome};
+pub(crate) use search::Notice;
 pub(crate) use server::{Answer, Server, key as server_key};
 pub(crate) use wake::{Wake, Wakes};
 
 use crate::line::Line;
+use crate::locate::{Cache, Dead};
 use crate::message::{Draft, Message, Method};
 use crate::transaction::Timing;
+use crate::transport::{Buckets, Connections, External, Peer, Target, Transport};
 use crate::{Config, Counters};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -21,6 +27,10 @@ use tspi::{CallRef, CommandId, Event, LineRef, Output, PortId, Random, Refusal, 
 
 /// The provider's UDP socket.
 pub const PORT: PortId = PortId(0);
+/// Where connections are accepted.
+pub const TCP_PORT: PortId = PortId(1);
+/// Where connections under TLS are accepted.
+pub const TLS_PORT: PortId = PortId(2);
 
 /// Most transactions at one time, either way.
 pub(crate) const MAX_TRANSACTIONS: usize = if cfg!(test) { 64 } else { 131_072 };
@@ -40,6 +50,8 @@ pub(crate) enum Purpose {
     Reinvite,
     Cancel,
     Bye,
+    /// An INVITE to a target that was given up for another one.
+    Left,
     /// Nobody waits for the outcome.
     Stray,
 }
@@ -69,6 +81,22 @@ pub(crate) struct Endpoint {
     kept_bytes: usize,
     /// Our own address as text.
     here: String,
+    /// The time of the latest input.
+    pub now: Time,
+    pub connections: Connections,
+    pub cache: Cache,
+    pub dead: Dead,
+    pub external: External,
+    pub buckets: Buckets,
+    /// Requests whose target is looked for.
+    locating: BTreeSet<u64>,
+    probe: upkeep::Probe,
+    stun_wake: Option<Time>,
+    peers_wake: Option<Time>,
+    keep_alive_wake: Option<Time>,
+    /// What owners of requests are to hear; drained after every input.
+    #[serde(skip)]
+    pub notices: VecDeque<Notice>,
     #[serde(skip)]
     last_peer: Option<(SocketAddr, String)>,
     #[serde(skip)]
@@ -79,6 +107,7 @@ impl Endpoint {
     pub fn new(config: Config, seed: [u8; 32]) -> Endpoint {
         let lines = config.lines.iter().cloned().map(Line::new).collect();
         let here = config.listen.to_string();
+        let external = External::new(&config);
         Endpoint {
             config,
             lines,
@@ -97,6 +126,18 @@ impl Endpoint {
             server_hand: 0,
             kept_bytes: 0,
             here,
+            now: Time::ZERO,
+            connections: Connections::default(),
+            cache: Cache::default(),
+            dead: Dead::default(),
+            external,
+            buckets: Buckets::default(),
+            locating: BTreeSet::new(),
+            probe: upkeep::Probe::default(),
+            stun_wake: None,
+            peers_wake: None,
+            keep_alive_wake: None,
+            notices: VecDeque::new(),
             last_peer: None,
             outputs: VecDeque::new(),
         }
@@ -104,6 +145,11 @@ impl Endpoint {
 
     pub fn timing(&self) -> Timing {
         Timing::udp(self.config.timers)
+    }
+
+    /// The values of a way: over a connection nothing is repeated.
+    pub fn timing_of(&self, transport: Transport) -> Timing {
+        Timing { reliable: transport.is_reliable(), ..self.timing() }
     }
 
     /// Whether nothing is under way.
@@ -136,13 +182,6 @@ impl Endpoint {
     pub fn service(&mut self, line: usize, service: Service) {
         let line = LineRef(u32::try_from(line).unwrap_or(u32::MAX));
         self.emit(Event::LineChanged { line, change: tspi::LineChange::Service(service) });
-    }
-
-    /// Sends a datagram for a line, and for a call where there is one.
-    fn transmit(&mut self, (line, call): (u32, Option<u64>), to: SocketAddr, bytes: Vec<u8>) {
-        let trace = self.traced(line, call, true, to, &bytes);
-        self.outputs.push_back(Output::Datagram { port: PORT, to, bytes });
-        self.emit(trace);
     }
 
     /// Tells what arrived for a line, and for a call while the server knows it.
@@ -196,20 +235,27 @@ impl Endpoint {
     }
 
     /// Sends ACK to a 2xx: no transaction of its own, sent again whenever the 2xx comes again.
-    pub fn acknowledge(&mut self, tx: u64, tag: &str, to: SocketAddr, ack: Vec<u8>) {
+    pub fn acknowledge(&mut self, tx: u64, tag: &str, to: impl Into<Target>, ack: Vec<u8>) {
+        let Some(to) = self.at_once(&to.into()).or_else(|| self.clients.get(&tx).and_then(|client| client.to)) else {
+            self.counters.unsent += 1;
+            return;
+        };
+        let branch = crate::message::scan(&ack).ok().and_then(|ack| ack.via()?.branch().map(str::to_owned));
+        let branch = branch.filter(|_| to.transport != Transport::Udp);
+        let ack = self.dressed(&to, false, branch.as_deref(), ack);
         let owner = self.clients.get_mut(&tx).map(|client| {
             client.keep_ack(tag, to, &ack);
             client.owner
         });
         match owner {
             Some(owner) => self.transmit((owner.line, owner.call), to, ack),
-            None => self.outputs.push_back(Output::Datagram { port: PORT, to, bytes: ack }),
+            None => self.put_out(to, ack),
         }
     }
 
     /// A 2xx that no call wants (another branch of a fork, or too late): it is acknowledged, and its dialog ended
     /// (RFC 3261 section 13.2.2.4).
-    pub fn refuse_success(&mut self, now: Time, tx: u64, response: &Message<'_>, from: SocketAddr) {
+    pub fn refuse_success(&mut self, now: Time, tx: u64, response: &Message<'_>, from: Peer) {
         let Some(owner) = self.clients.get(&tx).map(|client| client.owner) else {
             return;
         };
@@ -222,7 +268,7 @@ impl Endpoint {
         let to = dialog.next_hop();
         let (via, _) = self.via();
         let ack = self.finish(dialog.request(&Method::Ack, dialog.local_cseq, &via), None);
-        self.acknowledge(tx, dialog.remote_tag.as_deref().unwrap_or_default(), to, ack);
+        self.acknowledge(tx, dialog.remote_tag.as_deref().unwrap_or_default(), to.clone(), ack);
         let (via, branch) = self.via();
         let bye = self.finish(dialog.request(&Method::Bye, dialog.local_cseq + 1, &via), None);
         self.request(now, Owner { purpose: Purpose::Stray, ..owner }, Method::Bye, &branch, to, bye);

@@ -5,6 +5,7 @@ use crate::message::{ALLOW, Draft, Message, Method, Name, Octets, Reject, Via};
 use crate::transaction::server_invite::{self, ServerInvite};
 use crate::transaction::server_non_invite::{self, ServerNonInvite};
 use crate::transaction::{ServerAct, ServerEvent, Timing};
+use crate::transport::{Peer, Transport};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tapi::Time;
@@ -23,7 +24,11 @@ pub(crate) struct Server {
     key: String,
     merged: Option<String>,
     machine: Machine,
-    reply_to: SocketAddr,
+    reply_to: Peer,
+    /// The port of its sender's Via: where a new connection is made to if that of the request is gone.
+    via_port: u16,
+    /// Whether it was for a `sips` URI.
+    secure: bool,
     echo: Echo,
     response: Octets,
     wake: Option<Time>,
@@ -118,14 +123,17 @@ impl Server {
     }
 }
 
-/// Where responses go: the source when asked so (RFC 3581), else the source's address with the port of Via (RFC 3261
-/// section 18.2.2).
-fn reply_to(via: &Via<'_>, from: SocketAddr) -> SocketAddr {
-    if via.params.first("rport").is_some() {
+/// Where responses go: over the connection of the request; else to the source when asked so (RFC 3581), else to the source's
+/// address with the port of Via (RFC 3261 section 18.2.2).
+fn reply_to(via: &Via<'_>, from: Peer) -> Peer {
+    if from.transport.is_reliable() || via.params.first("rport").is_some() {
         return from;
     }
-    let port = via.port.filter(|port| *port != 0).unwrap_or(5060);
-    SocketAddr::new(from.ip(), port)
+    Peer::udp(SocketAddr::new(from.ip(), via_port(via, from.transport)))
+}
+
+fn via_port(via: &Via<'_>, transport: Transport) -> u16 {
+    via.port.filter(|port| *port != 0).unwrap_or(transport.default_port())
 }
 
 /// Longest name of a transaction that is kept, in bytes. Names of real peers are a tenth of it.
@@ -167,7 +175,7 @@ fn merged_key(message: &Message<'_>) -> Option<String> {
 }
 
 impl Echo {
-    fn of(message: &Message<'_>, from: SocketAddr) -> Echo {
+    fn of(message: &Message<'_>, from: Peer) -> Echo {
         let mut lines = Vec::with_capacity(512);
         let mut push = |name: &str, value: &[u8]| {
             lines.extend_from_slice(name.as_bytes());
@@ -198,7 +206,7 @@ impl Echo {
 }
 
 /// The topmost Via with what we saw: `received` and the value of `rport`.
-fn answered(value: &[u8], via: &Via<'_>, from: SocketAddr) -> Vec<u8> {
+fn answered(value: &[u8], via: &Via<'_>, from: Peer) -> Vec<u8> {
     let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
     let mut text = value.get(..end).unwrap_or_default().to_vec();
     for (name, value) in via.params.iter() {
@@ -219,7 +227,7 @@ fn answered(value: &[u8], via: &Via<'_>, from: SocketAddr) -> Vec<u8> {
     }
     if wants_port {
         text.extend_from_slice(b";rport=");
-        text.extend_from_slice(from.port().to_string().as_bytes());
+        text.extend_from_slice(from.address.port().to_string().as_bytes());
     }
     text
 }
@@ -246,7 +254,7 @@ impl Endpoint {
         &mut self,
         key: String,
         message: &Message<'_>,
-        from: SocketAddr,
+        from: Peer,
         (line, call): (u32, Option<u64>),
     ) -> Option<u64> {
         let method = message.method()?;
@@ -254,7 +262,7 @@ impl Endpoint {
         self.make_room_for_server();
         let id = self.next_transaction();
         let machine = match method {
-            Method::Invite => Machine::Invite(ServerInvite::new(&self.timing())),
+            Method::Invite => Machine::Invite(ServerInvite::new(&self.timing_of(from.transport))),
             _ => Machine::NonInvite(ServerNonInvite::new()),
         };
         let merged = merged_key(message);
@@ -265,6 +273,10 @@ impl Endpoint {
             merged,
             machine,
             reply_to: reply_to(&via, from),
+            via_port: via_port(&via, from.transport),
+            secure: message
+                .uri()
+                .is_some_and(|uri| uri.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case("sips:"))),
             echo: Echo::of(message, from),
             response: Octets::default(),
             wake: None,
@@ -286,20 +298,23 @@ impl Endpoint {
 
     /// Sends a response.
     pub fn respond(&mut self, now: Time, id: u64, answer: Answer) {
-        let timing = self.timing();
+        let Some(server) = self.servers.get(&id).filter(|server| !server.is_settled()) else {
+            return;
+        };
+        let (reply_to, secure) = (server.reply_to, server.secure);
+        let timing = self.timing_of(reply_to.transport);
+        let bytes = write(&server.echo, &answer, &self.config.user_agent);
+        let bytes = self.dressed(&reply_to, secure, None, bytes);
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
-        if server.is_settled() {
-            return;
-        }
         let event = match answer.status {
             100..=199 => ServerEvent::Provisional,
             200..=299 => ServerEvent::Success,
             _ => ServerEvent::Failure,
         };
         self.kept_bytes = self.kept_bytes.saturating_sub(server.response.0.len());
-        server.response = write(&server.echo, &answer, &self.config.user_agent).into();
+        server.response = bytes.into();
         server.response.0.shrink_to_fit();
         self.kept_bytes += server.response.0.len();
         let acts = server.on(now, event, &timing);
@@ -318,7 +333,7 @@ impl Endpoint {
 
     /// A request came again, or ACK to a failure came.
     pub fn server_event(&mut self, now: Time, id: u64, event: ServerEvent) {
-        let timing = self.timing();
+        let timing = self.timing_of_server(id);
         if let Some(server) = self.servers.get_mut(&id) {
             let acts = server.on(now, event, &timing);
             self.act_server(id, &acts);
@@ -327,7 +342,7 @@ impl Endpoint {
 
     /// A transaction's deadline passed.
     pub fn server_woke(&mut self, now: Time, id: u64) {
-        let timing = self.timing();
+        let timing = self.timing_of_server(id);
         if let Some(server) = self.servers.get_mut(&id) {
             server.wake = None;
         }
@@ -340,6 +355,24 @@ impl Endpoint {
         self.act_server(id, &[]);
     }
 
+    fn timing_of_server(&self, id: u64) -> Timing {
+        self.timing_of(self.servers.get(&id).map_or(Transport::Udp, |server| server.reply_to.transport))
+    }
+
+    /// Where a response goes now: over a new connection if that of the request is gone (RFC 3261 section 18.2.2).
+    fn way_back(&mut self, id: u64) -> Option<Peer> {
+        let server = self.servers.get(&id)?;
+        let (to, port) = (server.reply_to, server.via_port);
+        if self.is_open(&to) {
+            return Some(to);
+        }
+        let to = self.way(to.transport, SocketAddr::new(to.ip(), port), &to.ip().to_string())?;
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.reply_to = to;
+        }
+        Some(to)
+    }
+
     fn act_server(&mut self, id: u64, acts: &[ServerAct]) {
         for act in acts {
             let Some(server) = self.servers.get(&id) else {
@@ -348,9 +381,12 @@ impl Endpoint {
             if !matches!(act, ServerAct::Send | ServerAct::Resend) || server.response.is_empty() {
                 continue;
             }
-            let (about, to, bytes) = ((server.line, server.call), server.reply_to, server.response.0.clone());
+            let (about, bytes) = ((server.line, server.call), server.response.0.clone());
             self.counters.retransmits += u64::from(*act == ServerAct::Resend);
-            self.transmit(about, to, bytes);
+            match self.way_back(id) {
+                Some(to) => self.transmit(about, to, bytes),
+                None => self.counters.unsent += 1,
+            }
         }
         let Some(server) = self.servers.get_mut(&id) else {
             return;

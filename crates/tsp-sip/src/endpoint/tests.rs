@@ -30,8 +30,14 @@ fn agent() -> Sip {
         ..LineConfig::default()
     };
     let listen = "192.0.2.1:5060".parse().unwrap();
-    let config =
-        Config { name: "sip".into(), listen, user_agent: String::new(), timers: Timers::default(), lines: vec![line] };
+    let config = Config {
+        name: "sip".into(),
+        listen,
+        user_agent: String::new(),
+        timers: Timers::default(),
+        transports: crate::Transports::default(),
+        lines: vec![line],
+    };
     let mut sip = Sip::new(config, [1; 32]);
     sip.handle(Time::ZERO, Input::Timeout);
     sip.handle(Time::ZERO, Input::Opened { port: PORT });

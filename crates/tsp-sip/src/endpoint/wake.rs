@@ -16,6 +16,16 @@ pub(crate) enum Wake {
     Lost,
     /// The stop has taken long enough.
     Stop,
+    /// Ports that listen are asked for again.
+    Listen,
+    /// A connection is too slow, or silent.
+    Connection(u32),
+    /// Signs of life are due.
+    KeepAlive,
+    /// The STUN server is asked.
+    Stun,
+    /// The names of peers are looked up.
+    Peers,
 }
 
 /// All deadlines, earliest first. Everyone has at most one, and keeps it beside its own state.

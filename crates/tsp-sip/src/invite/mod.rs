@@ -12,7 +12,7 @@ mod modify;
 mod uac;
 mod uas;
 
-pub(crate) use uac::{Outgoing, Target, destination};
+pub(crate) use uac::{Outgoing, destination};
 pub(crate) use uas::warning;
 
 use crate::cause;
@@ -70,8 +70,6 @@ pub(crate) enum Standing {
 /// A call's own deadlines, beside those of its transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Timer {
-    /// A name was not resolved in time.
-    Resolve,
     /// 2xx is sent again until ACK comes (RFC 3261 section 13.3.1.4).
     Success,
     /// ACK never came.
@@ -163,7 +161,7 @@ impl Call {
 
     /// Whether a request from this address may be for it although the address is no peer's.
     pub fn hears(&self, ip: std::net::IpAddr) -> bool {
-        self.dialog.as_ref().is_some_and(|dialog| dialog.heard_from.ip() == ip || dialog.next_hop().ip() == ip)
+        self.dialog.as_ref().is_some_and(|dialog| dialog.heard_from.ip() == ip || dialog.hop_ip() == Some(ip))
     }
 
     /// Brings its deadline into the common order, and takes it out of the tables when it is over. To be called after
@@ -248,7 +246,12 @@ impl Call {
     pub fn hang_up(&mut self, ep: &mut Endpoint, now: Time, reason: Option<DisconnectMode>) {
         match self.state {
             State::Resolving => self.state = State::Ended,
-            State::Calling => self.state = State::CancelHeld,
+            State::Calling => {
+                self.state = State::CancelHeld;
+                if let Some(tx) = self.invite {
+                    ep.withdraw(tx);
+                }
+            }
             State::Proceeding | State::Ringing => self.send_cancel(ep, now),
             State::Offered | State::Alerting => {
                 let answer = Answer::new(cause::status_of(reason.as_ref()));
@@ -286,14 +289,14 @@ impl Call {
         now: Time,
         (tx, purpose): (u64, Purpose),
         message: &Message<'_>,
-        from: std::net::SocketAddr,
+        from: crate::transport::Peer,
     ) {
         let status = message.status().unwrap_or_default();
         match purpose {
             Purpose::Invite => self.on_invite_response(ep, now, tx, message, from),
             Purpose::Reinvite => self.on_reinvite_response(ep, now, tx, message, from),
             Purpose::Bye if status >= 200 => self.on_bye_over(),
-            Purpose::Bye | Purpose::Cancel | Purpose::Stray => {}
+            Purpose::Bye | Purpose::Cancel | Purpose::Left | Purpose::Stray => {}
         }
     }
 
@@ -306,7 +309,15 @@ impl Call {
                 self.break_off(ep, now, Cause::new(DisconnectMode::TempFailure).with_text(text));
             }
             Purpose::Bye => self.on_bye_over(),
-            Purpose::Cancel | Purpose::Stray => {}
+            Purpose::Cancel | Purpose::Left | Purpose::Stray => {}
+        }
+    }
+
+    /// A request of this call could not be sent, or its connection broke before an answer came.
+    pub fn on_unsent(&mut self, ep: &mut Endpoint, now: Time, purpose: Purpose, why: &str) {
+        match purpose {
+            Purpose::Invite => self.on_invite_unsent(ep, why),
+            _ => self.on_timeout(ep, now, purpose),
         }
     }
 
@@ -321,7 +332,6 @@ impl Call {
         self.wake = None;
         while let Some(timer) = self.deadlines.expired(now) {
             match timer {
-                Timer::Resolve => self.on_unresolved(ep, "no answer from the resolver within 5 s"),
                 Timer::Success => self.repeat_success(ep, now),
                 Timer::NoAck => {
                     let text = "the ACK to our 200 never arrived";

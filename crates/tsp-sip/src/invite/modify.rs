@@ -6,8 +6,8 @@ use crate::cause;
 use crate::endpoint::{Answer, Endpoint, Purpose};
 use crate::message::{ALLOW, Message, Method, description};
 use crate::sdp::{Misfit, Session};
+use crate::transport::Peer;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::{ErrorCode, Time};
 use tspi::{Refusal, Report};
@@ -74,7 +74,7 @@ impl Call {
         now: Time,
         tx: u64,
         message: &Message<'_>,
-        from: SocketAddr,
+        from: Peer,
     ) {
         let status = message.status().unwrap_or_default();
         if status < 200 {
@@ -103,7 +103,7 @@ impl Call {
         }
     }
 
-    fn acknowledge_late(&mut self, ep: &mut Endpoint, _now: Time, tx: u64, message: &Message<'_>, from: SocketAddr) {
+    fn acknowledge_late(&mut self, ep: &mut Endpoint, _now: Time, tx: u64, message: &Message<'_>, from: Peer) {
         if message.status().is_some_and(|status| status < 300)
             && let Some(tag) = message.from_tag()
             && let Some(dialog) = crate::dialog::Dialog::of_response(message, tag, from)

@@ -3,18 +3,16 @@
 use super::{Call, Role, State, Timer};
 use crate::LineConfig;
 use crate::cause;
-use crate::dialog::{self, Dialog};
+use crate::dialog::Dialog;
 use crate::endpoint::{Endpoint, Purpose};
+use crate::locate::Destination;
 use crate::message::{ALLOW, Draft, Message, Method, Scheme, Uri, description};
 use crate::sdp::{Misfit, Session};
+use crate::transport::Peer;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
-use std::time::Duration;
 use tapi::{AnswerEvidence, Cause, DisconnectMode, ErrorCode, Time};
 use tspi::{CallRef, CommandId, LocalRtp, Refusal, Report, Taken};
 
-/// How long a name may take to be resolved.
-const RESOLVE: Duration = Duration::from_secs(5);
 /// Longest destination, in bytes.
 const MAX_DESTINATION: usize = 256;
 
@@ -29,17 +27,8 @@ pub(crate) struct Outgoing {
     private: bool,
 }
 
-/// Where a call is to go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// To this address.
-    Address(SocketAddr),
-    /// To a name, `host:port`.
-    Name(String),
-}
-
 /// The Request-URI for what an application wrote, and where to send it.
-pub(crate) fn destination(line: &LineConfig, to: &str) -> Result<(String, Target), Refusal> {
+pub(crate) fn destination(line: &LineConfig, to: &str) -> Result<(String, Destination), Refusal> {
     let refuse = |why: &str| Refusal::new(ErrorCode::InvalAddress, format!("destination {why}"));
     let to = to.trim();
     if to.is_empty() || to.len() > MAX_DESTINATION {
@@ -64,34 +53,17 @@ pub(crate) fn destination(line: &LineConfig, to: &str) -> Result<(String, Target
         }
     };
     let parsed = Uri::parse(&uri).map_err(|error| refuse(&format!("is not an address: {error}")))?;
-    if !matches!(parsed.scheme, Scheme::Sip | Scheme::Tel) || !parsed.headers.is_empty() {
+    if !matches!(parsed.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel) || !parsed.headers.is_empty() {
         return Err(refuse("is not a sip or tel URI"));
     }
     let next = match (&line.proxy, parsed.scheme) {
-        (Some(proxy), _) => hop(proxy),
-        (None, Scheme::Tel) => hop(&line.domain),
-        (None, _) => match dialog::address(&parsed) {
-            Some(address) => Some(Target::Address(address)),
-            None => Some(Target::Name(format!("{}:{}", parsed.host, parsed.port.unwrap_or(5060)))),
-        },
+        (Some(proxy), Scheme::Sips) => Destination::parse(proxy).map(|next| Destination { secure: true, ..next }),
+        (Some(proxy), _) => Destination::parse(proxy),
+        (None, Scheme::Tel) => Destination::parse(&line.domain),
+        (None, _) => Destination::of_uri(&parsed),
     };
     let next = next.ok_or_else(|| refuse("has no host to be sent to"))?;
     Ok((uri, next))
-}
-
-/// `host`, `host:port`, an address with or without port.
-fn hop(text: &str) -> Option<Target> {
-    if let Ok(address) = text.parse() {
-        return Some(Target::Address(address));
-    }
-    if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
-        return Some(Target::Address(SocketAddr::new(ip, 5060)));
-    }
-    match text.rsplit_once(':') {
-        _ if text.is_empty() => None,
-        Some((_, port)) => port.parse::<u16>().ok().map(|_| Target::Name(text.to_owned())),
-        None => Some(Target::Name(format!("{text}:5060"))),
-    }
 }
 
 impl Call {
@@ -118,11 +90,6 @@ impl Call {
         call
     }
 
-    /// Waits for a name.
-    pub fn await_address(&mut self, now: Time) {
-        self.deadlines.set(Timer::Resolve, now + RESOLVE);
-    }
-
     /// A name could not be resolved: the command is refused, and the call was never there.
     pub fn on_unresolved(&mut self, ep: &mut Endpoint, why: &str) {
         let Role::Caller(outgoing) = &self.role else {
@@ -137,6 +104,10 @@ impl Call {
     }
 
     fn forget_unplaced(&mut self, ep: &mut Endpoint) {
+        ep.open.remove(&self.id);
+        if let Some(tx) = self.invite.take() {
+            ep.withdraw(tx);
+        }
         self.state = State::Ended;
         self.standing = super::Standing::Closed;
         if let Some(line) = ep.lines.get_mut(self.line as usize) {
@@ -153,14 +124,13 @@ impl Call {
         }
     }
 
-    /// Sends the INVITE and says that the call is taken.
-    pub fn place(&mut self, ep: &mut Endpoint, now: Time, to: SocketAddr) {
+    /// Sends the INVITE as soon as its way is known.
+    pub fn place(&mut self, ep: &mut Endpoint, now: Time, to: Destination) {
         let (State::Resolving, Role::Caller(outgoing), Some(session)) = (&self.state, &self.role, &mut self.session)
         else {
             return;
         };
-        let Outgoing { command, uri, from, call_id, tag, private } = outgoing.clone();
-        self.deadlines.clear(Timer::Resolve);
+        let Outgoing { uri, from, call_id, private, .. } = outgoing.clone();
         let offer = session.offer(&mut ep.random);
         let (via, branch) = ep.via();
         let mut draft = Draft::request(&Method::Invite, &uri)
@@ -176,12 +146,20 @@ impl Call {
             draft.push("Privacy", "id");
         }
         let bytes = ep.finish(draft, Some(&offer));
+        let owner = self.owner(Purpose::Invite);
+        ep.open.insert(self.id);
+        self.invite = Some(ep.request(now, owner, Method::Invite, &branch, to, bytes));
+    }
+
+    /// The INVITE is on its way: the call is taken.
+    pub fn on_sent(&mut self, ep: &mut Endpoint) {
+        let (State::Resolving, Role::Caller(outgoing)) = (&self.state, &self.role) else {
+            return;
+        };
+        let Outgoing { command, call_id, tag, .. } = outgoing.clone();
         self.state = State::Calling;
         self.list(ep, &call_id, &tag);
-        ep.open.insert(self.id);
         ep.reply(command, Ok(Taken::Call(CallRef(self.id))));
-        let owner = self.owner(Purpose::Invite);
-        self.invite = Some(ep.request(now, owner, Method::Invite, &branch, to, bytes));
         self.report(ep, Report::Dialing);
     }
 
@@ -192,7 +170,7 @@ impl Call {
         now: Time,
         tx: u64,
         message: &Message<'_>,
-        from: SocketAddr,
+        from: Peer,
     ) {
         let status = message.status().unwrap_or_default();
         match (&self.state, status) {
@@ -237,7 +215,7 @@ impl Call {
         }
     }
 
-    fn on_success(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>, from: SocketAddr) {
+    fn on_success(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>, from: Peer) {
         let Role::Caller(outgoing) = &self.role else {
             return;
         };
@@ -278,6 +256,7 @@ impl Call {
 
     pub(super) fn send_cancel(&mut self, ep: &mut Endpoint, now: Time) {
         if let Some(tx) = self.invite {
+            ep.withdraw(tx);
             ep.cancel(now, tx, self.owner(Purpose::Cancel));
         }
         self.state = State::Cancelled;
@@ -287,5 +266,17 @@ impl Call {
     pub(super) fn on_invite_timeout(&mut self, ep: &mut Endpoint) {
         let cause = Cause::new(DisconnectMode::Unreachable).with_text("no response to the INVITE");
         self.end(ep, cause);
+    }
+
+    /// The INVITE could not be sent, or its connection broke before an answer came.
+    pub(super) fn on_invite_unsent(&mut self, ep: &mut Endpoint, why: &str) {
+        match self.state {
+            State::Resolving => self.on_unresolved(ep, why),
+            State::Calling | State::Proceeding | State::Ringing => {
+                self.end(ep, Cause::new(DisconnectMode::Unreachable).with_text(why));
+            }
+            State::CancelHeld | State::Cancelled => self.state = State::Ended,
+            _ => {}
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::dialog::Dialog;
 use crate::endpoint::{Answer, Endpoint};
 use crate::message::{Message, NameAddr, Scheme, Uri, description};
 use crate::sdp::Session;
-use std::net::SocketAddr;
+use crate::transport::Peer;
 use tapi::{AnswerEvidence, CallOrigin, Cause, DisconnectMode, ErrorCode, Party, Time};
 use tspi::{CallFacts, CallRef, Event, LineRef, LocalRtp, Refusal, ReleasedBy, Report};
 
@@ -17,7 +17,7 @@ impl Call {
         now: Time,
         (id, line, tx): (u64, u32, u64),
         (message, bytes): (&Message<'_>, &[u8]),
-        from: SocketAddr,
+        from: Peer,
     ) -> Option<Call> {
         let tag = ep.random.token(12);
         let dialog = Dialog::of_request(message, &tag, from)?;
@@ -29,7 +29,7 @@ impl Call {
         ep.open.insert(id);
         ep.emit(Event::NewCall { line: LineRef(line), call: CallRef(id), facts: Box::new(facts(message)) });
         call.report(ep, Report::Offered);
-        ep.trace(line, Some(id), from, bytes);
+        ep.trace(line, Some(id), from.address, bytes);
         ep.assign(tx, id);
         ep.respond(now, tx, Answer::new(100));
         Some(call)

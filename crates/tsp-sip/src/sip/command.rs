@@ -2,10 +2,9 @@
 
 use super::{Course, MAX_CALLS, Port, STOP, Sip};
 use crate::endpoint::Wake;
-use crate::invite::{Call, Standing, State, Target, destination, rtp};
-use std::net::SocketAddr;
+use crate::invite::{Call, Standing, State, destination, rtp};
 use tapi::{ErrorCode, Time};
-use tspi::{Action, CallParams, CallRef, Command, CommandId, LineRef, LocalMedia, Output, Refusal, Taken};
+use tspi::{Action, CallParams, CallRef, Command, CommandId, LineRef, LocalMedia, Refusal, Taken};
 
 impl Sip {
     pub(super) fn command(&mut self, now: Time, command: Command) {
@@ -101,43 +100,15 @@ impl Sip {
         let local = rtp(media).ok_or_else(no_rtp)?;
         self.last_call += 1;
         let number = self.last_call;
-        let mut call = Call::to_place(&mut self.endpoint, number, line.0, id, (uri, params.block_id), local);
+        let call = Call::to_place(&mut self.endpoint, number, line.0, id, (uri, params.block_id), local);
         if let Some(line) = self.endpoint.lines.get_mut(at) {
             line.live += 1;
         }
-        if let Target::Name(name) = &target {
-            call.await_address(now);
-            let waiting = self.resolving.entry(name.clone()).or_default();
-            waiting.push(number);
-            if waiting.len() == 1 {
-                self.endpoint.outputs.push_back(Output::Resolve { name: name.clone() });
-            }
-        }
         self.calls.insert(number, call);
         self.with_call(number, |call, ep| {
-            if let Target::Address(address) = target {
-                call.place(ep, now, address);
-            }
+            call.place(ep, now, target);
         });
         Ok(())
-    }
-
-    pub(super) fn resolved(&mut self, now: Time, name: &str, result: Result<&[SocketAddr], &str>) {
-        let v4 = self.endpoint.config.listen.is_ipv4();
-        // Our socket has one family.
-        let address = match result {
-            Ok(addresses) => {
-                let fits = addresses.iter().find(|address| address.is_ipv4() == v4).copied();
-                fits.ok_or_else(|| format!("{name} has no address of our family"))
-            }
-            Err(reason) => Err(reason.to_owned()),
-        };
-        for id in self.resolving.remove(name).unwrap_or_default() {
-            self.with_call(id, |call, ep| match &address {
-                Ok(address) => call.place(ep, now, *address),
-                Err(why) => call.on_unresolved(ep, why),
-            });
-        }
     }
 
     fn shut_down(&mut self, now: Time, id: CommandId) {
@@ -146,7 +117,6 @@ impl Sip {
             Course::Stopping { .. } | Course::Stopped => return self.endpoint.reply(id, Ok(Taken::Done)),
         }
         self.course = Course::Stopping { command: id };
-        self.resolving.clear();
         let calls: Vec<u64> = self.calls.keys().copied().collect();
         for call in calls {
             self.with_call(call, |call, ep| {

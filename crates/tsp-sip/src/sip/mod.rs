@@ -2,14 +2,15 @@
 
 mod command;
 mod receive;
+mod streams;
 
 use crate::endpoint::{Endpoint, Outcome, Purpose, Wake};
 use crate::invite::Call;
 use crate::message::Message;
+use crate::transport::Peer;
 use crate::{Config, Counters, PORT};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tapi::{Service, Time};
 use tspi::{CommandId, Event, Input, LineRef, Output, Provider};
@@ -60,8 +61,9 @@ pub struct Sip {
     last_call: u64,
     port: Port,
     course: Course,
-    /// Calls that wait for a name.
-    resolving: BTreeMap<String, Vec<u64>>,
+    /// Ports that listen, and could not be opened.
+    deaf: BTreeSet<tspi::PortId>,
+    listen_wake: Option<Time>,
     port_wake: Option<Time>,
     lost_wake: Option<Time>,
     stop_wake: Option<Time>,
@@ -76,7 +78,8 @@ impl Sip {
             last_call: 0,
             port: Port::New,
             course: Course::Running,
-            resolving: BTreeMap::new(),
+            deaf: BTreeSet::new(),
+            listen_wake: None,
             port_wake: None,
             lost_wake: None,
             stop_wake: None,
@@ -103,7 +106,7 @@ impl Sip {
         self.calls.is_empty() && self.endpoint.is_quiet() && self.endpoint.wakes.next().is_none()
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, now: Time) {
         let listen = self.endpoint.config.listen;
         self.port = if listen.ip().is_unspecified() || listen.port() == 0 {
             let reason = format!("listen address {listen} is not one that peers can reach");
@@ -119,7 +122,8 @@ impl Sip {
             }
         }
         if self.port == Port::Opening {
-            self.endpoint.outputs.push_back(Output::Open { port: PORT });
+            self.open_ports();
+            self.endpoint.begin_upkeep(now);
         }
     }
 
@@ -177,7 +181,6 @@ impl Sip {
             return;
         };
         let reason = reason.clone();
-        self.resolving.clear();
         for call in self.calls.keys().copied().collect::<Vec<u64>>() {
             self.with_call(call, |call, ep| call.lose(ep, now, &reason));
         }
@@ -185,7 +188,7 @@ impl Sip {
 
     fn on_timeout(&mut self, now: Time) {
         if self.port == Port::New {
-            self.start();
+            self.start(now);
         }
         while let Some(wake) = self.endpoint.wakes.expired(now) {
             match wake {
@@ -204,6 +207,11 @@ impl Sip {
                     // Asked again even if nobody answers.
                     self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, Some(now + REOPEN));
                 }
+                Wake::Connection(port) => self.endpoint.connection_woke(now, tspi::PortId(port)),
+                Wake::KeepAlive => self.endpoint.keep_alive(now),
+                Wake::Stun => self.endpoint.stun_woke(now),
+                Wake::Peers => self.endpoint.look_up_peers(now),
+                Wake::Listen => self.listen_again(),
                 Wake::Lost => self.on_lost(now),
                 Wake::Stop => {
                     self.stop_wake = None;
@@ -225,7 +233,7 @@ impl Sip {
         }
     }
 
-    fn on_response(&mut self, now: Time, message: &Message<'_>, from: SocketAddr, bytes: &[u8]) {
+    fn on_response(&mut self, now: Time, message: &Message<'_>, from: Peer, bytes: &[u8]) {
         let Some((tx, outcome)) = self.endpoint.response(now, message, from, bytes) else {
             self.endpoint.counters.stray_responses += 1;
             return;
@@ -243,10 +251,14 @@ impl Sip {
     }
 
     /// A response for a call that is forgotten: only a 2xx to an INVITE still has to be dealt with.
-    fn on_orphan(&mut self, now: Time, tx: u64, purpose: Purpose, message: &Message<'_>, from: SocketAddr) {
+    fn on_orphan(&mut self, now: Time, tx: u64, purpose: Purpose, message: &Message<'_>, from: Peer) {
         let success = message.status().is_some_and(|status| (200..300).contains(&status));
-        if success && purpose == Purpose::Invite {
-            self.endpoint.refuse_success(now, tx, message, from);
+        match purpose {
+            Purpose::Invite | Purpose::Left if success => self.endpoint.refuse_success(now, tx, message, from),
+            Purpose::Left if message.status().is_some_and(|status| status < 200) => {
+                self.endpoint.cancel_left(now, tx);
+            }
+            _ => {}
         }
     }
 
@@ -270,23 +282,21 @@ impl Sip {
 
 impl Provider for Sip {
     fn handle(&mut self, now: Time, input: Input<'_>) {
+        self.endpoint.now = self.endpoint.now.max(now);
         match input {
             Input::Command(command) => self.command(now, command),
-            Input::Datagram { port: PORT, from, bytes } => self.datagram(now, from, bytes),
+            Input::Datagram { port: PORT, from, bytes } => self.datagram(now, Peer::udp(from), bytes),
             Input::Opened { port: PORT } => self.on_opened(),
             Input::Closed { port: PORT, reason } => self.on_closed(now, reason),
-            Input::Resolved { name, result } => self.resolved(now, name, result),
+            Input::Bytes { port, bytes } => self.on_bytes(now, port, bytes),
+            Input::Connected { port, .. } => self.on_connected(now, port),
+            Input::Accepted { listener, port, from, names, .. } => self.on_accepted(now, (listener, port), from, names),
+            Input::Closed { port, reason } => self.on_cut(now, port, reason),
+            Input::Found { query, result } => self.endpoint.found(now, query, result),
             Input::Timeout => self.on_timeout(now),
-            Input::Datagram { .. }
-            | Input::Raw { .. }
-            | Input::Opened { .. }
-            | Input::Closed { .. }
-            | Input::Bytes { .. }
-            | Input::Connected { .. }
-            | Input::Accepted { .. }
-            | Input::Found { .. }
-            | Input::Frame { .. } => {}
+            Input::Datagram { .. } | Input::Raw { .. } | Input::Opened { .. } | Input::Frame { .. } => {}
         }
+        self.hear_notices(now);
         self.check_stop();
     }
 

@@ -6,12 +6,18 @@ use crate::invite::{Call, dialog_key};
 use crate::message::{Message, Method, Unreadable, Uri, check, description, scan};
 use crate::sdp::Session;
 use crate::transaction::ServerEvent;
-use std::net::SocketAddr;
+use crate::transport::{Peer, stun};
 use tapi::Time;
 
 impl Sip {
-    pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+    pub(super) fn datagram(&mut self, now: Time, from: Peer, bytes: &[u8]) {
         self.endpoint.counters.received += 1;
+        if !self.may_speak(now, from) {
+            return;
+        }
+        if from.connection.is_none() && stun::is_stun(bytes) {
+            return self.endpoint.on_stun(now, from.address, bytes);
+        }
         let message = match scan(bytes) {
             Ok(message) => message,
             Err(Unreadable::KeepAlive) => {
@@ -30,10 +36,10 @@ impl Sip {
     }
 
     /// The line that a request is for: one that knows the sender, rather one whose user is called.
-    fn line_of(&self, message: &Message<'_>, from: SocketAddr) -> Option<u32> {
+    fn line_of(&self, message: &Message<'_>, from: Peer) -> Option<u32> {
         let user = message.uri().and_then(|uri| Uri::parse(uri).ok()).and_then(|uri| uri.user_text());
         let mut first = None;
-        for (at, line) in self.endpoint.lines.iter().enumerate().filter(|(_, line)| line.knows(from)) {
+        for (at, line) in self.endpoint.lines.iter().enumerate().filter(|(_, line)| line.knows(from.address)) {
             if user.as_deref() == Some(&line.config.user) {
                 return u32::try_from(at).ok();
             }
@@ -48,7 +54,7 @@ impl Sip {
         self.endpoint.dialogs.get(&key).copied().filter(|call| self.calls.get(call).is_some_and(|c| c.owns(message)))
     }
 
-    fn on_request(&mut self, now: Time, message: &Message<'_>, method: &Method, from: SocketAddr, bytes: &[u8]) {
+    pub(super) fn on_request(&mut self, now: Time, message: &Message<'_>, method: &Method, from: Peer, bytes: &[u8]) {
         let call = self.call_of(message);
         let heard = call.and_then(|call| self.calls.get(&call)).filter(|call| call.hears(from.ip()));
         let Some(line) = heard.map(|call| call.line).or_else(|| self.line_of(message, from)) else {
@@ -58,12 +64,12 @@ impl Sip {
         let key = server_key(message, if *method == Method::Ack { &Method::Invite } else { method });
         if let Some(tx) = key.as_deref().and_then(|key| self.endpoint.known_server(key)) {
             let owner = self.endpoint.server_call(tx).or(call);
-            self.endpoint.trace(line, owner, from, bytes);
+            self.endpoint.trace(line, owner, from.address, bytes);
             let event = if *method == Method::Ack { ServerEvent::Ack } else { ServerEvent::Retransmit };
             return self.endpoint.server_event(now, tx, event);
         }
         if *method == Method::Ack {
-            self.endpoint.trace(line, call, from, bytes);
+            self.endpoint.trace(line, call, from.address, bytes);
             if let Some(call) = call.filter(|_| check(message).is_ok()) {
                 self.with_call(call, |call, ep| call.on_ack(ep, now, message));
             }
@@ -77,7 +83,7 @@ impl Sip {
             return self.on_new_invite(now, message, (tx, line), from, bytes);
         }
         let cancelled = if *method == Method::Cancel { self.cancelled(message) } else { None };
-        self.endpoint.trace(line, call.or(cancelled), from, bytes);
+        self.endpoint.trace(line, call.or(cancelled), from.address, bytes);
         self.act(now, message, tx, (call, cancelled));
     }
 
@@ -122,14 +128,7 @@ impl Sip {
     }
 
     /// An INVITE that asks for a new call. Its trace follows the news of the call.
-    fn on_new_invite(
-        &mut self,
-        now: Time,
-        message: &Message<'_>,
-        (tx, line): (u64, u32),
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
+    fn on_new_invite(&mut self, now: Time, message: &Message<'_>, (tx, line): (u64, u32), from: Peer, bytes: &[u8]) {
         let id = self.last_call + 1;
         let call = self.admit(message, tx, line).and_then(|()| {
             let unusable = || Answer { reason: Some("Bad Request - unusable Contact".to_owned()), ..Answer::new(400) };
@@ -146,7 +145,7 @@ impl Sip {
             }
             Err(answer) => {
                 self.endpoint.counters.refused += u64::from(answer.status != 486);
-                self.endpoint.trace(line, None, from, bytes);
+                self.endpoint.trace(line, None, from.address, bytes);
                 let tag = self.endpoint.random.token(12);
                 self.endpoint.respond(now, tx, answer.tag(&tag));
             }

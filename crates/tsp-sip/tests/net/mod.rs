@@ -17,6 +17,8 @@ pub struct Agent {
     pub address: SocketAddr,
     pub sip: Sip,
     pub events: Vec<Event>,
+    /// What it asked the domain name system.
+    pub asked: Vec<Query>,
 }
 
 /// What becomes of a datagram: `None` is lost, else how long it travels.
@@ -41,6 +43,7 @@ pub fn config(listen: &str, peers: &str, proxy: Option<&str>) -> Config {
         listen: listen.parse().unwrap(),
         user_agent: "tapid".into(),
         timers: Timers::default(),
+        transports: Default::default(),
         lines: vec![LineConfig {
             name: "sip:trunk".into(),
             description: "a trunk".into(),
@@ -95,7 +98,7 @@ impl Net {
     pub fn add(&mut self, config: Config) -> usize {
         let seed = [self.agents.len() as u8 + 1; 32];
         let address = config.listen;
-        self.agents.push(Agent { address, sip: Sip::new(config, seed), events: Vec::new() });
+        self.agents.push(Agent { address, sip: Sip::new(config, seed), events: Vec::new(), asked: Vec::new() });
         let at = self.agents.len() - 1;
         self.feed(at, Input::Timeout);
         self.feed(at, Input::Opened { port: PORT });
@@ -109,6 +112,7 @@ impl Net {
         while let Some(output) = agent.sip.poll_output() {
             match output {
                 Output::Event(event) => agent.events.push(event),
+                Output::Lookup { query } => agent.asked.push(query),
                 Output::Datagram { to, bytes, .. } => {
                     let line = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
                     self.wire.push((now, agent.address, to, line));

@@ -18,7 +18,17 @@ fn config() -> ProviderConfig {
     };
     let name = "test".to_string();
     let (user_agent, timers, lines) = (String::new(), tsp_sip::Timers::default(), vec![line]);
-    ProviderConfig { name: name.clone(), kind: Kind::Sip(tsp_sip::Config { name, listen, user_agent, timers, lines }) }
+    ProviderConfig {
+        name: name.clone(),
+        kind: Kind::Sip(tsp_sip::Config {
+            name,
+            listen,
+            user_agent,
+            timers,
+            transports: tsp_sip::Transports::default(),
+            lines,
+        }),
+    }
 }
 
 fn start(first: First) -> (tokio::task::JoinHandle<Option<Parked>>, mpsc::Receiver<Message>) {
