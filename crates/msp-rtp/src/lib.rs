@@ -15,12 +15,15 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod detect;
 pub mod event;
 pub mod fuzz;
 pub mod g711;
 mod generate;
 pub mod jitter;
 mod msp;
+pub mod plc;
+pub mod progress;
 pub mod resample;
 pub mod rtp;
 pub mod srtp;

@@ -99,15 +99,15 @@ struct Filter {
 }
 
 /// Floats as their bits: text would round them.
-mod bits {
+pub(crate) mod bits {
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(value.to_bits())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         u64::deserialize(deserializer).map(f64::from_bits)
     }
 }
@@ -159,7 +159,7 @@ impl Filter {
 }
 
 /// Tenths of dBm0 of a sine of this peak.
-fn ddbm0(peak: f64) -> i32 {
+pub(crate) fn ddbm0(peak: f64) -> i32 {
     if peak < 0.25 {
         return SILENCE_DDBM0;
     }
