@@ -8,10 +8,17 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "at" => AT.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "dle" => DLE.iter().map(|bytes| bytes.to_vec()).collect(),
         "caller-id" => CALLER_ID.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "pdu" => PDU.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "rtp" => rtp(),
         _ => SOCKET.iter().map(|text| text.as_bytes().to_vec()).collect(),
     }
 }
+
+const PDU: &[&str] = &[
+    "07917283010010F5040BC87238880900F10000993092516195800AE8329BFD4697D9EC37",
+    "0006420B916407281553F8621132200000406211322000004000",
+    "0041000B916407281553F80008A70A0500030102010416042F",
+];
 
 const SIP: &[&str] = &[
     "INVITE sip:100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKa1;rport\nMax-Forwards: 70\n\

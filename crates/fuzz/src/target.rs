@@ -15,6 +15,7 @@ pub const ALL: &[Target] = &[
     Target { name: "at", run: tsp_modem::fuzz::at },
     Target { name: "dle", run: tsp_modem::fuzz::dle },
     Target { name: "caller-id", run: tsp_modem::fuzz::caller_id },
+    Target { name: "pdu", run: tsp_modem::fuzz::pdu },
     Target { name: "rtp", run: msp_rtp::fuzz::rtp },
     Target { name: "socket-line", run: socket },
 ];

@@ -17,17 +17,28 @@ use crate::profile::{Cell, Profile};
 use crate::response::{FinalResult, after};
 use audio::AudioPort;
 use digits::Digits;
+use forward::Forwarding;
 use network::Network;
+use news::Hint;
 use serde::{Deserialize, Serialize};
+use services::{Joining, Transfer};
+use sms::Sms;
 use std::time::Duration;
 use tapi::{Cause, DisconnectMode, Party, Time};
 use tspi::{CallRef, CommandId, Event, Frame, ReleasedBy, Report, StreamId};
+use ussd::Ussd;
 
 mod audio;
 mod commands;
 mod digits;
 mod facts;
+mod forward;
 mod network;
+mod news;
+mod registration;
+mod services;
+mod sms;
+mod ussd;
 
 /// Errors of the call list that are borne before other evidence counts alone.
 const LIST_ERRORS: u32 = 3;
@@ -76,6 +87,10 @@ struct CellCall {
     last_ring: Time,
     /// What hold or retrieve was asked for, and until when it must show.
     wish: Option<(bool, Time)>,
+    /// In the network's conference.
+    multiparty: bool,
+    /// The far end holds us.
+    far_held: bool,
     /// Which way its audio flows, as it was told.
     told: Option<tspi::Direction>,
 }
@@ -121,8 +136,13 @@ pub(crate) struct Cellular {
     announced: Option<Announced>,
     rings: u32,
     /// The modem said that a call ended, and how.
-    hint: Option<DisconnectMode>,
+    hint: Option<Hint>,
+    joining: Option<Joining>,
+    transfer: Option<Transfer>,
     digits: Digits,
+    sms: Sms,
+    ussd: Ussd,
+    forwarding: Forwarding,
     network: Network,
     audio: AudioPort,
     leaving: Leaving,
@@ -146,7 +166,12 @@ impl Cellular {
             announced: None,
             rings: 0,
             hint: None,
+            joining: None,
+            transfer: None,
             digits: Digits::default(),
+            sms: Sms::default(),
+            ussd: Ussd::default(),
+            forwarding: Forwarding::default(),
             network: Network::default(),
             audio: AudioPort::new(profile),
             leaving: Leaving::No,
@@ -175,9 +200,31 @@ impl Cellular {
         self.calls.is_empty()
     }
 
+    /// Forwards calls by the network.
+    pub(crate) fn forward(&mut self, context: &mut Context<'_>, id: CommandId, rules: &[tapi::ForwardRule]) {
+        if self.is_idle() {
+            self.forwarding.set(context, id, rules);
+        } else {
+            context.out.refuse(id, tapi::ErrorCode::InvalCallState, "forwarding is set while there is no call");
+        }
+    }
+
+    /// What only such devices have.
+    pub(crate) fn device(&mut self, context: &mut Context<'_>, id: CommandId, request: &tapi::DeviceRequest) {
+        match request {
+            tapi::DeviceRequest::SendMessage { to, text } => self.sms.send(context, id, to, text),
+            tapi::DeviceRequest::Ussd { text } => self.ussd.ask(context, id, text),
+            tapi::DeviceRequest::UssdCancel => self.ussd.cancel(context, id),
+            tapi::DeviceRequest::EnterPin { pin } => self.network.enter_pin(context, id, pin),
+        }
+    }
+
     /// The port or the modem is gone: all calls are over.
     pub(crate) fn fail(&mut self, context: &mut Context<'_>, reason: &str) {
         self.digits.fail_all(context.out);
+        self.sms.fail(context.out, reason);
+        self.ussd.fail(context.out, reason);
+        self.forwarding.fail();
         for call in std::mem::take(&mut self.calls) {
             if !matches!(call.stage, Stage::Ordered { .. } | Stage::Releasing { .. }) {
                 let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
@@ -185,7 +232,9 @@ impl Cellular {
             }
         }
         let audio = std::mem::replace(&mut self.audio, AudioPort::new(context.profile));
-        *self = Cellular { audio, leaving: self.leaving, ..Cellular::new(context.profile) };
+        let network = self.network.after_failure();
+        let sms = std::mem::take(&mut self.sms);
+        *self = Cellular { audio, network, sms, leaving: self.leaving, ..Cellular::new(context.profile) };
         self.audio.silence();
     }
 
@@ -237,30 +286,41 @@ impl Cellular {
         if let Some(party) = clip(line) {
             return self.clipped(context, party);
         }
-        if self.network.unsolicited(context, line) {
+        if let Some(ready) = self.network.unsolicited(context, line) {
+            return if ready {
+                self.sim_ready(context)
+            };
+        }
+        if self.ussd.unsolicited(context, line)
+            || self.sms.unsolicited(context, line)
+            || self.digit_heard(context, line)
+        {
             return;
         }
+        self.supplementary(context, line);
         let ended = match FinalResult::parse(line) {
             Some(FinalResult::Busy) => Some(DisconnectMode::Busy),
             Some(FinalResult::NoAnswer) => Some(DisconnectMode::NoAnswer),
             Some(FinalResult::NoCarrier) => Some(DisconnectMode::Unknown),
-            _ if ["^CEND", "VOICE CALL: END", "HANGUP"].iter().any(|news| after(line, news).is_some()) => {
-                Some(DisconnectMode::Unknown)
-            }
             _ => None,
         };
         if let Some(mode) = ended.clone() {
-            self.hint = Some(mode.clone());
+            self.hint = Some(Hint::of(mode.clone()));
             self.ended_without_list(context, mode);
         }
-        const NEWS: [&str; 10] =
-            ["+CCWA", "+CSSU", "+CSSI", "^ORIG", "^CONF", "^CONN", "^DSCI", "^SLCC", "VOICE CALL", "+QIND"];
-        let news = ended.is_some() || NEWS.iter().any(|news| after(line, news).is_some());
+        const NEWS: [&str; 4] = ["+CCWA", "+CSSU", "+CSSI", "+CLCC"];
+        let told = self.call_news(context, line);
+        let news = ended.is_some() || told || NEWS.iter().any(|news| after(line, news).is_some());
         if news && (!self.calls.is_empty() || after(line, "+CCWA").is_some()) {
             self.action_until = context.now + ACTION;
             self.poll_by(context.now);
             self.read_list_when_due(context);
         }
+    }
+
+    /// The SIM card became ready: what hangs on it is asked for.
+    fn sim_ready(&mut self, context: &mut Context<'_>) {
+        self.sms.begin(context);
     }
 
     /// Where the list cannot be read the news itself must do.
@@ -328,10 +388,15 @@ impl Cellular {
         };
         let next = self.next.as_ref().map(|order| order.until);
         let wishes = self.calls.iter().filter_map(|call| call.wish.map(|(_, until)| until)).min();
-        [poll, next, wishes, self.digits.deadline(), self.network.deadline(), self.audio.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let joining = self.joining.as_ref().map(|joining| joining.until);
+        let own = [
+            self.digits.deadline(),
+            self.network.deadline(),
+            self.audio.deadline(),
+            self.sms.deadline(),
+            self.ussd.deadline(),
+        ];
+        [poll, next, wishes, joining].into_iter().chain(own).flatten().min()
     }
 
     /// A deadline may have passed.
@@ -340,7 +405,12 @@ impl Cellular {
         self.digits.timeout(context);
         self.network.timeout(context);
         self.audio.timeout(context);
+        self.sms.timeout(context);
+        self.ussd.timeout(context);
         self.wishes(context);
+        if self.joining.as_ref().is_some_and(|joining| context.now >= joining.until) {
+            self.not_joined(context, "the call list does not show it");
+        }
         if let Some(order) = self.next.take_if(|order| context.now >= order.until) {
             let text = "the call before does not end";
             context.out.refuse(order.id, tapi::ErrorCode::ResourceUnavail, text);
@@ -363,8 +433,8 @@ impl Cellular {
     }
 
     /// 20 ms to be sent.
-    pub(crate) fn frame(&mut self, stream: StreamId, frame: &Frame) {
-        self.audio.send(stream, frame);
+    pub(crate) fn frame(&mut self, context: &mut Context<'_>, stream: StreamId, frame: &Frame) {
+        self.audio.send(context.out, stream, frame);
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Ask<P> {
     accepts: Accepts,
     prefixes: Vec<String>,
     kind: Kind,
+    /// What follows once the modem asks for it with `>` (27.005 3.5.1).
+    body: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +67,14 @@ impl<P> Ask<P> {
             accepts: Accepts::Plain,
             prefixes: Vec::new(),
             kind: Kind::Line,
+            body: None,
         }
+    }
+
+    /// It has a body, which is written when the modem prompts for it, and ends with Ctrl-Z.
+    pub(crate) fn with_body(mut self, body: String) -> Ask<P> {
+        self.body = Some(body);
+        self
     }
 
     /// Its final results are of this kind.
@@ -303,6 +312,9 @@ impl<P: Clone> Chat<P> {
         if matches!(self.state, State::Off) {
             return;
         }
+        if byte == b'>' && self.prompted() {
+            return;
+        }
         if let Some(line) = self.assembler.push(byte) {
             let (first, rest) = unglue(&line);
             self.line(now, first);
@@ -310,6 +322,20 @@ impl<P: Clone> Chat<P> {
                 self.line(now, rest);
             }
         }
+    }
+
+    /// `>` at the beginning of a line asks for the body of the command that waits.
+    fn prompted(&mut self) -> bool {
+        if let State::Waiting { ask, .. } = &mut self.state
+            && self.assembler.is_empty()
+            && let Some(body) = ask.body.take()
+        {
+            self.said.push_back(Said::Sent { text: format!("{} octets, Ctrl-Z", body.len() / 2), purpose: None });
+            self.said.push_back(Said::Write(format!("{body}\u{1a}").into_bytes()));
+            self.last_sent = body;
+            return true;
+        }
+        false
     }
 
     fn line(&mut self, now: Time, line: &str) {

@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     /// Whether it came to us.
     pub(crate) incoming: bool,
     pub(crate) status: Status,
+    /// Whether it is one of a conference.
+    pub(crate) multiparty: bool,
     /// The other party, as it is dialled.
     pub(crate) number: Option<String>,
 }
@@ -55,7 +57,8 @@ pub(crate) fn parse(line: &str) -> Option<Entry> {
     let index = number(0).filter(|index| *index > 0)?;
     (number(3)? == 0).then_some(())?;
     let digits = fields.get(5).map_or("", String::as_str);
-    Some(Entry { index, incoming, status, number: dialable(digits, number(6)) })
+    let multiparty = number(4) == Some(1);
+    Some(Entry { index, incoming, status, multiparty, number: dialable(digits, number(6)) })
 }
 
 /// A number with the `+` that its type says (145: international); `None` where there is none, or it is no number.
@@ -103,7 +106,7 @@ impl Table {
             match same {
                 Some(entry) => {
                     known.missed = 0;
-                    if entry.status != known.entry.status {
+                    if entry.status != known.entry.status || entry.multiparty != known.entry.multiparty {
                         differences.push(Difference::Changed(entry.clone()));
                     }
                     if entry.number.is_some() && entry.number != known.entry.number {
@@ -145,7 +148,7 @@ mod tests {
     use super::*;
 
     fn entry(index: u8, incoming: bool, status: Status) -> Entry {
-        Entry { index, incoming, status, number: None }
+        Entry { index, incoming, status, multiparty: false, number: None }
     }
 
     #[test]

@@ -45,6 +45,32 @@ pub(crate) enum Purpose {
     CellSwap(CallRef),
     /// Why it ended.
     CellCause(CallRef),
+    /// Join calls, or take one out of a conference.
+    CellConference,
+    /// Join the far ends of two calls: the one that is transferred, and the other.
+    CellTransfer(CallRef),
+    /// Send a ringing call elsewhere.
+    CellDeflect(CallRef),
+    /// Begin the audio of the calls.
+    AudioStart,
+    /// Set forwarding.
+    Forward,
+    /// Read forwarding.
+    ForwardRead,
+    /// Give a part of a text message to the network.
+    SmsSend,
+    /// Read text messages.
+    SmsRead,
+    /// A supplementary service code.
+    Ussd,
+    /// Enter the PIN.
+    PinEnter,
+    /// The number of the SIM card.
+    Iccid,
+    /// Our own number.
+    Number,
+    /// Whether the radio is on.
+    Radio,
     /// A digit of a run.
     Digit,
     /// The state of the SIM.
@@ -65,7 +91,9 @@ impl Purpose {
             | Purpose::CellAnswer(call)
             | Purpose::CellRelease(call)
             | Purpose::CellSwap(call)
-            | Purpose::CellCause(call) => Some(*call),
+            | Purpose::CellCause(call)
+            | Purpose::CellTransfer(call)
+            | Purpose::CellDeflect(call) => Some(*call),
             _ => None,
         }
     }
@@ -170,6 +198,10 @@ impl Out {
 /// Cuts what is nobody's business out of a command line: PINs and passwords.
 fn redact(line: &str) -> String {
     const SECRET: [&str; 3] = ["+CPIN=", "+CPWD=", "+CLCK="];
+    // A text message: who wrote what to whom.
+    if line.len() >= 24 && line.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return format!("a PDU of {} octets", line.len() / 2);
+    }
     let upper = line.to_ascii_uppercase();
     let end = SECRET.iter().filter_map(|secret| upper.find(secret).map(|at| at + secret.len())).min();
     match end.and_then(|end| line.get(..end)) {
@@ -186,6 +218,8 @@ pub(crate) struct Context<'a> {
     pub(crate) name: &'a str,
     /// Whether the audio port is configured.
     pub(crate) audio: bool,
+    /// What a cellular line is configured with.
+    pub(crate) cellular: &'a crate::config::Cellular,
     pub(crate) chat: &'a mut Chat<Purpose>,
     pub(crate) out: &'a mut Out,
     /// Why the modem must be recovered, once a machine finds that it must.

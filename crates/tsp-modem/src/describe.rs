@@ -45,14 +45,35 @@ pub(crate) fn caps(profile: &Profile, audible: bool) -> LineCaps {
         }
     }
     if !analogue {
-        features.extend([Feature::Hold, Feature::Unhold]);
+        features.extend([Feature::Hold, Feature::Unhold, Feature::SwapHold]);
     }
+    let cell = profile.cell.as_ref();
+    if cell.is_some_and(|cell| cell.transfer.is_some()) {
+        features.extend([Feature::SetupTransfer, Feature::CompleteTransfer]);
+    }
+    if cell.is_some_and(|cell| cell.deflect.is_some()) {
+        features.extend([Feature::Redirect]);
+    }
+    // Five in a conference of the network, and one beside it (TS 22.084).
+    let conference = cell.is_some_and(|cell| cell.conference.is_some());
     LineCaps {
-        bearer_modes: Names::from([BearerMode::Voice]),
+        bearer_modes: Names::from([BearerMode::Voice, BearerMode::Passthrough]),
         media_modes: Names::from([MediaMode::InteractiveVoice, MediaMode::AutomatedVoice]),
         call_features: features,
         flags,
-        max_calls: if analogue { 1 } else { 2 },
-        max_held_calls: if analogue { 0 } else { 1 },
+        max_calls: if analogue {
+            1
+        } else if conference {
+            6
+        } else {
+            2
+        },
+        max_held_calls: if analogue {
+            0
+        } else if conference {
+            5
+        } else {
+            1
+        },
     }
 }

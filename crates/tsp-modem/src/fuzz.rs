@@ -10,7 +10,7 @@ pub fn at(bytes: &[u8]) {
     for id in ["v253", "27007"] {
         let Some(profile) = Profile::builtin(id) else { continue };
         let config =
-            Config { name: "modem".to_owned(), line_name: "modem:fuzz".to_owned(), address: None, audio: true };
+            Config { name: "modem".to_owned(), line_name: "modem:fuzz".to_owned(), audio: true, ..Config::default() };
         let mut modem = Modem::new(config, profile);
         let mut now = Time::ZERO;
         modem.handle(now, Input::Timeout);
@@ -71,6 +71,18 @@ pub fn caller_id(bytes: &[u8]) {
             "names and numbers are bounded"
         );
     }
+}
+
+/// Reads the bytes as a text message, both as they are and as the hexadecimal they may hold; what is read can be sent.
+pub fn pdu(bytes: &[u8]) {
+    let hex = crate::alphabet::to_hex(bytes);
+    let text: String = bytes.iter().copied().map(char::from).collect();
+    for pdu in [hex, text.clone()] {
+        if let Some(crate::pdu::Incoming::Message { text, .. }) = crate::pdu::parse(&pdu) {
+            let _ = crate::pdu::submit("+491701234567", &text, 1, false);
+        }
+    }
+    let _ = crate::pdu::submit("1", &text, 1, true);
 }
 
 /// Parses the bytes as lines of a call list, of caller ids and of causes.

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alphabet;
 mod analogue;
 mod caller_id;
 mod cause;
@@ -29,12 +30,14 @@ pub mod fuzz;
 mod init;
 mod line;
 mod modem;
+mod pace;
 mod pcm;
+mod pdu;
 pub mod profile;
 mod response;
 pub mod voice;
 
-pub use config::Config;
+pub use config::{Cellular as CellularConfig, Config, Pin};
 pub use modem::Modem;
 pub use pcm::SampleFormat;
 pub use profile::{Catalogue, Clues, Profile, ProfileError};

@@ -48,6 +48,11 @@ impl Assembler {
         }
     }
 
+    /// Whether nothing of a line came yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.partial.is_empty() && self.state == State::Collecting
+    }
+
     /// Forgets what was begun.
     pub(crate) fn clear(&mut self) {
         self.partial.clear();

@@ -17,8 +17,14 @@ use crate::profile::Kind;
 use crate::{AT_PORT, AUDIO_PORT, Config, Profile};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tapi::{ErrorCode, Service, Time};
-use tspi::{Action, CallRef, Command, CommandId, Event, Frame, Input, Output, PortId, Provider, StreamId};
+use tapi::{BearerMode, Cause, DisconnectMode, ErrorCode, Service, Time};
+use through::Through;
+use tspi::{
+    Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, Output, PortId, Provider, ReleasedBy,
+    StreamId,
+};
+
+mod through;
 
 /// How long calls may take to end at a shutdown.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -34,6 +40,8 @@ enum Life {
     Initialising(Step),
     /// The line can be used.
     Ready,
+    /// A call in passthrough owns the port.
+    Through(Through),
     /// DTR is low.
     Lowered { until: Time },
     /// The next attempt waits: with the port open still, or to be opened again.
@@ -102,6 +110,7 @@ impl Modem {
             profile: &self.profile,
             name: &self.config.name,
             audio: self.config.audio,
+            cellular: &self.config.cellular,
             chat: &mut self.chat,
             out: &mut self.out,
             fault: &mut self.fault,
@@ -131,7 +140,7 @@ impl Modem {
             }),
             (AT_PORT, Life::Leaving { .. } | Life::Shut) => {}
             (AT_PORT, life) => {
-                if matches!(life, Life::Initialising(_) | Life::Ready) {
+                if matches!(life, Life::Initialising(_) | Life::Ready | Life::Through(_)) {
                     // Another process holds the same port now: what the modem was told before is lost.
                     self.fail_calls(now, "the port was opened anew");
                 }
@@ -176,6 +185,8 @@ impl Modem {
     }
 
     fn fail_calls(&mut self, now: Time, reason: &str) {
+        let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
+        self.release_through(ReleasedBy::Remote, cause);
         self.with(now, |calls, context| match calls {
             Calls::Analogue(analogue) => analogue.fail(context, reason),
             Calls::Cellular(cellular) => cellular.fail(context, reason),
@@ -262,6 +273,10 @@ impl Modem {
             // The one that asked first is answered by the same end.
             Life::Leaving { .. } => self.out.done(id),
             Life::Shut => self.out.done(id),
+            Life::Through(_) => {
+                self.fail_calls(now, "the provider stops");
+                self.shut(id);
+            }
             _ => self.shut(id),
         }
     }
@@ -282,17 +297,22 @@ impl Modem {
         self.out.owe(id);
         match action {
             Action::Dial { .. }
-            | Action::Redirect { .. }
             | Action::Progress { .. }
-            | Action::SwapHold { .. }
             | Action::BlindTransfer { .. }
-            | Action::CompleteTransfer { .. }
             | Action::AcceptTransfer { .. }
-            | Action::RejectTransfer { .. }
+            | Action::RejectTransfer { .. } => {
+                self.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot do that");
+            }
+            action @ (Action::Redirect { .. }
+            | Action::SwapHold { .. }
+            | Action::CompleteTransfer { .. }
             | Action::Conference { .. }
             | Action::LeaveConference { .. }
             | Action::Forward { .. }
-            | Action::Device { .. } => self.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot do that"),
+            | Action::Device { .. }) => self.service_command(now, id, &action),
+            Action::MakeCall { params: CallParams { bearer: Some(BearerMode::Passthrough), .. }, .. } => {
+                self.begin_through(now, id);
+            }
             Action::Shutdown => self.shut_down(now, id),
             Action::MakeCall { to, params, media, .. } => {
                 if self.usable(id) {
@@ -339,10 +359,37 @@ impl Modem {
         }
     }
 
+    /// Services of the network, which only a cellular line has.
+    fn service_command(&mut self, now: Time, id: CommandId, action: &Action) {
+        if self.life != Life::Ready {
+            return self.out.refuse(id, ErrorCode::InvalLineState, "the line is not ready");
+        }
+        self.with(now, |calls, context| match (calls, action) {
+            (Calls::Cellular(cellular), Action::Redirect { call, to }) => cellular.redirect(context, id, *call, to),
+            (Calls::Cellular(cellular), Action::SwapHold { active, held }) => {
+                cellular.swap_hold(context, id, *active, *held);
+            }
+            (Calls::Cellular(cellular), Action::CompleteTransfer { call, consultation }) => {
+                cellular.complete_transfer(context, id, *call, *consultation);
+            }
+            (Calls::Cellular(cellular), Action::Conference { calls }) => cellular.conference(context, id, calls),
+            (Calls::Cellular(cellular), Action::LeaveConference { call }) => {
+                cellular.leave_conference(context, id, *call);
+            }
+            (Calls::Cellular(cellular), Action::Forward { rules, .. }) => cellular.forward(context, id, rules),
+            (Calls::Cellular(cellular), Action::Device { request, .. }) => cellular.device(context, id, request),
+            _ => context.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot do that"),
+        });
+    }
+
     /// Whether calls can be placed; refused with the reason where not.
     fn usable(&mut self, id: CommandId) -> bool {
         if let (Life::Ready, Some(Service::In)) = (&self.life, self.out.service()) {
             return true;
+        }
+        if matches!(self.life, Life::Through(_)) {
+            self.out.refuse(id, ErrorCode::CallUnavail, "the line is in passthrough");
+            return false;
         }
         let reason = match self.out.service() {
             Some(Service::Out { reason }) => reason.clone(),
@@ -353,6 +400,9 @@ impl Modem {
     }
 
     fn drop_call(&mut self, now: Time, call: CallRef) {
+        if self.drop_through(now, call) {
+            return;
+        }
         self.with(now, |calls, context| match calls {
             Calls::Analogue(analogue) => analogue.drop_call(context, call),
             Calls::Cellular(cellular) => cellular.drop_call(context, call),
@@ -370,6 +420,7 @@ impl Modem {
 
     fn bytes(&mut self, now: Time, port: PortId, bytes: &[u8]) {
         match port {
+            AT_PORT if self.through_read(bytes) => {}
             AT_PORT => {
                 for byte in bytes {
                     self.with(now, |calls, context| match calls {
@@ -392,7 +443,7 @@ impl Modem {
     fn frame(&mut self, now: Time, stream: StreamId, frame: &Frame) {
         self.with(now, |calls, context| match calls {
             Calls::Analogue(analogue) => analogue.frame(context, stream, frame),
-            Calls::Cellular(cellular) => cellular.frame(stream, frame),
+            Calls::Cellular(cellular) => cellular.frame(context, stream, frame),
         });
     }
 
@@ -477,9 +528,9 @@ impl Provider for Modem {
                     Calls::Cellular(cellular) => cellular.timeout(context),
                 });
             }
+            Input::Raw { call, bytes } => self.through_write(call, bytes),
             Input::Datagram { .. }
             | Input::Connected { .. }
-            | Input::Raw { .. }
             | Input::Accepted { .. }
             | Input::Found { .. } => {}
         }
@@ -494,7 +545,7 @@ impl Provider for Modem {
         let life = match &self.life {
             Life::Unstarted => Some(Time::ZERO),
             Life::Lowered { until } | Life::Waiting { until, .. } | Life::Leaving { until, .. } => Some(*until),
-            Life::Opening | Life::Initialising(_) | Life::Ready | Life::Shut => None,
+            Life::Opening | Life::Initialising(_) | Life::Ready | Life::Through(_) | Life::Shut => None,
         };
         let calls = match &self.calls {
             Calls::Analogue(analogue) => analogue.deadline(&self.profile),

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod catalogue;
+mod cell;
 mod identify;
 mod inherit;
 
 pub use catalogue::{Catalogue, CatalogueError};
+pub use cell::{CallNews, Cell, DigitNews, NewsState, Pace, Poll, Sms, UssdCharset};
 pub use identify::{Clues, Match, Question};
 
 /// How a family of modems wants to be spoken to.
@@ -285,67 +287,6 @@ impl Default for CallerIdWords {
     }
 }
 
-/// Call control of a cellular modem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cell {
-    /// Dials `{n}`.
-    pub dial: String,
-    /// Dials `{n}` with our number withheld for this call (27.007 6.2: `I`); absent: the line cannot.
-    #[serde(default)]
-    pub dial_withheld: Option<String>,
-    /// Answers.
-    pub answer: String,
-    /// Ends all calls: tried in this order.
-    pub hangup: Vec<String>,
-    /// Ends call `{i}` while others go on.
-    pub release_one: String,
-    /// Refuses a waiting call while another goes on.
-    pub reject_waiting: String,
-    /// Holds the active calls, and retrieves the held or accepts the waiting one.
-    pub swap: String,
-    /// Sends the digit `{c}`.
-    pub dtmf: String,
-    /// Sets the length of a digit to `{d}` tenths of a second; empty: it cannot.
-    #[serde(default)]
-    pub dtmf_length: String,
-    /// Between a digit and the next.
-    pub dtmf_gap_ms: u32,
-    /// Times between readings of the call list.
-    #[serde(default)]
-    pub poll_ms: Poll,
-    /// Sent when a call is connected, to begin its audio.
-    #[serde(default)]
-    pub audio_start: Vec<String>,
-    /// Sent when the last call ended.
-    #[serde(default)]
-    pub audio_stop: Vec<String>,
-    /// How samples are carried on the audio port, at 8 kHz.
-    pub audio_fmt: SampleFormat,
-}
-
-/// Times between readings of the call list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Poll {
-    /// While a call is set up.
-    pub setup: u32,
-    /// While one rings here.
-    pub ringing: u32,
-    /// While one is up.
-    pub active: u32,
-    /// After an action of ours.
-    pub action: u32,
-    /// Registration and signal, while nothing happens.
-    pub status: u32,
-}
-
-impl Default for Poll {
-    fn default() -> Poll {
-        Poll { setup: 500, ringing: 2_000, active: 5_000, action: 250, status: 30_000 }
-    }
-}
-
 /// What to do with a modem that does not answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -407,18 +348,7 @@ impl Profile {
         match self.kind {
             Kind::Analogue => self.analogue_fault(),
             Kind::Cellular if self.cell.is_none() => Some(("kind", "a cellular profile needs [cell]".to_owned())),
-            Kind::Cellular => {
-                let cell = self.cell.as_ref()?;
-                let template = |key, text: &str, hole: &str| {
-                    (!text.contains(hole)).then(|| (key, format!("{text:?} has no {hole}")))
-                };
-                let withheld = cell.dial_withheld.as_ref();
-                template("cell.dial", &cell.dial, "{n}")
-                    .or_else(|| withheld.and_then(|text| template("cell.dial_withheld", text, "{n}")))
-                    .or_else(|| template("cell.dtmf", &cell.dtmf, "{c}"))
-                    .or_else(|| template("cell.release_one", &cell.release_one, "{i}"))
-                    .or_else(|| cell.hangup.is_empty().then(|| ("cell.hangup", "no command hangs up".to_owned())))
-            }
+            Kind::Cellular => self.cell.as_ref()?.fault(),
         }
     }
 

@@ -55,7 +55,7 @@ fn badly_framed() {
 
 #[test]
 fn news_at_any_line_boundary_loses_no_step() {
-    for news in ["^RSSI: 17", "+CMTI: \"SM\",3", "^BOOT:12345678,0,0,0,6", "+CUSD: 0,\"text\",15", "*PSUTTZ: 1"] {
+    for news in ["^RSSI: 17", "+CIEV: 2,1", "^BOOT:12345678,0,0,0,6", "+CUSD: 0,\"in between\",15", "*PSUTTZ: 1"] {
         for name in all() {
             run(&name, Way::Interrupted(news));
         }
@@ -78,6 +78,7 @@ proptest! {
         tsp_modem::fuzz::dle(&bytes);
         tsp_modem::fuzz::clcc(&bytes);
         tsp_modem::fuzz::caller_id(&bytes);
+        tsp_modem::fuzz::pdu(&bytes);
     }
 }
 

@@ -161,6 +161,7 @@ impl World {
             line_name: format!("modem:{name}"),
             address: Some(number.into()),
             audio: cellular,
+            ..tsp_modem::Config::default()
         };
         let Some(profile) = tsp_modem::Profile::builtin(profile) else { panic!("there is no profile {profile}") };
         let mut plugs = BTreeMap::from([(tsp_modem::AT_PORT, Plug::Serial(modem, crate::modem::AT_PORT))]);

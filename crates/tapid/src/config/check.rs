@@ -214,6 +214,7 @@ impl Checker<'_> {
             line_name,
             address: modem.address,
             audio: modem.audio_device.is_some(),
+            ..tsp_modem::Config::default()
         };
         let kind = Kind::Modem(ModemConfig {
             modem: config,

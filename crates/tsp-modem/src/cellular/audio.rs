@@ -3,13 +3,14 @@
 use super::*;
 use crate::AUDIO_PORT;
 use crate::context::Out;
+use crate::pace::Pacer;
 use crate::pcm::{SampleFormat, Unpacker};
-use std::collections::VecDeque;
+use crate::profile::Pace;
 use tspi::Output;
 use tspi::media::FRAME_SAMPLES;
 
-/// The most that waits to be sent: 300 ms.
-const LONGEST_QUEUE: usize = 2_400;
+/// A write at our own pace differs from a frame by one sample at most; it does so when as many as this are owed.
+const OWED: i64 = 80;
 /// The longest wait between two attempts to open the port.
 const LONGEST_WAIT: u64 = 60_000;
 
@@ -34,10 +35,29 @@ pub(super) struct AudioPort {
     /// Whose audio it is.
     stream: Option<StreamId>,
     partial: Vec<i16>,
-    to_send: VecDeque<i16>,
+    to_send: Pacer,
+    pace: Pace,
+    /// Samples read and not yet written, at our own pace.
+    ahead: i64,
+    /// Which command that begins the audio goes out, and how often it was refused.
+    starting: Starting,
     /// Bytes that a sample to be written is longer than what was read.
     owed: usize,
     bytes: u64,
+}
+
+/// Where the commands are that begin the audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Starting {
+    /// It was not begun.
+    #[default]
+    No,
+    /// This one is on its way.
+    Asked { at: usize, refused: u32 },
+    /// It is sent again then.
+    Again { at: usize, refused: u32, until: Time },
+    /// All were taken, or given up.
+    Done,
 }
 
 impl AudioPort {
@@ -50,7 +70,10 @@ impl AudioPort {
             unpacker: Unpacker::new(format),
             stream: None,
             partial: Vec::new(),
-            to_send: VecDeque::new(),
+            to_send: Pacer::default(),
+            pace: profile.cell.as_ref().map_or(Pace::Modem, |cell| cell.audio_pace),
+            ahead: 0,
+            starting: Starting::No,
             owed: 0,
             bytes: 0,
         }
@@ -69,6 +92,56 @@ impl AudioPort {
         self.failures = 0;
         self.unpacker = Unpacker::new(self.format);
         self.owed = 0;
+        self.ahead = 0;
+    }
+
+    /// A call is dialled or answered: what must be there before it is connected.
+    pub(super) fn prepare(&mut self, context: &mut Context<'_>) {
+        if context.audio {
+            for command in &cell_of(context).audio_ready {
+                context.plain(command, Purpose::Aside);
+            }
+        }
+    }
+
+    /// A call is connected: its audio begins, unless another one's did.
+    pub(super) fn start(&mut self, context: &mut Context<'_>) {
+        if context.audio && matches!(self.starting, Starting::No | Starting::Done) {
+            self.start_with(context, 0, 0);
+        }
+    }
+
+    fn start_with(&mut self, context: &mut Context<'_>, at: usize, refused: u32) {
+        match cell_of(context).audio_start.get(at) {
+            Some(command) if context.plain(command, Purpose::AudioStart) => {
+                self.starting = Starting::Asked { at, refused };
+            }
+            _ => self.starting = Starting::Done,
+        }
+    }
+
+    /// A command that begins the audio ended.
+    pub(super) fn begun(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
+        let Starting::Asked { at, refused } = self.starting else { return };
+        let cell = cell_of(context);
+        if matches!(outcome, Outcome::Final(result) if result.is_ok()) {
+            self.start_with(context, at + 1, 0);
+        } else if refused < cell.audio_retries {
+            let until = context.now + millis(cell.audio_retry_ms);
+            self.starting = Starting::Again { at, refused: refused + 1, until };
+        } else {
+            context.out.trace(None, false, context.name, "the modem does not begin the audio of the call");
+            self.starting = Starting::Done;
+        }
+    }
+
+    /// The last call ended.
+    pub(super) fn stop(&mut self, context: &mut Context<'_>) {
+        if std::mem::take(&mut self.starting) != Starting::No {
+            for command in &cell_of(context).audio_stop {
+                context.plain(command, Purpose::Aside);
+            }
+        }
     }
 
     pub(super) fn closed(&mut self, context: &mut Context<'_>, reason: &str) {
@@ -120,23 +193,40 @@ impl AudioPort {
                 self.partial.clear();
             }
         }
+        let ours = self.pace == Pace::Host && self.stream.is_some();
         // Whole samples only; what is left over of the bytes read is owed.
         let width = self.format.width();
         self.owed += bytes.len();
         let samples = self.owed / width;
         self.owed %= width;
-        let mut written = Vec::with_capacity(samples * width);
-        for _ in 0..samples {
-            self.format.encode(self.to_send.pop_front().unwrap_or(0), &mut written);
+        if ours {
+            self.ahead += samples as i64;
+        } else {
+            self.write(out, samples);
         }
+    }
+
+    fn write(&mut self, out: &mut Out, samples: usize) {
+        let format = self.format;
+        let mut written = Vec::with_capacity(samples * format.width());
+        self.to_send.pull(samples, |sample| format.encode(sample, &mut written));
         out.write(AUDIO_PORT, written);
     }
 
-    pub(super) fn send(&mut self, stream: StreamId, frame: &Frame) {
-        if self.stream == Some(stream) && self.state == State::Open {
-            self.to_send.extend(frame.0);
-            let excess = self.to_send.len().saturating_sub(LONGEST_QUEUE);
-            self.to_send.drain(..excess);
+    pub(super) fn send(&mut self, out: &mut Out, stream: StreamId, frame: &Frame) {
+        if self.stream != Some(stream) || self.state != State::Open {
+            return;
+        }
+        self.to_send.push(&frame.0);
+        if self.pace == Pace::Host {
+            // A frame for a frame, but as much is written as was read: the modem's buffer neither fills nor empties.
+            let samples = match self.ahead - FRAME_SAMPLES as i64 {
+                owed if owed > OWED => FRAME_SAMPLES + 1,
+                owed if owed < -OWED - FRAME_SAMPLES as i64 => FRAME_SAMPLES - 1,
+                _ => FRAME_SAMPLES,
+            };
+            self.ahead = (self.ahead - samples as i64).clamp(-8_000, 8_000);
+            self.write(out, samples);
         }
     }
 
@@ -145,11 +235,22 @@ impl AudioPort {
             State::Waiting { until } => Some(until),
             State::Closed | State::Opening | State::Open => None,
         }
+        .into_iter()
+        .chain(match self.starting {
+            Starting::Again { until, .. } => Some(until),
+            _ => None,
+        })
+        .min()
     }
 
     pub(super) fn timeout(&mut self, context: &mut Context<'_>) {
         if matches!(self.state, State::Waiting { until } if context.now >= until) {
             self.want(context);
+        }
+        if let Starting::Again { at, refused, until } = self.starting
+            && context.now >= until
+        {
+            self.start_with(context, at, refused);
         }
     }
 }

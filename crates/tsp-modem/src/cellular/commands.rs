@@ -25,10 +25,18 @@ impl Cellular {
             Ok(number) => number,
             Err(refusal) => return context.out.reply(id, Err(refusal)),
         };
+        if !context.cellular.allow_emergency && context.cellular.emergency_numbers.contains(&number) {
+            let text = "this line does not dial emergency numbers: allow_emergency of its configuration lets it";
+            return context.out.refuse(id, ErrorCode::OperationUnavail, text);
+        }
         let releasing = self.calls.iter().any(|call| matches!(call.stage, Stage::Releasing { .. }));
         let free = self.calls.iter().all(|call| matches!(call.stage, Stage::Held | Stage::Releasing { .. }));
-        let held = self.calls.iter().filter(|call| call.stage == Stage::Held).count();
-        if !free || held > 1 || self.announced.is_some() || self.next.is_some() {
+        // The calls of a conference are held as one.
+        let held = |multiparty| {
+            let held = |call: &&CellCall| call.stage == Stage::Held && call.multiparty == multiparty;
+            self.calls.iter().filter(held).count()
+        };
+        if !free || held(false) + held(true).min(1) > 1 || self.announced.is_some() || self.next.is_some() {
             return context.out.refuse(id, ErrorCode::CallUnavail, "the line is in use");
         }
         let stream = match media {
@@ -54,6 +62,7 @@ impl Cellular {
         let stage = Stage::Ordered { id: order.id };
         self.calls.push(CellCall::new(call, stage, order.stream, context.now));
         context.ask(ask);
+        self.audio.prepare(context);
     }
 
     /// Dials what waits, once nothing is in its way.
@@ -89,6 +98,7 @@ impl Cellular {
                 let text = if other { &cell.swap } else { &cell.answer };
                 let wait = context.profile.timeouts_ms.answer;
                 context.ask(Ask::new(text, Purpose::CellAnswer(call), wait).accepts(Accepts::Call));
+                self.audio.prepare(context);
             }
             _ => context.out.refuse(id, ErrorCode::InvalCallState, "the call does not ring"),
         }
@@ -192,7 +202,8 @@ impl Cellular {
             context.out.refuse(id, ErrorCode::ResourceUnavail, "too many runs of digits wait");
         } else {
             context.out.done(id);
-            self.digits.begin(context, call, operation, digits, duration_ms);
+            let index = self.find(call).and_then(|known| known.index).unwrap_or(1);
+            self.digits.begin(context, digits::Run::new(call, index, operation, digits, duration_ms));
         }
     }
 
@@ -253,12 +264,37 @@ impl Cellular {
                 Outcome::Final(result) if result.is_ok() => self.soon(context),
                 outcome => self.unchanged(context, *call, &format!("{text}: {}", words(outcome))),
             },
+            Purpose::CellConference => match outcome {
+                Outcome::Final(result) if result.is_ok() => self.soon(context),
+                outcome => self.not_joined(context, &format!("{text}: {}", words(outcome))),
+            },
+            Purpose::CellTransfer(_) => self.transfer_done(context, text, outcome),
+            Purpose::CellDeflect(call) => self.deflected(context, *call, text, outcome),
             Purpose::CellCause(call) => self.cause_read(context, *call, lines),
             Purpose::Digit => self.digits.done(context, outcome),
-            Purpose::Pin | Purpose::Registration | Purpose::Signal | Purpose::Operator => {
-                self.network.done(context, purpose, lines, outcome);
+            Purpose::AudioStart => self.audio.begun(context, outcome),
+            _ => self.line_done(context, purpose, text, lines, outcome),
+        }
+    }
+
+    /// What concerns the line and none of its calls.
+    fn line_done(
+        &mut self,
+        context: &mut Context<'_>,
+        purpose: &Purpose,
+        text: &str,
+        lines: &[String],
+        outcome: &Outcome,
+    ) {
+        match purpose {
+            Purpose::Forward | Purpose::ForwardRead => self.forwarding.done(context, text, lines, outcome),
+            Purpose::SmsSend | Purpose::SmsRead => self.sms.done(context, purpose, lines, outcome),
+            Purpose::Ussd => self.ussd.done(context, outcome),
+            purpose => {
+                if self.network.done(context, purpose, lines, outcome) {
+                    self.sim_ready(context);
+                }
             }
-            _ => {}
         }
     }
 
@@ -296,7 +332,7 @@ impl Cellular {
             outcome => {
                 known.stage = Stage::Offered;
                 if matches!(outcome, Outcome::Final(FinalResult::NoCarrier)) {
-                    self.hint = Some(DisconnectMode::Cancelled);
+                    self.hint = Some(Hint::of(DisconnectMode::Cancelled));
                 }
                 let reason = format!("{text}: {}", words(outcome));
                 context.out.report(call, Report::Unchanged { reason });
@@ -309,7 +345,7 @@ impl Cellular {
         let released = matches!(outcome, Outcome::Final(result) if result.is_ok());
         let Some(CellCall { stage: Stage::Releasing { .. }, .. }) = self.find(call) else { return };
         if released {
-            self.hint = Some(DisconnectMode::Normal);
+            self.hint = Some(Hint::of(DisconnectMode::Normal));
             if self.errors > LIST_ERRORS {
                 // Without a list the word of the modem is all there is.
                 self.calls.retain(|known| known.call != call);
@@ -327,15 +363,25 @@ impl Cellular {
             known.stage = Stage::Active;
             context.out.report(call, Report::Answered(evidence));
         }
-        for command in &cell_of(context).audio_start {
-            context.plain(command, Purpose::Aside);
-        }
+        self.audio.start(context);
         self.tell_media(context);
     }
 }
 
 impl CellCall {
     pub(super) fn new(call: CallRef, stage: Stage, stream: Option<StreamId>, now: Time) -> CellCall {
-        CellCall { call, stage, index: None, stream, caller: None, since: now, last_ring: now, wish: None, told: None }
+        CellCall {
+            call,
+            stage,
+            index: None,
+            stream,
+            caller: None,
+            since: now,
+            last_ring: now,
+            wish: None,
+            multiparty: false,
+            far_held: false,
+            told: None,
+        }
     }
 }

@@ -14,11 +14,21 @@ pub(super) const LONGEST_RUN: usize = 256;
 const PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Run {
+pub(super) struct Run {
     call: CallRef,
+    /// The call's number in the modem.
+    index: u8,
     operation: OperationId,
     digits: VecDeque<char>,
     duration_ms: Option<u32>,
+    /// The digit that went out last.
+    last: Option<char>,
+}
+
+impl Run {
+    pub(super) fn new(call: CallRef, index: u8, operation: OperationId, digits: &str, duration_ms: Option<u32>) -> Run {
+        Run { call, index, operation, digits: digits.chars().collect(), duration_ms, last: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +54,8 @@ impl Digits {
         self.runs.len() >= LONGEST_QUEUE
     }
 
-    pub(super) fn begin(
-        &mut self,
-        context: &mut Context<'_>,
-        call: CallRef,
-        operation: OperationId,
-        digits: &str,
-        duration_ms: Option<u32>,
-    ) {
-        self.runs.push_back(Run { call, operation, digits: digits.chars().collect(), duration_ms });
+    pub(super) fn begin(&mut self, context: &mut Context<'_>, run: Run) {
+        self.runs.push_back(run);
         if self.state == State::Idle {
             self.next_run(context);
         }
@@ -77,6 +80,8 @@ impl Digits {
             Some(',') => self.state = State::Gap { until: context.now + PAUSE },
             Some(digit) => {
                 let text = cell_of(context).dtmf.replace("{c}", &digit.to_string());
+                let text = text.replace("{i}", &run.index.to_string());
+                run.last = Some(digit);
                 let wait = context.profile.timeouts_ms.default + run.duration_ms.unwrap_or(0).min(30_000);
                 context.ask(Ask::new(text, Purpose::Digit, wait));
                 self.state = State::Asked;
@@ -102,7 +107,11 @@ impl Digits {
                 if last {
                     return self.end(context, true);
                 }
-                self.state = State::Gap { until: context.now + millis(cell_of(context).dtmf_gap_ms) };
+                let cell = cell_of(context);
+                let same =
+                    self.runs.front().is_some_and(|run| run.last.is_some() && run.last.as_ref() == run.digits.front());
+                let gap = if same { cell.dtmf_gap_ms.max(cell.dtmf_same_gap_ms) } else { cell.dtmf_gap_ms };
+                self.state = State::Gap { until: context.now + millis(gap) };
             }
             _ => self.end(context, false),
         }

@@ -45,14 +45,18 @@ impl Cellular {
             Difference::Gone(index) => {
                 let gone = self.calls.iter().find(|call| call.index == Some(index)).map(|call| call.call);
                 if let Some(call) = gone {
-                    let mode = self.hint.take().unwrap_or(DisconnectMode::Unknown);
-                    self.ending(context, call, mode);
+                    let hint = self.hint.take_if(|hint| hint.index.is_none_or(|told| told == index));
+                    self.gone(context, call, hint.map_or(Cause::new(DisconnectMode::Unknown), |hint| hint.cause));
                 }
             }
         }
     }
 
     fn appeared(&mut self, context: &mut Context<'_>, entry: &Entry) {
+        // News may have told its number before the list did.
+        if self.calls.iter().any(|call| call.index == Some(entry.index)) {
+            return self.changed(context, entry);
+        }
         let ours = self.calls.iter_mut().find(|call| {
             let incoming = matches!(call.stage, Stage::Offered | Stage::Answering { .. });
             let outgoing = matches!(call.stage, Stage::Dialled | Stage::Proceeding | Stage::Alerting | Stage::Active);
@@ -97,7 +101,15 @@ impl Cellular {
     fn changed(&mut self, context: &mut Context<'_>, entry: &Entry) {
         let Some(known) = self.calls.iter_mut().find(|call| call.index == Some(entry.index)) else { return };
         let call = known.call;
+        let left = known.multiparty && !entry.multiparty;
+        let entered = !known.multiparty && entry.multiparty;
+        if left {
+            known.multiparty = false;
+            context.out.report(call, Report::Unconferenced);
+        }
         match (&known.stage, entry.status) {
+            (Stage::Active, Status::Active) if left => context.out.report(call, Report::Retrieved),
+            (Stage::Held, Status::Held) if left => context.out.report(call, Report::Held),
             (Stage::Dialled, Status::Dialling) => {
                 known.stage = Stage::Proceeding;
                 context.out.report(call, Report::Proceeding);
@@ -126,6 +138,27 @@ impl Cellular {
             }
             _ => {}
         }
+        if let Some(known) =
+            self.find(call).filter(|known| entered && matches!(known.stage, Stage::Active | Stage::Held))
+        {
+            known.multiparty = true;
+            context.out.report(call, Report::Conferenced);
+        }
+        self.joined();
+    }
+
+    /// A call is in the list no longer. What the modem said of its end is worth more than a guess.
+    fn gone(&mut self, context: &mut Context<'_>, call: CallRef, cause: Cause) {
+        if self.ends_by_transfer(context, call) {
+            return;
+        }
+        let open = |call: &CellCall| {
+            matches!(call.stage, Stage::Dialled | Stage::Proceeding | Stage::Alerting | Stage::Active | Stage::Held)
+        };
+        match self.find(call) {
+            Some(known) if cause.q850.is_some() && open(known) => self.released(context, call, cause),
+            _ => self.ending(context, call, cause.mode),
+        }
     }
 
     /// What a good list says beyond its differences.
@@ -133,6 +166,7 @@ impl Cellular {
         let now = context.now;
         if list.is_empty() {
             self.hint = None;
+            self.joining = None;
             // What was rung for is not there (any more): the next ring asks again.
             if self.announced.as_ref().is_some_and(|announced| now.since(announced.last) > Duration::from_secs(2)) {
                 self.announced = None;
@@ -199,8 +233,9 @@ impl Cellular {
             known.stage = Stage::Ending { cause };
         }
         self.tell_media(context);
-        let ask = Ask::new("AT+CEER", Purpose::CellCause(call), CAUSE_WAIT_MS).expects("+CEER:");
-        if !context.ask(ask) {
+        let question = &cell_of(context).cause;
+        let ask = Ask::new(question, Purpose::CellCause(call), CAUSE_WAIT_MS).expects("+CEER:");
+        if question.is_empty() || !context.ask(ask) {
             self.cause_read(context, call, &[]);
         }
     }
@@ -222,9 +257,7 @@ impl Cellular {
 
     pub(super) fn after_end(&mut self, context: &mut Context<'_>) {
         if self.calls.is_empty() {
-            for command in &cell_of(context).audio_stop {
-                context.plain(command, Purpose::Aside);
-            }
+            self.audio.stop(context);
         }
         self.dial_next(context);
     }

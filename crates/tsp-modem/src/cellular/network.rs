@@ -1,76 +1,138 @@
-//! SIM, registration, signal, operator: whether the line is in service.
+//! SIM, registration, signal, operator, own number: whether the line is in service, and the PIN that is entered once.
 
+use super::registration::{self, Sim};
+use super::sms::tell as tell_device;
 use super::*;
+use crate::analogue::words;
+use crate::config::Pin;
 use crate::response::fields;
-use tapi::Service;
+use std::collections::{BTreeMap, BTreeSet};
+use tapi::{DeviceEvent, ErrorCode, Service};
 use tspi::LineChange;
 
 /// While the line is not in service, it is asked after so often.
 const SEARCHING: Duration = Duration::from_secs(5);
+/// A SIM card that is not awake yet is asked again so soon.
+const WAKING: Duration = Duration::from_secs(1);
+/// … and so often, before it counts as failed.
+const WAKES: u32 = 30;
 /// `+CPIN?` may take long while the SIM wakes up.
 const PIN_WAIT_MS: u32 = 15_000;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Sim {
-    Ready,
-    /// Not usable, and why.
-    Out(String),
+/// Whose PIN is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Entering {
+    No,
+    /// The configured one.
+    Configured,
+    /// An application's.
+    Asked(CommandId),
 }
 
 /// What is known of the network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Network {
     sim: Option<Sim>,
-    /// `<stat>` of 27.007 7.2; `None`: the modem does not tell.
-    registration: Option<u8>,
+    wakes: u32,
+    /// `<stat>` of each registration that the modem tells of.
+    registrations: BTreeMap<String, u8>,
     /// Whether registration was asked for.
     asked: bool,
+    /// The radio is off (`+CFUN: 0` or `4`).
+    radio_off: bool,
     signal: Option<u8>,
     operator: Option<String>,
+    iccid: Option<String>,
+    entering: Entering,
+    /// Cards whose configured PIN was tried here; where the card's number cannot be read, the empty name.
+    tried: BTreeSet<String>,
     next: Option<Time>,
 }
 
+impl Default for Network {
+    fn default() -> Network {
+        Network {
+            sim: None,
+            wakes: 0,
+            registrations: BTreeMap::new(),
+            asked: false,
+            radio_off: false,
+            signal: None,
+            operator: None,
+            iccid: None,
+            entering: Entering::No,
+            tried: BTreeSet::new(),
+            next: None,
+        }
+    }
+}
+
 impl Network {
+    /// After a failure: everything is asked anew, but no PIN is tried twice.
+    pub(super) fn after_failure(&mut self) -> Network {
+        Network { tried: std::mem::take(&mut self.tried), ..Network::default() }
+    }
+
     pub(super) fn begin(&mut self, context: &mut Context<'_>) {
-        *self = Network::default();
+        *self = self.after_failure();
         self.ask(context);
     }
 
     fn ask(&mut self, context: &mut Context<'_>) {
         let wait = context.profile.timeouts_ms.default;
+        self.next = None;
         if self.sim != Some(Sim::Ready) {
             context.ask(Ask::new("AT+CPIN?", Purpose::Pin, PIN_WAIT_MS).expects("+CPIN:").informing());
         }
-        context.ask(Ask::new("AT+CREG?", Purpose::Registration, wait).expects("+CREG:").informing());
+        for registration in &cell_of(context).registration {
+            let ask = Ask::new(format!("AT{registration}?"), Purpose::Registration, wait);
+            context.ask(ask.expects(&format!("{registration}:")).informing());
+        }
+        if self.radio_off
+            || (self.asked && self.registrations.values().all(|stat| *stat == 0) && !self.registrations.is_empty())
+        {
+            context.ask(Ask::new("AT+CFUN?", Purpose::Radio, wait).expects("+CFUN:"));
+        }
         context.ask(Ask::new("AT+CSQ", Purpose::Signal, wait).expects("+CSQ:").informing());
         context.ask(Ask::new("AT+COPS?", Purpose::Operator, wait.max(10_000)).expects("+COPS:"));
-        self.next = None;
     }
 
-    /// An answer to one of ours.
-    pub(super) fn done(&mut self, context: &mut Context<'_>, purpose: &Purpose, lines: &[String], outcome: &Outcome) {
-        let value = |prefix: &str| lines.iter().find_map(|line| after(line, prefix)).map(fields);
+    /// An answer to one of ours; whether the card became ready with it.
+    pub(super) fn done(
+        &mut self,
+        context: &mut Context<'_>,
+        purpose: &Purpose,
+        lines: &[String],
+        outcome: &Outcome,
+    ) -> bool {
+        let before = self.sim.clone();
+        let rest = |prefix: &str| lines.iter().find_map(|line| after(line, prefix));
         match purpose {
-            Purpose::Pin => self.sim = Some(sim(lines, outcome)),
+            Purpose::Pin => self.pin_read(context, lines, outcome),
+            Purpose::PinEnter => self.pin_entered(context, outcome),
+            Purpose::Iccid => {
+                self.iccid = lines.iter().find_map(|line| registration::iccid(line)).or(self.iccid.take());
+                self.enter_configured(context);
+            }
             Purpose::Registration => {
                 self.asked = true;
-                // `+CREG: <n>,<stat>[,…]`; some modems leave out the first.
-                let fields = value("+CREG:").unwrap_or_default();
-                let stat = fields.get(1).or(fields.first()).and_then(|stat| stat.parse().ok());
-                self.registration = stat.or(self.registration);
-            }
-            Purpose::Signal => {
-                let level = value("+CSQ:").and_then(|fields| fields.first()?.parse::<u8>().ok());
-                // 0 to 31 is −113 dBm to −51 dBm; 99: not known.
-                if let Some(level) = level.filter(|level| *level <= 31) {
-                    let percent = (u32::from(level) * 100 / 31) as u8;
-                    if self.signal.replace(percent) != Some(percent) {
-                        tell(context, LineChange::Signal(percent));
+                for name in &cell_of(context).registration {
+                    if let Some(stat) = rest(&format!("{name}:")).and_then(registration::answered) {
+                        self.registrations.insert(name.clone(), stat);
                     }
                 }
             }
+            Purpose::Radio => {
+                let off = rest("+CFUN:").is_some_and(|rest| matches!(rest.split(',').next(), Some("0" | "4")));
+                if off && !self.radio_off {
+                    // It was off when we came: some modems are after a reset. Once is enough; who turns it off later means it.
+                    context.ask(Ask::new("AT+CFUN=1", Purpose::Aside, PIN_WAIT_MS));
+                }
+                self.radio_off = off;
+            }
+            Purpose::Signal => self.signal_is(context, rest("+CSQ:")),
             Purpose::Operator => {
-                let name = value("+COPS:").and_then(|fields| fields.get(2).cloned()).filter(|name| !name.is_empty());
+                let name = rest("+COPS:").and_then(|rest| fields(rest).get(2).cloned()).filter(|name| !name.is_empty());
                 if let Some(name) = name
                     && self.operator.as_ref() != Some(&name)
                 {
@@ -79,25 +141,141 @@ impl Network {
                 }
                 self.schedule(context);
             }
+            Purpose::Number => {
+                if let Some(number) = lines.iter().find_map(|line| registration::own_number(line)) {
+                    tell(context, LineChange::Addresses(vec![number]));
+                }
+            }
             _ => {}
         }
         self.judge(context);
+        self.sim_changed(context, before.as_ref())
+    }
+
+    /// Tells what became of the card; whether it became ready.
+    fn sim_changed(&mut self, context: &mut Context<'_>, before: Option<&Sim>) -> bool {
+        let Some(sim) = self.sim.as_ref().filter(|sim| Some(*sim) != before) else { return false };
+        // That a card is ready from the beginning is no news.
+        if !(before.is_none() && *sim == Sim::Ready) {
+            tell_device(context, DeviceEvent::Sim { state: sim.name().to_owned() });
+        }
+        *sim == Sim::Ready
+    }
+
+    fn pin_read(&mut self, context: &mut Context<'_>, lines: &[String], outcome: &Outcome) {
+        match Sim::of_answer(lines, outcome) {
+            Some(sim) => {
+                self.wakes = 0;
+                self.sim = Some(sim);
+            }
+            None if self.wakes >= WAKES => self.sim = Some(Sim::Failure("the SIM is busy for 30 s".to_owned())),
+            None => {
+                self.wakes += 1;
+                self.next = Some(context.now + WAKING);
+            }
+        }
+        if self.sim == Some(Sim::Pin) && self.entering == Entering::No {
+            self.enter_configured(context);
+        }
+    }
+
+    /// Enters the configured PIN, once a card: its number is read first.
+    fn enter_configured(&mut self, context: &mut Context<'_>) {
+        let Some(pin) = context.cellular.pin.clone().filter(|_| self.sim == Some(Sim::Pin)) else { return };
+        let questions = &cell_of(context).iccid;
+        if self.iccid.is_none() && !questions.is_empty() && !self.tried.contains("") {
+            // Asked for once; where no answer tells it, the card goes without a name.
+            self.iccid = Some(String::new());
+            for question in questions {
+                let wait = context.profile.timeouts_ms.default;
+                context.ask(Ask::new(question, Purpose::Iccid, wait).expects("+").expects("^").expects("89"));
+            }
+            return;
+        }
+        let card = self.iccid.clone().unwrap_or_default();
+        if context.cellular.refused.contains(&card) || !self.tried.insert(card) {
+            return;
+        }
+        self.entering = Entering::Configured;
+        enter(context, &pin);
+    }
+
+    /// An application enters a PIN.
+    pub(super) fn enter_pin(&mut self, context: &mut Context<'_>, id: CommandId, digits: &str) {
+        match Pin::try_from(digits.to_owned()) {
+            Err(reason) => context.out.refuse(id, ErrorCode::InvalParam, reason),
+            Ok(_) if self.sim != Some(Sim::Pin) || self.entering != Entering::No => {
+                context.out.refuse(id, ErrorCode::OperationUnavail, "the SIM wants no PIN now");
+            }
+            Ok(pin) => {
+                self.entering = Entering::Asked(id);
+                enter(context, &pin);
+            }
+        }
+    }
+
+    fn pin_entered(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
+        let good = matches!(outcome, Outcome::Final(result) if result.is_ok());
+        match std::mem::replace(&mut self.entering, Entering::No) {
+            Entering::Asked(id) if good => context.out.done(id),
+            Entering::Asked(id) => {
+                context.out.refuse(
+                    id,
+                    ErrorCode::OperationFailed,
+                    format!("the SIM refused the PIN: {}", words(outcome)),
+                );
+            }
+            Entering::Configured if !good => {
+                context.out.trace(
+                    None,
+                    false,
+                    context.name,
+                    "the SIM refused the configured PIN: it is not tried again",
+                );
+            }
+            Entering::Configured | Entering::No => {}
+        }
+        // What the card wants now: it may be ready, or blocked.
+        context.ask(Ask::new("AT+CPIN?", Purpose::Pin, PIN_WAIT_MS).expects("+CPIN:").informing());
+    }
+
+    fn signal_is(&mut self, context: &mut Context<'_>, rest: Option<&str>) {
+        if let Some(percent) = rest.and_then(registration::percent)
+            && self.signal.replace(percent) != Some(percent)
+        {
+            tell(context, LineChange::Signal(percent));
+        }
     }
 
     fn schedule(&mut self, context: &Context<'_>) {
         let wait = if self.is_in() { millis(cell_of(context).poll_ms.status) } else { SEARCHING };
-        self.next = Some(context.now + wait);
+        let at = context.now + wait;
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// News of the registration; whether the line was that.
-    pub(super) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) -> bool {
-        let Some(rest) = after(line, "+CREG:") else { return false };
-        if let Some(stat) = fields(rest).first().and_then(|stat| stat.parse().ok()) {
-            self.registration = Some(stat);
-            self.asked = true;
-            self.judge(context);
+    /// News of SIM, registration or signal; whether the line was that, and whether the card became ready with it.
+    pub(super) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) -> Option<bool> {
+        let before = self.sim.clone();
+        let cell = cell_of(context);
+        if let Some(rest) = after(line, "+CPIN:") {
+            self.sim = Some(Sim::of_words(rest));
+            if self.sim == Some(Sim::Pin) && self.entering == Entering::No {
+                self.enter_configured(context);
+            }
+        } else if let Some(rest) = after(line, "+CFUN:") {
+            self.radio_off = matches!(rest, "0" | "4");
+        } else if let Some(rest) = cell.signal_news.iter().find_map(|prefix| after(line, prefix)) {
+            self.signal_is(context, Some(rest));
+        } else {
+            let news = cell.registration.iter().find_map(|name| Some((name, after(line, &format!("{name}:"))?)));
+            let (name, rest) = news?;
+            if let Some(stat) = registration::told(rest) {
+                self.registrations.insert(name.clone(), stat);
+                self.asked = true;
+            }
         }
-        true
+        self.judge(context);
+        Some(self.sim_changed(context, before.as_ref()))
     }
 
     fn is_in(&self) -> bool {
@@ -106,16 +284,25 @@ impl Network {
 
     /// Why the line is out of service.
     fn reason(&self) -> Option<String> {
-        match (&self.sim, self.asked, self.registration) {
-            (None, _, _) | (_, false, _) => Some("starting".to_owned()),
-            (Some(Sim::Out(reason)), _, _) => Some(reason.clone()),
-            (_, _, None | Some(1 | 5 | 9 | 10)) => None,
-            (_, _, Some(2)) => Some("not registered: searching for a network".to_owned()),
-            (_, _, Some(3)) => Some("registration denied by the network".to_owned()),
-            (_, _, Some(8)) => Some("registered for emergency calls only".to_owned()),
-            (_, _, Some(6 | 7)) => Some("registered for short messages only".to_owned()),
-            (_, _, Some(_)) => Some("not registered with a network".to_owned()),
+        let Some(sim) = self.sim.as_ref().filter(|_| self.asked) else { return Some("starting".to_owned()) };
+        if let Some(reason) = sim.reason() {
+            let refused = *sim == Sim::Pin && self.iccid.as_ref().is_some_and(|card| self.tried.contains(card));
+            return Some(if refused && self.entering == Entering::No {
+                format!("{reason}: the configured one was refused")
+            } else {
+                reason
+            });
         }
+        if self.radio_off {
+            return Some("the radio is off (airplane mode)".to_owned());
+        }
+        // A modem that does not tell is believed to be registered.
+        let reasons: Vec<Option<&str>> = self.registrations.values().map(|stat| registration::reason(*stat)).collect();
+        if reasons.is_empty() || reasons.contains(&None) {
+            return None;
+        }
+        let most = self.registrations.values().max_by_key(|stat| (**stat != 0, **stat))?;
+        registration::reason(*most).map(str::to_owned)
     }
 
     fn judge(&mut self, context: &mut Context<'_>) {
@@ -134,19 +321,11 @@ impl Network {
     }
 }
 
-fn tell(context: &mut Context<'_>, change: LineChange) {
-    context.out.event(Event::LineChanged { line: LINE, change });
+fn enter(context: &mut Context<'_>, pin: &Pin) {
+    let text = format!("AT+CPIN=\"{}\"", pin.digits());
+    context.ask(Ask::new(text, Purpose::PinEnter, PIN_WAIT_MS));
 }
 
-/// Some modems answer `READY` and no `OK`, some know no SIM. A PIN is never entered.
-fn sim(lines: &[String], outcome: &Outcome) -> Sim {
-    match (lines.iter().find_map(|line| after(line, "+CPIN:")), outcome) {
-        (Some("READY"), _) => Sim::Ready,
-        (Some(wanted), _) => Sim::Out(format!("the SIM wants {wanted}")),
-        (None, Outcome::Final(FinalResult::Error(text))) if after(text, "+CME ERROR:").is_some() => {
-            Sim::Out(format!("no usable SIM: {text}"))
-        }
-        (None, Outcome::Final(_)) => Sim::Ready,
-        (None, Outcome::TimedOut) => Sim::Out("no answer to AT+CPIN?".to_owned()),
-    }
+fn tell(context: &mut Context<'_>, change: LineChange) {
+    context.out.event(Event::LineChanged { line: LINE, change });
 }

@@ -1,7 +1,7 @@
 //! Runs transcripts: small texts of what crosses the port of a modem, and of what the server is told.
 //!
 //! ```text
-//! profile v253             which profile; `audio` after it: with an audio port
+//! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
 //! > <DLE>^                 … or these bytes inside a stream
@@ -13,14 +13,15 @@
 //! @ 500                    so many milliseconds go by
 //! ~ 8000                   the same, and every AT+CLCC meanwhile is answered by OK
 //! ! 1 released remote busy the server must be told this (order matters, traces aside)
-//! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown
+//! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown,
+//!                          swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
 //! = frame                  20 ms of audio are to be sent
 //! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
 //! ```
 
 use std::collections::VecDeque;
-use tapi::{Feature, OperationId, Party, PartyFlag, Service, Time};
+use tapi::{DeviceEvent, DeviceRequest, Feature, ForwardRule, OperationId, Party, PartyFlag, Service, Time};
 use tsp_modem::{AT_PORT, Config, Modem, Profile};
 use tspi::{
     Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
@@ -74,8 +75,15 @@ pub fn profile(id: &str) -> Profile {
 }
 
 impl<'a> World<'a> {
-    pub fn new(profile_id: &str, audio: bool, way: Way<'a>) -> World<'a> {
-        let config = Config { name: "modem".into(), line_name: "modem:test".into(), address: None, audio };
+    pub fn new(profile_id: &str, options: &str, way: Way<'a>) -> World<'a> {
+        let mut config = Config {
+            name: "modem".into(),
+            line_name: "modem:test".into(),
+            audio: options.contains("audio"),
+            ..Config::default()
+        };
+        let pin = options.split_once("pin=").map(|(_, pin)| pin.to_owned());
+        config.cellular.pin = pin.map(|pin| pin.try_into().unwrap());
         World {
             modem: Modem::new(config, profile(profile_id)),
             way,
@@ -108,12 +116,21 @@ impl<'a> World<'a> {
                 Output::Event(Event::Trace { entry, .. }) => {
                     self.traces.push(format!("{} {}", if entry.sent { ">" } else { "<" }, entry.summary));
                 }
-                Output::Event(event) => self.told.push_back(show(&event)),
+                Output::Event(event) => {
+                    // What the news that come in between say by themselves.
+                    let told = show(&event);
+                    if !(matches!(self.way, Way::Interrupted(_)) && told == "ussd \"in between\"") {
+                        self.told.push_back(told);
+                    }
+                }
                 Output::Write { port: AT_PORT, bytes } => self.written(&bytes),
                 Output::Write { bytes, .. } => self.wrote.extend(bytes),
                 Output::Frame { frame, .. } => self.heard.push(frame),
                 Output::Open { port } => self.told.push_back(format!("open {}", port.0)),
                 Output::Close { port } => self.told.push_back(format!("close {}", port.0)),
+                Output::Raw { call, bytes } => {
+                    self.told.push_back(format!("{} raw {}", call.0, String::from_utf8_lossy(&bytes).escape_debug()));
+                }
                 Output::Dtr { up, .. } => self.told.push_back(format!("dtr {}", if up { "up" } else { "down" })),
                 other => panic!("{other:?}"),
             }
@@ -130,6 +147,9 @@ impl<'a> World<'a> {
                     self.mark = format!("{number:0>3}");
                 }
                 self.writes.push_back(if number.is_some() { "mark".into() } else { line });
+            }
+            [.., 0x1A] => {
+                self.writes.push_back(format!("{}<SUB>", String::from_utf8_lossy(&bytes[..bytes.len() - 1])));
             }
             [0x10, code] => self.writes.push_back(format!("<DLE>{}", char::from(*code))),
             audio => self.wrote.extend(audio),
@@ -227,6 +247,27 @@ impl<'a> World<'a> {
             "hold" => Action::Hold { call },
             "unhold" => Action::Unhold { call },
             "digits" => Action::SendDigits { call, operation: OperationId(9), digits: tail.into(), duration_ms: None },
+            "swap" | "conference" | "transfer" => {
+                let other = CallRef(tail.parse().unwrap());
+                match verb {
+                    "swap" => Action::SwapHold { active: call, held: other },
+                    "conference" => Action::Conference { calls: vec![call, other] },
+                    _ => Action::CompleteTransfer { call, consultation: other },
+                }
+            }
+            "leave" => Action::LeaveConference { call },
+            "redirect" => Action::Redirect { call, to: tail.into() },
+            "forward" => Action::Forward { line: tspi::LineRef(0), rules: rules(rest) },
+            "pass" => Action::MakeCall {
+                line: tspi::LineRef(0),
+                to: String::new(),
+                params: CallParams { bearer: Some(tapi::BearerMode::Passthrough), ..CallParams::default() },
+                media: LocalMedia::None,
+            },
+            "message" => device(DeviceRequest::SendMessage { to: number.into(), text: tail.replace("\\n", "\n") }),
+            "ussd" => device(DeviceRequest::Ussd { text: rest.into() }),
+            "ussd-cancel" => device(DeviceRequest::UssdCancel),
+            "pin" => device(DeviceRequest::EnterPin { pin: rest.into() }),
             "close" => Action::CloseCall { call },
             "shutdown" => Action::Shutdown,
             other => panic!("no command {other}"),
@@ -245,6 +286,10 @@ impl<'a> World<'a> {
             "heard" => assert_eq!(std::mem::take(&mut self.heard).len() as u32, count(), "{}", self.step),
             "wrote" => assert_eq!(std::mem::take(&mut self.wrote).len() as u32, count(), "{}", self.step),
             "audio" => self.say(tsp_modem::AUDIO_PORT, &vec![0; count() as usize]),
+            "raw" => {
+                let bytes = format!("{tail}\r");
+                self.give(Input::Raw { call: CallRef(count().into()), bytes: bytes.as_bytes() });
+            }
             "timeout" => self.give(Input::Timeout),
             other => panic!("no {other}"),
         }
@@ -288,6 +333,21 @@ impl<'a> World<'a> {
     }
 }
 
+fn device(request: DeviceRequest) -> Action {
+    Action::Device { line: tspi::LineRef(0), request }
+}
+
+/// `busy 5551 no_answer 5552 20`: kinds with their numbers, and where there is a third word the seconds.
+fn rules(text: &str) -> Vec<ForwardRule> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let rule = |words: &[&str]| ForwardRule {
+        when: words[0].into(),
+        to: words[1].into(),
+        after_s: words.get(2).map(|word| word.parse().unwrap()),
+    };
+    words.split(|word| *word == "and").filter(|words| !words.is_empty()).map(rule).collect()
+}
+
 fn raw(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for word in text.split_whitespace() {
@@ -308,7 +368,7 @@ pub fn run(name: &str, way: Way<'_>) -> Vec<String> {
     let text = read(name);
     let first = text.lines().find_map(|line| line.strip_prefix("profile ")).expect("a profile");
     let (id, audio) = first.split_once(' ').unwrap_or((first, ""));
-    let mut world = World::new(id, audio == "audio", way);
+    let mut world = World::new(id, audio, way);
     for line in text.lines().filter(|line| !line.starts_with("profile ")) {
         world.step(line);
     }
@@ -362,6 +422,17 @@ fn show(event: &Event) -> String {
         Event::DigitsSent { call, operation, complete } => {
             format!("{} digits {} {}", call.0, operation.0, if *complete { "complete" } else { "incomplete" })
         }
+        Event::Device { event, .. } => match &**event {
+            DeviceEvent::Sim { state } => format!("sim {state}"),
+            DeviceEvent::Ussd { text, more } => format!("ussd {}{text:?}", if *more { "asks " } else { "" }),
+            DeviceEvent::UssdEnded { reason } => format!("ussd ended: {reason}"),
+            DeviceEvent::MessageSent { to, error: None } => format!("sent to {to}"),
+            DeviceEvent::MessageSent { to, error: Some(error) } => format!("not sent to {to}: {error}"),
+            DeviceEvent::MessageReceived { from, text, sent } => {
+                format!("message from {from} at {}: {text:?}", sent.as_deref().unwrap_or("no time"))
+            }
+            other => format!("{other:?}"),
+        },
         other => format!("{other:?}"),
     }
 }
