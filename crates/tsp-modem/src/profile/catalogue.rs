@@ -9,8 +9,19 @@ use std::sync::LazyLock;
 use toml::Table;
 
 /// The profiles that come with the crate, by id.
-pub(super) const BUILTIN: &[(&str, &str)] =
-    &[("v253", include_str!("../../profiles/v253.toml")), ("27007", include_str!("../../profiles/27007.toml"))];
+pub(super) const BUILTIN: &[(&str, &str)] = &[
+    ("v253", include_str!("../../profiles/v253.toml")),
+    ("27007", include_str!("../../profiles/27007.toml")),
+    ("huawei-e1550", include_str!("../../profiles/huawei-e1550.toml")),
+    ("quectel-ec2x", include_str!("../../profiles/quectel-ec2x.toml")),
+    ("simcom-sim7600", include_str!("../../profiles/simcom-sim7600.toml")),
+    ("zte-connect", include_str!("../../profiles/zte-connect.toml")),
+    ("wavecom-legacy", include_str!("../../profiles/wavecom-legacy.toml")),
+    ("ublox-sara", include_str!("../../profiles/ublox-sara.toml")),
+    ("telit-le910", include_str!("../../profiles/telit-le910.toml")),
+    ("sierra-mc", include_str!("../../profiles/sierra-mc.toml")),
+    ("phonesim", include_str!("../../profiles/phonesim.toml")),
+];
 
 /// The longest file that is read as a profile, in bytes.
 const LONGEST_FILE: u64 = 256 * 1024;
