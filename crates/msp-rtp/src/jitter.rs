@@ -90,6 +90,11 @@ impl Jitter {
         self.counts
     }
 
+    /// The delay that is aimed at, in milliseconds.
+    pub fn target_ms(&self) -> u32 {
+        self.target / 8
+    }
+
     /// Forgets what is buffered: the source is another one now.
     pub fn reset(&mut self) {
         if self.is_idle() {

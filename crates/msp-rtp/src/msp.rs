@@ -7,8 +7,8 @@ use crate::stream::{Joined, Record, Spoken, Stream, Wire};
 use crate::tone::Meter;
 use crate::wire::{Admitted, Payload, Relayed, RtpWire};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::{End, OperationId, Time};
@@ -16,6 +16,8 @@ use tspi::Random;
 use tspi::media::{
     Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, RemoteMedia, StreamId,
 };
+
+mod upkeep;
 
 /// The tick, in microseconds.
 const TICK: u64 = 20_000;
@@ -33,12 +35,15 @@ pub struct Msp {
     operations: BTreeMap<OperationId, StreamId>,
     counters: Counters,
     tick_at: Option<Time>,
-    /// No keep-alive is due before.
-    sweep_at: Option<Time>,
+    /// When which stream is to be looked after.
+    timers: BTreeSet<(Time, StreamId)>,
     #[serde(skip)]
     outputs: VecDeque<Output>,
     #[serde(skip)]
     order: Vec<StreamId>,
+    /// Where protected packets are opened.
+    #[serde(skip)]
+    room: Vec<u8>,
 }
 
 impl Msp {
@@ -50,9 +55,10 @@ impl Msp {
             operations: BTreeMap::new(),
             counters: Counters::default(),
             tick_at: None,
-            sweep_at: None,
+            timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             order: Vec::new(),
+            room: Vec::new(),
         }
     }
 
@@ -94,7 +100,7 @@ impl Msp {
         match command {
             Command::Open { local } => self.open(local),
             Command::Connect { stream, remote } => self.connect(now, stream, &remote),
-            Command::Close { stream } => self.close(stream),
+            Command::Close { stream } => self.close(now, stream),
             Command::Join { a, b } => self.join(a, b),
             Command::Part { stream } => self.part(stream),
             Command::Play { operation, stream, descriptor, repeat } => {
@@ -144,22 +150,28 @@ impl Msp {
         let mut first = None;
         match (self.streams.get_mut(&id).map(|stream| &mut stream.wire), remote) {
             (Some(Wire::Rtp(wire)), RemoteMedia::Rtp(remote)) => {
-                wire.connect(remote);
+                wire.connect(now, remote, &mut self.random, &mut self.counters);
                 if !wire.sent_lately(now) {
                     first = wire.silence(now);
                 }
-                // The next sweep finds when a packet is due.
-                self.sweep_at = self.sweep_at.into_iter().chain(wire.keep_alive_at()).min();
             }
             (Some(Wire::Frames(direction)), RemoteMedia::Frames { direction: agreed }) => *direction = Some(*agreed),
             _ => self.counters.misdirected += 1,
         }
         self.send(id, first);
+        self.schedule(id);
     }
 
-    fn close(&mut self, id: StreamId) {
+    fn close(&mut self, now: Time, id: StreamId) {
         self.part(id);
-        let Some(stream) = self.streams.remove(&id) else { return };
+        self.tell_statistics(id);
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.unschedule(id, &stream);
+        if let Wire::Rtp(wire) = &mut stream.wire
+            && let Some(bye) = wire.bye(now)
+        {
+            self.send_datagram(id, bye);
+        }
         if let Some(generate) = stream.generate {
             self.ended(generate.operation, id, End::CallEnded, generate.millis());
         }
@@ -277,7 +289,31 @@ impl Msp {
         }
     }
 
+    /// Sends what a tick made beside its first packet.
+    fn send_second(&mut self, id: StreamId) {
+        while let Some(Wire::Rtp(wire)) = self.streams.get_mut(&id).map(|stream| &mut stream.wire)
+            && let Some(packet) = wire.second.pop()
+        {
+            self.send(id, Some(packet));
+        }
+    }
+
     fn packet(&mut self, now: Time, id: StreamId, from: SocketAddr, bytes: &[u8]) {
+        let mut room = std::mem::take(&mut self.room);
+        self.rtp(now, id, from, bytes, &mut room);
+        self.room = room;
+    }
+
+    fn control(&mut self, now: Time, id: StreamId, from: SocketAddr, bytes: &[u8]) {
+        self.counters.received += 1;
+        match self.streams.get_mut(&id).map(|stream| &mut stream.wire) {
+            Some(Wire::Rtp(wire)) => wire.control(now, from, (bytes, false), &mut self.room, &mut self.counters),
+            _ => self.counters.unknown_stream += 1,
+        }
+        self.schedule(id);
+    }
+
+    fn rtp(&mut self, now: Time, id: StreamId, from: SocketAddr, bytes: &[u8], room: &mut Vec<u8>) {
         self.counters.received += 1;
         let Some(stream) = self.streams.get(&id) else {
             self.counters.unknown_stream += 1;
@@ -290,7 +326,11 @@ impl Msp {
             self.counters.unknown_stream += 1;
             return;
         };
-        let Some(admitted) = wire.admit(now, from, bytes, &mut self.counters) else { return };
+        let admitted = wire.admit(now, from, bytes, room, &mut self.counters);
+        if wire.is_colliding() {
+            self.schedule(id);
+        }
+        let Some(admitted) = admitted else { return };
         let Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes } = admitted;
         let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };
         if let Some(digit) = digit {
@@ -353,9 +393,7 @@ impl Msp {
             self.counters.skipped_ticks += skipped;
             self.tick_at = Some(Time(at.0 + skipped * TICK));
         }
-        if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep(now);
-        }
+        self.look_after(now);
     }
 
     fn tick(&mut self, at: Time) {
@@ -392,6 +430,7 @@ impl Msp {
 
     fn spoken(&mut self, id: StreamId, spoken: Spoken) {
         self.send(id, spoken.packet);
+        self.send_second(id);
         if let Some(frame) = spoken.frame {
             self.outputs.push_back(Output::Frame { stream: id, frame });
         }
@@ -409,24 +448,6 @@ impl Msp {
             }
         }
     }
-
-    /// Sends a packet where none was for a second.
-    fn sweep(&mut self, now: Time) {
-        let mut order = std::mem::take(&mut self.order);
-        order.clear();
-        order.extend(self.streams.keys());
-        let mut next: Option<Time> = None;
-        for id in &order {
-            let Some(Wire::Rtp(wire)) = self.streams.get_mut(id).map(|stream| &mut stream.wire) else { continue };
-            let due = wire.keep_alive_at().is_some_and(|at| at <= now);
-            let packet = if due { wire.silence(now) } else { None };
-            let at = wire.keep_alive_at();
-            next = next.into_iter().chain(at).min();
-            self.send(*id, packet);
-        }
-        self.order = order;
-        self.sweep_at = next;
-    }
 }
 
 impl MediaProvider for Msp {
@@ -434,7 +455,7 @@ impl MediaProvider for Msp {
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Packet { stream, from, bytes } => self.packet(now, stream, from, bytes),
-            Input::Control { .. } => self.counters.rtcp += 1,
+            Input::Control { stream, from, bytes } => self.control(now, stream, from, bytes),
             Input::Frame { stream, frame } => self.frame(now, stream, frame),
             Input::Loaded { operation, samples } => {
                 self.loaded(operation, samples);
@@ -450,6 +471,6 @@ impl MediaProvider for Msp {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.tick_at.into_iter().chain(self.sweep_at).min()
+        self.tick_at.into_iter().chain(self.timers.first().map(|(at, _)| *at)).min()
     }
 }

@@ -2,7 +2,7 @@
 
 use rtp_rs::{RtpPacketBuilder, RtpReader};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::time::Duration;
 use tapi::Time;
 use tspi::Random;
 use tspi::media::Packet;
@@ -19,6 +19,11 @@ pub enum Datagram<'a> {
 }
 
 impl Datagram<'_> {
+    /// Whether it is RTCP.
+    pub fn is_rtcp(bytes: &[u8]) -> bool {
+        matches!(bytes.get(1), Some(192..=223))
+    }
+
     /// Tells the two apart.
     pub fn parse(bytes: &[u8]) -> Datagram<'_> {
         match bytes.get(1) {
@@ -57,6 +62,9 @@ pub struct Sender {
     scale: u32,
     /// Timestamp after the samples that were sent last; `None` before the first packet.
     sent_to: Option<u32>,
+    /// Packets and octets of payload so far, as sender reports tell them.
+    sent: (u32, u32),
+    sent_at: Option<Time>,
 }
 
 impl Sender {
@@ -64,10 +72,13 @@ impl Sender {
     pub fn new(random: &mut Random) -> Sender {
         Sender {
             ssrc: random.next_u32(),
-            next_sequence: random.next_u32() as u16,
+            // In the lower half: SRTP takes the roll-over counter to be 0 at the beginning (RFC 4568 section 6.4).
+            next_sequence: random.next_u32() as u16 & 0x7fff,
             offset: random.next_u32(),
             scale: 1,
             sent_to: None,
+            sent: (0, 0),
+            sent_at: None,
         }
     }
 
@@ -82,6 +93,40 @@ impl Sender {
     /// Our SSRC.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
+    }
+
+    /// Takes another SSRC: ours is somebody else's too (RFC 3550 section 8.2).
+    pub fn change_ssrc(&mut self, random: &mut Random) {
+        self.ssrc = random.next_u32();
+        self.next_sequence &= 0x7fff;
+        self.sent = (0, 0);
+    }
+
+    /// Packets and octets of payload that were sent under this SSRC, modulo 2³².
+    pub fn sent(&self) -> (u32, u32) {
+        self.sent
+    }
+
+    /// A packet left.
+    pub fn note_sent(&mut self, now: Time, octets: usize) {
+        let (packets, all) = self.sent;
+        self.sent = (packets.wrapping_add(1), all.wrapping_add(octets as u32));
+        self.sent_at = Some(now);
+    }
+
+    /// Whether a packet left lately.
+    pub fn sent_within(&self, now: Time, age: Duration) -> bool {
+        self.sent_at.is_some_and(|at| now.since(at) <= age)
+    }
+
+    /// The timestamp of this moment.
+    pub fn timestamp_at(&self, now: Time) -> u32 {
+        media_clock(now).wrapping_mul(self.scale).wrapping_add(self.offset)
+    }
+
+    /// Ticks of the RTP clock in 125 µs.
+    pub fn scale(&self) -> u32 {
+        self.scale
     }
 
     /// The sequence number of the next packet.
@@ -106,6 +151,12 @@ impl Sender {
     /// `samples` are ticks of the RTP clock.
     pub fn audio(&mut self, now: Time, payload_type: u8, payload: &[u8], samples: u32) -> Packet {
         let timestamp = self.timestamp(now);
+        let marker = self.sent_to != Some(timestamp);
+        self.event(Outgoing { payload_type, marker, sequence: 0, timestamp }, payload, samples)
+    }
+
+    /// Audio of an earlier moment, in sequence.
+    pub fn audio_at(&mut self, timestamp: u32, payload_type: u8, payload: &[u8], samples: u32) -> Packet {
         let marker = self.sent_to != Some(timestamp);
         self.event(Outgoing { payload_type, marker, sequence: 0, timestamp }, payload, samples)
     }
@@ -144,49 +195,6 @@ impl Sender {
     }
 }
 
-/// Where packets are taken from: nobody else's are, and nothing but a new description of the far end changes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Latch {
-    /// Not heard yet. One packet from the described address is enough; from elsewhere (a translator of addresses) two in
-    /// sequence are asked for, so that a stray packet does not catch the stream.
-    Open {
-        /// Who sent a first packet, with its SSRC and the sequence number that must follow.
-        candidate: Option<(SocketAddr, u32, u16)>,
-    },
-    /// Heard from here.
-    Locked(SocketAddr),
-}
-
-impl Latch {
-    /// Whether a packet is the far end's.
-    pub fn admit(&mut self, expected: SocketAddr, from: SocketAddr, ssrc: u32, sequence: u16) -> bool {
-        match *self {
-            Latch::Locked(address) => address == from,
-            Latch::Open { .. } if from == expected => {
-                *self = Latch::Locked(from);
-                true
-            }
-            Latch::Open { candidate: Some(candidate) } if candidate == (from, ssrc, sequence) => {
-                *self = Latch::Locked(from);
-                true
-            }
-            Latch::Open { .. } => {
-                *self = Latch::Open { candidate: Some((from, ssrc, sequence.wrapping_add(1))) };
-                false
-            }
-        }
-    }
-
-    /// Where to send to.
-    pub fn destination(&self, expected: SocketAddr) -> SocketAddr {
-        match *self {
-            Latch::Locked(address) => address,
-            Latch::Open { .. } => expected,
-        }
-    }
-}
-
 /// What a packet is to the source's run of sequence numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -222,11 +230,23 @@ pub struct Source {
     lost_before: u64,
     received_in_run: u64,
     transit: Option<u32>,
+    heard: Option<Time>,
+    /// Ticks of the RTP clock in 125 µs; 0 stands for 1.
+    scale: u32,
     /// RFC 3550 A.8: sixteen times the estimate.
     jitter: u32,
 }
 
 impl Source {
+    /// Sets the RTP clock to so many times 8 kHz.
+    pub fn set_scale(&mut self, scale: u32) {
+        if self.scale.max(1) != scale {
+            self.scale = scale;
+            self.transit = None;
+            self.jitter = 0;
+        }
+    }
+
     /// Takes a packet's header.
     pub fn arrive(&mut self, now: Time, ssrc: u32, sequence: u16, timestamp: u32) -> Arrival {
         let arrival = self.place(ssrc, sequence);
@@ -234,6 +254,7 @@ impl Source {
             Arrival::Duplicate | Arrival::Astray => {}
             Arrival::First | Arrival::Next | Arrival::Reordered => {
                 self.received_in_run += 1;
+                self.heard = Some(now);
                 self.estimate(now, timestamp);
             }
         }
@@ -278,12 +299,13 @@ impl Source {
             first: u64::from(sequence),
             extended: u64::from(sequence),
             lost_before: self.lost(),
+            scale: self.scale,
             ..Source::default()
         };
     }
 
     fn estimate(&mut self, now: Time, timestamp: u32) {
-        let transit = media_clock(now).wrapping_sub(timestamp);
+        let transit = media_clock(now).wrapping_mul(self.scale.max(1)).wrapping_sub(timestamp);
         if let Some(before) = self.transit {
             let difference = (transit.wrapping_sub(before) as i32).unsigned_abs().min(1 << 20);
             self.jitter = self.jitter.saturating_add(difference).saturating_sub((self.jitter + 8) >> 4);
@@ -298,13 +320,42 @@ impl Source {
 
     /// Packets that were expected and did not come.
     pub fn lost(&self) -> u64 {
-        let expected = if self.ssrc.is_some() { self.extended - self.first + 1 } else { 0 };
-        self.lost_before + expected.saturating_sub(self.received_in_run)
+        self.lost_before + self.expected().saturating_sub(self.received_in_run)
+    }
+
+    /// Its SSRC.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.ssrc
+    }
+
+    /// Packets that were expected in this run.
+    pub fn expected(&self) -> u64 {
+        if self.ssrc.is_some() { self.extended - self.first + 1 } else { 0 }
+    }
+
+    /// Packets that came in this run.
+    pub fn received(&self) -> u64 {
+        self.received_in_run
+    }
+
+    /// The highest sequence number, with its cycles above it.
+    pub fn extended(&self) -> u32 {
+        self.extended as u32
+    }
+
+    /// Interarrival jitter in ticks of the RTP clock.
+    pub fn jitter(&self) -> u32 {
+        self.jitter >> 4
+    }
+
+    /// Whether a packet came lately.
+    pub fn heard_within(&self, now: Time, age: Duration) -> bool {
+        self.heard.is_some_and(|at| now.since(at) <= age)
     }
 
     /// Interarrival jitter in microseconds (RFC 3550 section 6.4.1).
     pub fn jitter_us(&self) -> u64 {
-        u64::from(self.jitter >> 4) * 125
+        u64::from(self.jitter >> 4) * 125 / u64::from(self.scale.max(1))
     }
 }
 
@@ -387,22 +438,5 @@ mod tests {
             source.arrive(Time::from_millis(20 * u64::from(n) + 10 * u64::from(n & 1)), 1, n as u16, n * 160);
         }
         assert!((9_000..=11_000).contains(&source.jitter_us()), "{}", source.jitter_us());
-    }
-
-    #[test]
-    fn a_stranger_is_not_followed() {
-        let here: SocketAddr = "192.0.2.1:4000".parse().unwrap();
-        let there: SocketAddr = "198.51.100.7:9".parse().unwrap();
-        let mut latch = Latch::Open { candidate: None };
-        assert!(!latch.admit(here, there, 1, 10));
-        assert_eq!(latch.destination(here), here);
-        assert!(latch.admit(here, here, 2, 1));
-        assert!(!latch.admit(here, there, 1, 11));
-        let mut behind_a_translator = Latch::Open { candidate: None };
-        assert!(!behind_a_translator.admit(here, there, 1, 10));
-        assert!(!behind_a_translator.admit(here, there, 1, 12));
-        assert!(behind_a_translator.admit(here, there, 1, 13));
-        assert_eq!(behind_a_translator.destination(here), there);
-        assert!(!behind_a_translator.admit(here, here, 1, 14));
     }
 }

@@ -11,8 +11,12 @@ pub struct Counters {
     pub sent: u64,
     /// Packets that went from one stream to another without being decoded.
     pub relayed: u64,
-    /// Dropped: RTCP.
+    /// Dropped: RTCP where none was agreed.
     pub rtcp: u64,
+    /// Dropped: SRTP or SRTCP that the agreed key did not make.
+    pub not_authentic: u64,
+    /// Dropped: SRTP or SRTCP that came before.
+    pub replayed: u64,
     /// Dropped: not RTP of version 2, or broken.
     pub malformed: u64,
     /// Dropped: payload type that was not agreed.
@@ -39,6 +43,8 @@ impl Counters {
     /// Everything that was dropped.
     pub fn dropped(&self) -> u64 {
         self.rtcp
+            + self.not_authentic
+            + self.replayed
             + self.malformed
             + self.unknown_payload
             + self.wrong_source
@@ -63,6 +69,8 @@ pub struct Stats {
     pub late: u64,
     /// Packets that came twice.
     pub duplicates: u64,
+    /// Dropped: not from the far end, not authentic, not readable.
+    pub dropped: u64,
     /// Frames of 20 ms in which something was made up.
     pub concealed: u64,
     /// Interarrival jitter in microseconds (RFC 3550 section 6.4.1).

@@ -9,7 +9,7 @@ use crate::tone::{Measured, Meter, Tone};
 use crate::wire::RtpWire;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use tapi::{OperationId, Time};
+use tapi::{MediaStatistics, OperationId, Time};
 use tspi::media::{Direction, Frame, Packet, StreamId};
 
 /// What a stream's audio runs over.
@@ -52,6 +52,8 @@ pub(crate) struct Stream {
     pub record: Option<Record>,
     pub generate: Option<Generate>,
     pub meter: Option<Meter>,
+    /// When it is put down to be looked after.
+    pub timer: Option<Time>,
     passing: Option<Passing>,
     jitter: Option<Box<Jitter>>,
     /// Comfort noise, from when it was told until audio comes.
@@ -94,6 +96,7 @@ impl Stream {
             record: None,
             generate: None,
             meter: None,
+            timer: None,
             passing: None,
             jitter: None,
             noise: None,
@@ -147,7 +150,8 @@ impl Stream {
         let digits = self.rtp().is_some_and(|wire| wire.digits.is_open());
         let frames = matches!(self.wire, Wire::Frames(Some(_)));
         let heard = self.jitter.as_ref().is_some_and(|jitter| !jitter.is_idle()) || self.noise.is_some();
-        let own = self.is_connected() && self.has_own_sound();
+        let held = self.rtp().is_some_and(|wire| !wire.pace.is_empty());
+        let own = held || self.is_connected() && self.has_own_sound();
         digits || frames || heard || own || self.record.is_some() || self.meter.is_some()
     }
 
@@ -196,6 +200,13 @@ impl Stream {
         Stats { late: playout.late, concealed: playout.concealed, ..wire.unwrap_or_default() }
     }
 
+    /// How the stream fares; none where its wire is no RTP.
+    pub fn statistics(&self) -> Option<MediaStatistics> {
+        let playout = self.jitter.as_ref().map(|jitter| jitter.counts()).unwrap_or_default();
+        let buffer_ms = self.jitter.as_ref().map_or(0, |jitter| jitter.target_ms());
+        self.rtp().map(|wire| wire.statistics(playout.late, playout.concealed, buffer_ms))
+    }
+
     /// The first half of a tick: what is heard.
     pub fn hear(&mut self, at: Time, listened: bool) {
         self.heard = None;
@@ -226,7 +237,10 @@ impl Stream {
         };
         match &mut self.wire {
             Wire::Rtp(wire) => {
-                spoken.packet = sound.and_then(|sound| wire.sound(at, &sound));
+                spoken.packet = match &sound {
+                    Some(sound) => wire.sound(at, sound),
+                    None => wire.flush(at),
+                };
                 if joined.relayed {
                     sent = joined.heard.unwrap_or(sent);
                 } else if spoken.packet.is_none() {

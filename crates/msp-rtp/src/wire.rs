@@ -3,14 +3,23 @@
 use crate::codec::{Audio, Encoder, Receiver};
 use crate::event::EventReceiver;
 use crate::generate::Sound;
-use crate::rtp::{Arrival, Datagram, Latch, Outgoing, RelayMap, Sender, Source};
+use crate::latch::Latch;
+use crate::rtcp::Reports;
+use crate::rtp::{Arrival, Datagram as Kind, Outgoing, RelayMap, Sender, Source};
+use crate::srtp::Protection;
 use crate::stats::{Counters, Stats};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::Time;
 use tspi::Random;
-use tspi::media::{Codec, Direction, FRAME_SAMPLES, Frame, Packet, RemoteRtp};
+use tspi::media::{Codec, Direction, FRAME_SAMPLES, Frame, Packet, RemoteRtp, Rtcp};
+
+mod pace;
+mod session;
+
+use pace::Pace;
+pub(crate) use session::Datagram;
 
 /// How long nothing may be sent while the direction sends: translators of addresses forget.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -82,6 +91,21 @@ pub(crate) struct RtpWire {
     sender: Sender,
     map: Option<RelayMap>,
     sent_at: Option<Time>,
+    pub reports: Reports,
+    rtcp: Rtcp,
+    /// Where the far end's RTCP came from.
+    control_from: Option<SocketAddr>,
+    protection: Option<Box<Protection>>,
+    /// Protection was agreed that we cannot give: nothing is sent or heard.
+    locked_out: bool,
+    /// The far end had our SSRC; and when ours is to be changed.
+    collided: bool,
+    collision_at: Option<Time>,
+    statistics_at: Option<Time>,
+    pub pace: Pace,
+    /// A second packet of the same moment.
+    #[serde(skip)]
+    pub second: Vec<(SocketAddr, Packet)>,
 }
 
 /// A packet to relay.
@@ -117,7 +141,7 @@ impl RtpWire {
         RtpWire {
             port,
             remote: None,
-            latch: Latch::Open { candidate: None },
+            latch: Latch::new(Time::ZERO),
             source: Source::default(),
             digits: EventReceiver::default(),
             stats: Stats::default(),
@@ -126,19 +150,17 @@ impl RtpWire {
             sender: Sender::new(random),
             map: None,
             sent_at: None,
+            reports: Reports::new(random),
+            rtcp: Rtcp::None,
+            control_from: None,
+            protection: None,
+            locked_out: false,
+            collided: false,
+            collision_at: None,
+            statistics_at: None,
+            pace: Pace::new(),
+            second: Vec::new(),
         }
-    }
-
-    /// Takes a description of the far end. Whom we listen to is learnt anew only if its address changed.
-    pub fn connect(&mut self, remote: &RemoteRtp) {
-        let known = self.remote.as_ref().is_some_and(|before| before.address == remote.address);
-        if !known {
-            self.latch = Latch::Open { candidate: None };
-        }
-        let remote = Remote::new(remote);
-        self.sender.set_scale(remote.send.map_or(1, |(audio, _)| audio.scale()));
-        self.remote = Some(remote);
-        self.map = None;
     }
 
     pub fn sends(&self) -> bool {
@@ -177,24 +199,72 @@ impl RtpWire {
         let remote = self.remote.as_ref().filter(|remote| remote.direction.sends())?;
         let to = self.latch.destination(remote.address);
         let packet = match sound {
+            Sound::Audio(frame) if !self.pace.is_plain() => return self.paced(now, to, frame),
             Sound::Audio(frame) => {
                 let (audio, payload_type) = remote.send?;
                 let mut room = [0; MAX_PAYLOAD];
-                let encoder = self.encoder.take().filter(|encoder| encoder.audio() == audio);
-                let encoder = self.encoder.insert(encoder.unwrap_or_else(|| Encoder::new(audio)));
-                let length = encoder.encode(&frame.0, &mut room)?;
+                let length = self.encode(audio, &frame.0, &mut room)?;
                 let payload = room.get(..length)?;
                 self.sender.audio(now, payload_type, payload, FRAME_SAMPLES as u32 * audio.scale())
             }
             Sound::Event(event) => {
                 let (marker, timestamp) = (event.marker, event.timestamp);
                 let header = Outgoing { payload_type: remote.events?, marker, sequence: 0, timestamp };
+                // What is held before it goes first.
+                if let Some(rest) = self.packed(now, true) {
+                    let packet = self.sender.event(header, &event.payload, u32::from(event.duration));
+                    let event = self.seal(now, packet);
+                    self.second.extend(event.map(|packet| (to, packet)));
+                    return Some((to, rest));
+                }
                 self.sender.event(header, &event.payload, u32::from(event.duration))
             }
         };
         self.map = None;
-        self.sent(now);
-        Some((to, packet))
+        Some((to, self.seal(now, packet)?))
+    }
+
+    /// Audio in packets of another length than a frame's. Of two packets the later one waits in `second`.
+    fn paced(&mut self, now: Time, to: SocketAddr, frame: &Frame) -> Option<(SocketAddr, Packet)> {
+        self.map = None;
+        let timestamp = self.timestamp(now);
+        // Where there was a gap, what was held before it ends in a shorter packet.
+        let mut first = if self.pace.follows(timestamp) { None } else { self.packed(now, true) };
+        let timestamp = self.timestamp(now);
+        self.pace.push(timestamp, frame);
+        while let Some(packet) = self.packed(now, false) {
+            match &first {
+                None => first = Some(packet),
+                Some(_) => self.second.push((to, packet)),
+            }
+        }
+        Some((to, first?))
+    }
+
+    /// A packet of what is held.
+    fn packed(&mut self, now: Time, rest: bool) -> Option<Packet> {
+        let (audio, payload_type) = self.remote.as_ref().filter(|remote| remote.direction.sends())?.send?;
+        let mut samples = [0; pace::MAX_SAMPLES];
+        let (timestamp, count) = self.pace.take(rest, &mut samples)?;
+        let mut room = [0; MAX_PAYLOAD];
+        let length = self.encode(audio, samples.get(..count)?, &mut room)?;
+        let payload = room.get(..length)?;
+        let packet = self.sender.audio_at(timestamp, payload_type, payload, count as u32 * audio.scale());
+        self.seal(now, packet)
+    }
+
+    /// Samples as a payload, whose length it gives.
+    fn encode(&mut self, audio: Audio, samples: &[i16], room: &mut [u8; MAX_PAYLOAD]) -> Option<usize> {
+        let encoder = self.encoder.take().filter(|encoder| encoder.audio() == audio);
+        let encoder = self.encoder.insert(encoder.unwrap_or_else(|| Encoder::new(audio)));
+        encoder.encode(samples, room)
+    }
+
+    /// Sends what is held although its packet is not full: no more audio follows.
+    pub fn flush(&mut self, now: Time) -> Option<(SocketAddr, Packet)> {
+        let address = self.remote.as_ref()?.address;
+        let packet = self.packed(now, true)?;
+        Some((self.latch.destination(address), packet))
     }
 
     /// Takes a packet in; `None` when it is dropped.
@@ -203,6 +273,7 @@ impl RtpWire {
         now: Time,
         from: SocketAddr,
         bytes: &'a [u8],
+        room: &'a mut Vec<u8>,
         counters: &mut Counters,
     ) -> Option<Admitted<'a>> {
         let dropped = |count: &mut u64| {
@@ -210,16 +281,27 @@ impl RtpWire {
             None
         };
         let Some(remote) = &self.remote else { return dropped(&mut counters.unknown_stream) };
-        let packet = match Datagram::parse(bytes) {
-            Datagram::Rtp(packet) => packet,
-            Datagram::Rtcp => return dropped(&mut counters.rtcp),
-            Datagram::Malformed => return dropped(&mut counters.malformed),
+        let (address, listening) = (remote.address, remote.direction.receives());
+        if Kind::is_rtcp(bytes) {
+            self.control(now, from, (bytes, true), room, counters);
+            return None;
+        }
+        if !self.latch.may_be(now, from, listening) {
+            self.stats.dropped += 1;
+            return dropped(&mut counters.wrong_source);
+        }
+        let bytes = self.open(bytes, room, false, counters)?;
+        let Kind::Rtp(packet) = Kind::parse(bytes) else {
+            self.stats.dropped += 1;
+            return dropped(&mut counters.malformed);
         };
+        let remote = self.remote.as_ref()?;
         let Some(payload) = remote.payload(packet.payload_type()) else {
             return dropped(&mut counters.unknown_payload);
         };
         let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence_number().into(), packet.timestamp());
-        if !self.latch.admit(remote.address, from, ssrc, sequence) {
+        if !self.latch.admit(now, (address, listening), from, (ssrc, sequence)) {
+            self.stats.dropped += 1;
             return dropped(&mut counters.wrong_source);
         }
         let (marker, bytes) = (packet.mark(), packet.payload());
@@ -230,6 +312,10 @@ impl RtpWire {
         if !remote.direction.receives() {
             return dropped(&mut counters.muted);
         }
+        self.collided(now, ssrc);
+        if let Payload::Audio(audio) = payload {
+            self.source.set_scale(audio.scale());
+        }
         let arrival = self.source.arrive(now, ssrc, sequence, timestamp);
         if matches!(arrival, Arrival::Duplicate | Arrival::Astray) {
             self.stats.duplicates += u64::from(arrival == Arrival::Duplicate);
@@ -238,6 +324,7 @@ impl RtpWire {
         if arrival == Arrival::First {
             self.digits.flush();
             self.receiver.reset();
+            self.reports.source_changed();
         }
         let digit = match payload {
             Payload::Events => self.digits.packet(now, timestamp, marker, bytes),
@@ -287,13 +374,7 @@ impl RtpWire {
                 self.sender.relayed(header, packet.bytes, u32::from(samples))
             }
         };
-        self.sent(now);
-        Some((to, built))
-    }
-
-    fn sent(&mut self, now: Time) {
-        self.stats.sent += 1;
-        self.sent_at = Some(now);
+        Some((to, self.seal(now, built)?))
     }
 }
 
