@@ -164,7 +164,7 @@ impl RtpWire {
     }
 
     pub fn sends(&self) -> bool {
-        self.remote.as_ref().is_some_and(|remote| remote.direction.sends() && remote.send.is_some())
+        !self.locked_out && self.remote.as_ref().is_some_and(|remote| remote.direction.sends() && remote.send.is_some())
     }
 
     pub fn receives(&self) -> bool {
@@ -200,13 +200,7 @@ impl RtpWire {
         let to = self.latch.destination(remote.address);
         let packet = match sound {
             Sound::Audio(frame) if !self.pace.is_plain() => return self.paced(now, to, frame),
-            Sound::Audio(frame) => {
-                let (audio, payload_type) = remote.send?;
-                let mut room = [0; MAX_PAYLOAD];
-                let length = self.encode(audio, &frame.0, &mut room)?;
-                let payload = room.get(..length)?;
-                self.sender.audio(now, payload_type, payload, FRAME_SAMPLES as u32 * audio.scale())
-            }
+            Sound::Audio(frame) => return self.plain(now, to, frame),
             Sound::Event(event) => {
                 let (marker, timestamp) = (event.marker, event.timestamp);
                 let header = Outgoing { payload_type: remote.events?, marker, sequence: 0, timestamp };
@@ -220,6 +214,17 @@ impl RtpWire {
                 self.sender.event(header, &event.payload, u32::from(event.duration))
             }
         };
+        self.map = None;
+        Some((to, self.seal(now, packet)?))
+    }
+
+    /// A frame as a packet.
+    fn plain(&mut self, now: Time, to: SocketAddr, frame: &Frame) -> Option<(SocketAddr, Packet)> {
+        let (audio, payload_type) = self.remote.as_ref()?.send?;
+        let mut room = [0; MAX_PAYLOAD];
+        let length = self.encode(audio, &frame.0, &mut room)?;
+        let payload = room.get(..length)?;
+        let packet = self.sender.audio(now, payload_type, payload, FRAME_SAMPLES as u32 * audio.scale());
         self.map = None;
         Some((to, self.seal(now, packet)?))
     }
@@ -334,9 +339,11 @@ impl RtpWire {
         Some(Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes })
     }
 
-    /// A packet of silence.
+    /// A packet of silence, of 20 ms whatever was agreed: it stands alone.
     pub fn silence(&mut self, now: Time) -> Option<(SocketAddr, Packet)> {
-        self.sound(now, &Sound::Audio(Frame::SILENCE))
+        let remote = self.remote.as_ref().filter(|remote| remote.direction.sends() && self.pace.is_empty())?;
+        let to = self.latch.destination(remote.address);
+        self.plain(now, to, &Frame::SILENCE)
     }
 
     /// Somebody else's packet, with our SSRC, numbers and payload types.

@@ -192,6 +192,8 @@ impl RtpWire {
         }
         if passed(self.keep_alive_at()) {
             due.datagrams[0] = self.silence(now).map(|(to, packet)| Datagram::Rtp(to, packet));
+            // Also where nothing could be made: it is tried again a second later.
+            self.sent_at = Some(now);
         }
         if passed(self.reports.due_at()) {
             let report = self.reports.report(now, &self.sender, &self.source, random);

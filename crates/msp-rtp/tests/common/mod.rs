@@ -72,6 +72,8 @@ pub struct Node {
     pub snapshots: bool,
     pub events: Vec<Event>,
     pub sent: Vec<Sent>,
+    /// What left from RTCP ports.
+    pub reports: Vec<Sent>,
     pub frames: Vec<(Time, StreamId, Frame)>,
     pub recorded: Vec<(Time, Frame, Frame)>,
     /// Everything, in words.
@@ -86,6 +88,7 @@ impl Node {
             snapshots: false,
             events: Vec::new(),
             sent: Vec::new(),
+            reports: Vec::new(),
             frames: Vec::new(),
             recorded: Vec::new(),
             log: Vec::new(),
@@ -111,6 +114,11 @@ impl Node {
                     let sent = Sent { at: self.now, stream, to, bytes: packet.as_slice().to_vec() };
                     self.log.push(format!("{sent:?}"));
                     self.sent.push(sent);
+                }
+                Output::Control { stream, to, packet } => {
+                    let sent = Sent { at: self.now, stream, to, bytes: packet.as_slice().to_vec() };
+                    self.log.push(format!("{sent:?}"));
+                    self.reports.push(sent);
                 }
                 Output::Frame { stream, frame } => {
                     self.log.push(format!("{:?} {stream:?} {:?}", self.now, frame.0));
