@@ -124,6 +124,36 @@ pub fn status_of(reason: Option<&DisconnectMode>) -> u16 {
     }
 }
 
+/// The Q.850 cause of a mode, for the Reason that we send; `None` where there is none that says it.
+pub fn q850_of(mode: &DisconnectMode) -> Option<u8> {
+    use DisconnectMode as M;
+    Some(match mode {
+        M::Normal | M::Cancelled => 16,
+        M::Busy => 17,
+        M::NoAnswer => 19,
+        M::Unavail => 20,
+        M::Reject => 21,
+        M::NumberChanged => 22,
+        M::OutOfOrder => 27,
+        M::BadAddress => 1,
+        M::Unreachable => 3,
+        M::Congestion => 34,
+        M::TempFailure => 41,
+        M::QosUnavail => 49,
+        M::Blocked => 55,
+        M::Incompatible => 88,
+        _ => return None,
+    })
+}
+
+/// The value of the Reason (RFC 3326) that goes with a BYE, a CANCEL or a refusal of ours.
+pub fn reason_of(mode: &DisconnectMode) -> Option<String> {
+    if *mode == DisconnectMode::Pickup {
+        return Some("SIP;cause=200;text=\"Call completed elsewhere\"".to_owned());
+    }
+    q850_of(mode).map(|cause| format!("Q.850;cause={cause}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use crate::LineConfig;
 use crate::locate::Destination;
+use crate::policy::Digits;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use tapi::{BearerMode, Feature, LineCaps, LineFlag, MediaMode, Service};
@@ -95,7 +96,10 @@ impl Line {
             caps: self.caps(),
             service,
             media: MediaWire::Rtp,
-            digits: DigitsBy::Media,
+            digits: match self.config.calls.digits {
+                Digits::Rtp => DigitsBy::Media,
+                Digits::Info => DigitsBy::Provider,
+            },
         }
     }
 
@@ -118,6 +122,7 @@ impl Line {
                 F::Record,
                 F::Bridge,
                 F::Part,
+                F::Redirect,
             ]
             .into(),
             flags: [LineFlag::AcceptToAlert].into(),

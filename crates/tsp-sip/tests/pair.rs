@@ -174,7 +174,7 @@ fn an_ack_that_never_comes_ends_the_call_and_says_so() {
     let (by, cause) = net.end(1, bob).unwrap();
     assert_eq!(by, ReleasedBy::Remote);
     assert!(cause.text.unwrap().contains("ACK"));
-    assert_eq!(net.mode(0, alice), Some((ReleasedBy::Remote, DisconnectMode::Normal)), "it got our BYE");
+    assert_eq!(net.mode(0, alice), Some((ReleasedBy::Remote, DisconnectMode::TempFailure)), "our BYE says why");
     net.assert_nothing_left();
 }
 

@@ -75,7 +75,11 @@ fn the_commonest_tones_are_recognised_though_the_country_is_not_known() {
         ("au", ProgressTone::Ringback),
     ];
     for (country, tone) in cases {
-        assert_eq!(tones(&heard(None, &made(country, &tone, 9000), 70)), std::slice::from_ref(&tone), "{country} {tone}");
+        assert_eq!(
+            tones(&heard(None, &made(country, &tone, 9000), 70)),
+            std::slice::from_ref(&tone),
+            "{country} {tone}"
+        );
     }
 }
 

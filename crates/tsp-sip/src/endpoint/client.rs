@@ -178,7 +178,7 @@ impl Endpoint {
     }
 
     /// Sends CANCEL for an INVITE of ours (RFC 3261 section 9.1): its URI, Via, From, To, Call-ID, number and Routes.
-    pub fn cancel(&mut self, now: Time, tx: u64, owner: Owner) {
+    pub fn cancel(&mut self, now: Time, tx: u64, owner: Owner, reason: Option<String>) {
         let Some(client) = self.clients.get(&tx) else {
             return;
         };
@@ -186,9 +186,12 @@ impl Endpoint {
             return;
         };
         let cancel = scan(&client.request.0).ok().and_then(|invite| like(&invite, &Method::Cancel, None));
-        let Some((draft, branch)) = cancel else {
+        let Some((mut draft, branch)) = cancel else {
             return;
         };
+        if let Some(reason) = reason {
+            draft.push("Reason", reason);
+        }
         let bytes = draft.finish(None);
         self.request(now, owner, Method::Cancel, &branch, to, bytes);
     }

@@ -52,6 +52,9 @@ pub(crate) enum Purpose {
     Bye,
     /// An INVITE to a target that was given up for another one.
     Left,
+    Prack,
+    Update,
+    Info,
     /// Nobody waits for the outcome.
     Stray,
 }
@@ -229,9 +232,14 @@ impl Endpoint {
 
     /// Ends a request with what all of ours carry.
     pub fn finish(&self, draft: Draft, body: Option<&[u8]>) -> Vec<u8> {
+        self.finish_with(draft, body.map(|body| ("application/sdp", body)))
+    }
+
+    /// The same with a body of any type.
+    pub fn finish_with(&self, draft: Draft, content: Option<(&str, &[u8])>) -> Vec<u8> {
         let agent = &self.config.user_agent;
         let draft = if agent.is_empty() { draft } else { draft.header("User-Agent", agent) };
-        draft.finish(body.map(|body| ("application/sdp", body)))
+        draft.finish(content)
     }
 
     /// Sends ACK to a 2xx: no transaction of its own, sent again whenever the 2xx comes again.
@@ -285,7 +293,19 @@ fn told(bytes: &[u8]) -> (String, String) {
     let whole = text.trim_start_matches(['\r', '\n']);
     let first = whole.lines().next().unwrap_or_default().trim_end();
     let summary = first.strip_prefix("SIP/2.0 ").or_else(|| first.strip_suffix(" SIP/2.0")).unwrap_or(first);
-    (summary.to_owned(), cut_credentials(whole))
+    (summary.to_owned(), cut_keys(cut_credentials(whole)))
+}
+
+/// Master keys of SRTP (RFC 4568) are secrets too.
+fn cut_keys(text: String) -> String {
+    if !text.contains("inline:") {
+        return text;
+    }
+    let cut = |line: &str| match line.split_once("inline:") {
+        Some((begin, _)) if line.starts_with("a=crypto:") => [begin, "inline:[cut]\r\n"].concat(),
+        _ => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(cut).collect()
 }
 
 fn cut_credentials(text: &str) -> String {

@@ -261,7 +261,7 @@ impl Endpoint {
         if let Some(client) = self.clients.get_mut(&tx) {
             client.owner.purpose = Purpose::Invite;
             let owner = Owner { purpose: Purpose::Stray, ..client.owner };
-            self.cancel(now, tx, owner);
+            self.cancel(now, tx, owner, None);
         }
     }
 }

@@ -73,9 +73,14 @@ impl Answer {
         self
     }
 
-    /// What an OPTIONS is told, and a 200 to INVITE too.
+    /// What an OPTIONS is told.
     pub fn abilities(self) -> Answer {
-        self.with("Allow", ALLOW).with("Accept", "application/sdp").with("Supported", "")
+        self.abilities_of("100rel, timer, 199")
+    }
+
+    /// The same where less is supported.
+    pub fn abilities_of(self, supported: &str) -> Answer {
+        self.with("Allow", ALLOW).with("Accept", "application/sdp").with("Supported", supported)
     }
 }
 

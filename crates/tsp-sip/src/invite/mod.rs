@@ -5,10 +5,19 @@
 //!                             └ drop ─► CancelHeld ─1xx─► Cancelled ──┘ (2xx after all: ACK, BYE)
 //!  they call:  Offered ─► Alerting ─► Answering ─ACK─► Confirmed
 //! ```
+//! Each concern has its file: `early` and `reliable` for what comes before the answer, `modify` for changes of a session,
+//! `timer` for its refreshes, `identity` for the parties, `info` for digits; `request` parts requests by method.
+//!
 //! What the server sees of a call is a machine of its own, [`Standing`]: it is released once, while the signalling above
 //! may still go on.
 
+mod early;
+mod identity;
+mod info;
 mod modify;
+mod reliable;
+mod request;
+mod timer;
 mod uac;
 mod uas;
 
@@ -18,14 +27,21 @@ pub(crate) use uas::warning;
 use crate::cause;
 use crate::dialog::Dialog;
 use crate::endpoint::{Answer, Endpoint, Owner, Purpose, Wake};
-use crate::message::{Message, Method};
+use crate::message::{Message, Method, Name};
+use crate::policy::{CallPolicy, Reliable};
 use crate::sdp::{Agreed, Session};
 use crate::transaction::Deadlines;
+use early::Early;
+use info::Run;
 use modify::Modify;
+use reliable::Provisionals;
+use request::Request;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use tapi::{Cause, DisconnectMode, ErrorCode, Time};
-use tspi::{CallRef, Event, LocalMedia, LocalRtp, ReleasedBy, RemoteMedia, Report};
+use tapi::{Cause, DisconnectMode, ErrorCode, Party, Time};
+use timer::SessionTimer;
+use tspi::{CallRef, Event, LocalMedia, LocalRtp, ReleasedBy, RemoteMedia, RemoteRtp, Report};
 
 /// Where the signalling of a call is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +94,16 @@ pub(crate) enum Timer {
     GiveUp,
     /// The wait after a collision is over (RFC 3261 section 14.1).
     Glare,
+    /// A reliable provisional response is sent again until its PRACK comes (RFC 3262 section 3).
+    Provisional,
+    /// PRACK never came.
+    NoPrack,
+    /// The session is to be refreshed (RFC 4028 section 10).
+    Refresh,
+    /// Nobody refreshed the session.
+    Expire,
+    /// The next digit is to be sent.
+    Digit,
 }
 
 /// Who placed the call.
@@ -85,8 +111,8 @@ pub(crate) enum Timer {
 pub(crate) enum Role {
     /// We did.
     Caller(Outgoing),
-    /// They did, with this description.
-    Called { offer: Option<crate::message::Octets> },
+    /// They did, with this description and this number.
+    Called { offer: Option<crate::message::Octets>, cseq: u32 },
 }
 
 /// A 2xx of ours that is repeated until its ACK comes.
@@ -109,7 +135,25 @@ pub(crate) struct Call {
     invite: Option<u64>,
     dialog: Option<Dialog>,
     session: Option<Session>,
+    /// Branches of a fork, by the far end's tag, until one answers.
+    early: BTreeMap<String, Early>,
+    provisionals: Provisionals,
     modify: Modify,
+    /// A hold or an unhold that waits for an ACK.
+    queued: Option<bool>,
+    session_timer: SessionTimer,
+    /// What our 200 will say of it.
+    timer: Option<String>,
+    /// The shortest timer that the far end takes, in seconds.
+    min_se_s: u32,
+    /// Whether the far end takes UPDATE.
+    takes_update: bool,
+    /// Where audio goes, as it was told last.
+    heard: Option<Box<RemoteRtp>>,
+    /// Who the far end is, as it was told last.
+    far: Option<Box<Party>>,
+    /// Digits that are sent with INFO.
+    runs: VecDeque<Run>,
     awaited: Option<Awaited>,
     deadlines: Deadlines<Timer>,
     wake: Option<Time>,
@@ -141,7 +185,17 @@ impl Call {
             invite: None,
             dialog: None,
             session: None,
+            early: BTreeMap::new(),
+            provisionals: Provisionals::default(),
             modify: Modify::Idle,
+            queued: None,
+            session_timer: SessionTimer::Off,
+            timer: None,
+            min_se_s: 0,
+            takes_update: false,
+            heard: None,
+            far: None,
+            runs: VecDeque::new(),
             awaited: None,
             deadlines: Deadlines::default(),
             wake: None,
@@ -156,12 +210,16 @@ impl Call {
 
     /// Whether a request belongs to its dialog.
     pub fn owns(&self, request: &Message<'_>) -> bool {
-        self.dialog.as_ref().is_some_and(|dialog| dialog.owns(request))
+        match &self.dialog {
+            Some(dialog) => dialog.owns(request),
+            None => self.early.contains_key(request.from_tag().unwrap_or_default()),
+        }
     }
 
     /// Whether a request from this address may be for it although the address is no peer's.
     pub fn hears(&self, ip: std::net::IpAddr) -> bool {
-        self.dialog.as_ref().is_some_and(|dialog| dialog.heard_from.ip() == ip || dialog.hop_ip() == Some(ip))
+        let early = self.early.values().filter_map(|early| early.dialog.as_ref());
+        early.chain(&self.dialog).any(|dialog| dialog.heard_from.ip() == ip || dialog.hop_ip() == Some(ip))
     }
 
     /// Brings its deadline into the common order, and takes it out of the tables when it is over. To be called after
@@ -172,6 +230,8 @@ impl Call {
             if let Some(key) = self.key.take().filter(|key| ep.dialogs.get(key) == Some(&self.id)) {
                 ep.dialogs.remove(&key);
             }
+            self.end_runs(ep);
+            self.early.clear();
             self.dialog = None;
             self.session = None;
             self.awaited = None;
@@ -195,7 +255,12 @@ impl Call {
         }
     }
 
-    fn report_media(&self, ep: &mut Endpoint, agreed: &Agreed) {
+    /// Tells where audio goes, when that is news: a refreshed session restarts nothing.
+    fn report_media(&mut self, ep: &mut Endpoint, agreed: &Agreed) {
+        if self.heard.as_deref() == Some(&agreed.remote) {
+            return;
+        }
+        self.heard = Some(Box::new(agreed.remote.clone()));
         if self.standing == Standing::Live {
             let remote = RemoteMedia::Rtp(agreed.remote.clone());
             ep.emit(Event::Media { call: CallRef(self.id), remote });
@@ -220,25 +285,22 @@ impl Call {
     }
 
     /// Hangs up. Without a dialog there is nobody to tell.
-    fn bye(&mut self, ep: &mut Endpoint, now: Time) {
+    fn bye(&mut self, ep: &mut Endpoint, now: Time, why: &DisconnectMode) {
+        self.end_runs(ep);
         self.deadlines.clear_all();
         self.awaited = None;
         self.modify = Modify::Idle;
-        let Some(dialog) = &mut self.dialog else {
-            self.state = State::Ended;
-            return;
-        };
-        dialog.local_cseq += 1;
-        let (via, branch) = ep.via();
-        let bytes = ep.finish(dialog.request(&Method::Bye, dialog.local_cseq, &via), None);
-        let to = dialog.next_hop();
-        self.state = State::Ending;
-        ep.request(now, self.owner(Purpose::Bye), Method::Bye, &branch, to, bytes);
+        self.queued = None;
+        let mut request = Request::new(Method::Bye, Purpose::Bye);
+        if let Some(reason) = cause::reason_of(why) {
+            request = request.with("Reason", reason);
+        }
+        self.state = if self.send(ep, now, request).is_some() { State::Ending } else { State::Ended };
     }
 
     /// Our own failure to go on with a call that is up: the far end is told, the server too.
     fn break_off(&mut self, ep: &mut Endpoint, now: Time, cause: Cause) {
-        self.bye(ep, now);
+        self.bye(ep, now, &cause.mode);
         self.release(ep, ReleasedBy::Remote, cause);
     }
 
@@ -252,13 +314,16 @@ impl Call {
                     ep.withdraw(tx);
                 }
             }
-            State::Proceeding | State::Ringing => self.send_cancel(ep, now),
+            State::Proceeding | State::Ringing => self.send_cancel(ep, now, reason.as_ref()),
             State::Offered | State::Alerting => {
-                let answer = Answer::new(cause::status_of(reason.as_ref()));
+                let mut answer = Answer::new(cause::status_of(reason.as_ref()));
+                if let Some(reason) = reason.as_ref().and_then(cause::reason_of) {
+                    answer = answer.with("Reason", reason);
+                }
                 self.answer_invite(ep, now, answer);
                 self.state = State::Ended;
             }
-            State::Confirmed => self.bye(ep, now),
+            State::Confirmed => self.bye(ep, now, reason.as_ref().unwrap_or(&DisconnectMode::Normal)),
             // BYE must wait for ACK (RFC 3261 section 15).
             State::Answering => {}
             State::CancelHeld | State::Cancelled | State::Ending | State::Ended => {}
@@ -282,51 +347,6 @@ impl Call {
         ep.open.remove(&self.id);
     }
 
-    /// A response to a request of this call.
-    pub fn on_response(
-        &mut self,
-        ep: &mut Endpoint,
-        now: Time,
-        (tx, purpose): (u64, Purpose),
-        message: &Message<'_>,
-        from: crate::transport::Peer,
-    ) {
-        let status = message.status().unwrap_or_default();
-        match purpose {
-            Purpose::Invite => self.on_invite_response(ep, now, tx, message, from),
-            Purpose::Reinvite => self.on_reinvite_response(ep, now, tx, message, from),
-            Purpose::Bye if status >= 200 => self.on_bye_over(),
-            Purpose::Bye | Purpose::Cancel | Purpose::Left | Purpose::Stray => {}
-        }
-    }
-
-    /// A request of this call got no answer.
-    pub fn on_timeout(&mut self, ep: &mut Endpoint, now: Time, purpose: Purpose) {
-        match purpose {
-            Purpose::Invite => self.on_invite_timeout(ep),
-            Purpose::Reinvite => {
-                let text = "no answer to the re-INVITE";
-                self.break_off(ep, now, Cause::new(DisconnectMode::TempFailure).with_text(text));
-            }
-            Purpose::Bye => self.on_bye_over(),
-            Purpose::Cancel | Purpose::Left | Purpose::Stray => {}
-        }
-    }
-
-    /// A request of this call could not be sent, or its connection broke before an answer came.
-    pub fn on_unsent(&mut self, ep: &mut Endpoint, now: Time, purpose: Purpose, why: &str) {
-        match purpose {
-            Purpose::Invite => self.on_invite_unsent(ep, why),
-            _ => self.on_timeout(ep, now, purpose),
-        }
-    }
-
-    fn on_bye_over(&mut self) {
-        if self.state == State::Ending {
-            self.state = State::Ended;
-        }
-    }
-
     /// A deadline of the call passed.
     pub fn on_wake(&mut self, ep: &mut Endpoint, now: Time) {
         self.wake = None;
@@ -344,25 +364,12 @@ impl Call {
                     self.state = State::Ended;
                 }
                 Timer::Glare => self.on_glare_over(ep, now),
+                Timer::Provisional => self.repeat_provisional(ep, now),
+                Timer::NoPrack => self.on_no_prack(ep, now),
+                Timer::Refresh => self.refresh(ep, now),
+                Timer::Expire => self.on_expired(ep, now),
+                Timer::Digit => self.next_digit(ep, now),
             }
-        }
-    }
-
-    /// A request within the dialog, already in a transaction.
-    pub fn on_request(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>) {
-        let (Some(dialog), Some(cseq)) = (&mut self.dialog, message.cseq()) else {
-            return ep.respond(now, tx, Answer::new(481));
-        };
-        if dialog.remote_cseq.is_some_and(|last| cseq.number <= last) {
-            let answer = Answer { reason: Some("CSeq Out Of Order".to_owned()), ..Answer::new(500) };
-            return ep.respond(now, tx, answer);
-        }
-        dialog.remote_cseq = Some(cseq.number);
-        match cseq.method {
-            Method::Bye => self.on_bye(ep, now, tx, message),
-            Method::Invite => self.on_reinvite(ep, now, tx, message),
-            Method::Options => ep.respond(now, tx, Answer::new(200).abilities()),
-            _ => ep.respond(now, tx, Answer::new(405).with("Allow", crate::message::ALLOW)),
         }
     }
 
@@ -406,7 +413,36 @@ impl Call {
             State::Confirmed => self.on_modify_ack(ep, now, message),
             _ => {}
         }
+        self.start_queued(ep, now);
     }
+}
+
+/// Whether the line's policy lets a call begin with this INVITE.
+pub(crate) fn admissible(policy: &CallPolicy, message: &Message<'_>) -> Result<(), Answer> {
+    extensions(policy, message)?;
+    let able = message.has_tag(Name::Supported, "100rel") || message.has_tag(Name::Require, "100rel");
+    if policy.reliable == Reliable::Required && !able {
+        return Err(Answer::new(421).with("Require", "100rel"));
+    }
+    timer::too_short(policy, message)
+}
+
+/// Whether the line's policy lets the far end require what it requires (RFC 3261 section 8.2.2.3).
+pub(crate) fn extensions(policy: &CallPolicy, message: &Message<'_>) -> Result<(), Answer> {
+    let reliable = policy.reliable != Reliable::Off;
+    let refused: Vec<&str> = [("100rel", reliable), ("timer", policy.session_expires_s.is_some())]
+        .into_iter()
+        .filter(|(tag, able)| !able && message.has_tag(Name::Require, tag))
+        .map(|(tag, _)| tag)
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(Answer::new(420).with("Unsupported", refused.join(", "))) }
+}
+
+/// The extensions that a line supports, as the value of Supported.
+pub(crate) fn supported(policy: &CallPolicy) -> String {
+    let all =
+        [("100rel", policy.reliable != Reliable::Off), ("timer", policy.session_expires_s.is_some()), ("199", true)];
+    all.into_iter().filter(|(_, able)| *able).map(|(tag, _)| tag).collect::<Vec<&str>>().join(", ")
 }
 
 #[cfg(test)]

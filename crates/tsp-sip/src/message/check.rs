@@ -3,10 +3,25 @@
 use super::{Message, Method, Name, Params, Scheme, Start, Uri, Via, content_type_is};
 
 /// Methods that are acted on.
-pub const SUPPORTED_METHODS: &[Method] = &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options];
+pub const SUPPORTED_METHODS: &[Method] = &[
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Options,
+    Method::Prack,
+    Method::Update,
+    Method::Info,
+];
 
 /// The same as the value of Allow.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
+
+/// Extensions that may be required of us; a line's policy may still refuse one.
+pub const EXTENSIONS: &[&str] = &["100rel", "timer"];
+
+/// What an INFO may carry: digits.
+pub const INFO_CONTENT: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +75,7 @@ pub fn check(message: &Message<'_>) -> Result<(), Reject> {
     }
     hops(message, &method)?;
     extensions(message)?;
-    content(message)
+    content(message, &method)
 }
 
 fn headers(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
@@ -127,12 +142,15 @@ fn hops(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
 fn extensions(message: &Message<'_>) -> Result<(), Reject> {
     let mut unknown = Vec::new();
     for name in [Name::Require, Name::ProxyRequire] {
-        unknown.extend(message.values(name).map(|tag| String::from_utf8_lossy(tag).into_owned()));
+        let tags = message.values(name).map(|tag| String::from_utf8_lossy(tag).into_owned());
+        let ours =
+            |tag: &String| name == Name::Require && EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag));
+        unknown.extend(tags.filter(|tag| !ours(tag)));
     }
     if unknown.is_empty() { Ok(()) } else { Err(Reject::new(420).with("Unsupported", unknown.join(", "))) }
 }
 
-fn content(message: &Message<'_>) -> Result<(), Reject> {
+fn content(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
     if message.body.is_empty() {
         return Ok(());
     }
@@ -146,7 +164,11 @@ fn content(message: &Message<'_>) -> Result<(), Reject> {
     });
     match message.first(Name::ContentType) {
         Some(kind) if content_type_is(kind, "application/sdp") => Ok(()),
+        Some(kind) if *method == Method::Info && INFO_CONTENT.iter().any(|known| content_type_is(kind, known)) => {
+            Ok(())
+        }
         Some(_) if optional => Ok(()),
+        Some(_) if *method == Method::Info => Err(Reject::new(415).with("Accept", INFO_CONTENT.join(", "))),
         Some(_) => Err(Reject::new(415).with("Accept", "application/sdp")),
         None => Err(Reject::bad("a body without Content-Type")),
     }

@@ -16,7 +16,7 @@ mod value;
 pub mod vocabulary;
 mod write;
 
-pub use check::{ALLOW, Reject, SUPPORTED_METHODS, check};
+pub use check::{ALLOW, EXTENSIONS, Reject, SUPPORTED_METHODS, check};
 pub use list::split_list;
 pub use method::Method;
 pub use name::Name;
@@ -144,6 +144,11 @@ impl<'a> Message<'a> {
     /// Call-ID.
     pub fn call_id(&self) -> Option<&str> {
         self.text(Name::CallId)
+    }
+
+    /// Whether a header that holds a list of option tags has this one.
+    pub fn has_tag(&self, name: Name<'_>, tag: &str) -> bool {
+        self.values(name).any(|value| value.eq_ignore_ascii_case(tag.as_bytes()))
     }
 
     /// CSeq.

@@ -146,6 +146,16 @@ fn header(header: &Header<'_>) -> Option<rsip::Header> {
         Name::UserAgent => untyped::UserAgent::new(value).into(),
         Name::Via => untyped::Via::new(value).into(),
         Name::Warning => untyped::Warning::new(value).into(),
-        Name::Privacy | Name::Reason | Name::Other(_) => rsip::Header::Other(header.name.as_str().to_owned(), value),
+        Name::Diversion
+        | Name::HistoryInfo
+        | Name::MinSe
+        | Name::PAssertedIdentity
+        | Name::RAck
+        | Name::RSeq
+        | Name::RemotePartyId
+        | Name::SessionExpires
+        | Name::Privacy
+        | Name::Reason
+        | Name::Other(_) => rsip::Header::Other(header.name.as_str().to_owned(), value),
     })
 }

@@ -3,7 +3,8 @@
 use super::{Course, MAX_CALLS, Port, STOP, Sip};
 use crate::endpoint::Wake;
 use crate::invite::{Call, Standing, State, destination, rtp};
-use tapi::{ErrorCode, Time};
+use crate::policy::Digits;
+use tapi::{ErrorCode, OperationId, Time};
 use tspi::{Action, CallParams, CallRef, Command, CommandId, LineRef, LocalMedia, Refusal, Taken};
 
 impl Sip {
@@ -25,15 +26,25 @@ impl Sip {
                 }),
                 None => self.endpoint.reply(id, Err(no_rtp())),
             },
+            Action::Progress { call, media } => match rtp(media) {
+                Some(local) => self.on_call(id, call, &[State::Offered, State::Alerting], |call, ep| {
+                    call.progress(ep, now, local, id);
+                }),
+                None => self.endpoint.reply(id, Err(no_rtp())),
+            },
+            Action::Redirect { call, to } => self.redirect(now, id, call, &to),
+            Action::Dial { .. } => {
+                let text = "the whole number goes in the INVITE: a SIP line takes no further digits";
+                self.endpoint.reply(id, Err(Refusal::new(ErrorCode::OperationUnavail, text)));
+            }
             Action::Drop { call, reason } => self.on_call(id, call, &[], |call, ep| {
                 ep.reply(id, Ok(Taken::Done));
                 call.hang_up(ep, now, reason);
             }),
             Action::Hold { call } => self.hold(now, id, call, true),
             Action::Unhold { call } => self.hold(now, id, call, false),
-            Action::SendDigits { .. } => {
-                let text = "digits of a SIP line are sent by the media provider";
-                self.endpoint.reply(id, Err(Refusal::new(ErrorCode::OperationUnavail, text)));
+            Action::SendDigits { call, operation, digits, duration_ms } => {
+                self.send_digits(now, id, call, (operation, &digits), duration_ms);
             }
             Action::CloseCall { call } => self.on_call(id, call, &[], |call, ep| {
                 ep.reply(id, Ok(Taken::Done));
@@ -73,6 +84,38 @@ impl Sip {
                 call.hold(ep, now, hold);
             }
         });
+    }
+
+    fn send_digits(
+        &mut self,
+        now: Time,
+        id: CommandId,
+        call: CallRef,
+        run: (OperationId, &str),
+        duration_ms: Option<u32>,
+    ) {
+        self.on_call(id, call, &[], |call, ep| {
+            let result = match ep.policy(call.line).digits {
+                Digits::Rtp => {
+                    let text = "digits of this line are sent by the media provider";
+                    Err(Refusal::new(ErrorCode::OperationUnavail, text))
+                }
+                Digits::Info => call.send_digits(now, run, duration_ms).map(|()| Taken::Done),
+            };
+            ep.reply(id, result);
+        });
+    }
+
+    fn redirect(&mut self, now: Time, id: CommandId, call: CallRef, to: &str) {
+        let line = self.calls.get(&call.0).and_then(|call| self.endpoint.lines.get(call.line as usize));
+        match line.map(|line| destination(&line.config, to)) {
+            Some(Err(refusal)) => self.endpoint.reply(id, Err(refusal)),
+            Some(Ok((uri, _))) => self.on_call(id, call, &[State::Offered, State::Alerting], |call, ep| {
+                ep.reply(id, Ok(Taken::Done));
+                call.redirect(ep, now, &uri);
+            }),
+            None => self.on_call(id, call, &[], |_, _| {}),
+        }
     }
 
     fn make_call(

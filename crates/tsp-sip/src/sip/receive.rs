@@ -168,6 +168,7 @@ impl Sip {
         if known.live >= known.config.max_calls {
             return Err(Answer::new(486));
         }
+        crate::invite::admissible(&known.config.calls, message)?;
         // A body that is no description passed as optional: it is left alone.
         if let Some(offer) = description(message)
             && let Err(misfit) = Session::fits(offer, &known.config.calls, self.endpoint.config.listen.is_ipv4())
