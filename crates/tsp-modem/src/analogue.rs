@@ -14,8 +14,8 @@ use crate::chat::{Ask, Outcome};
 use crate::context::{Context, LINE, Purpose};
 use crate::describe;
 use crate::dial;
-use crate::duplex::Flow;
-use crate::profile::{Audio, Profile, Voice};
+use crate::duplex::{Flow, Waiting, Way};
+use crate::profile::{Audio, Method, Profile, Voice};
 use crate::response::{Accepts, FinalResult};
 use crate::voice::{self, Decoder, Heard, VoiceEvent};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ use tspi::{
 };
 
 mod commands;
+mod stream;
 mod tones;
 
 pub(crate) use commands::words;
@@ -107,7 +108,7 @@ enum Phase {
 enum Duplex {
     /// None: bytes are lines.
     Closed,
-    /// `+VTR` is sent.
+    /// `+VTR` (or `+VRX`, `+VTX`) is sent.
     Starting,
     /// Bytes are samples.
     Open(Flow),
@@ -140,8 +141,16 @@ pub(crate) struct Analogue {
     phase: Phase,
     duplex: Duplex,
     decoder: Decoder,
-    /// Which of the profile's ways to carry samples the modem took.
-    method: usize,
+    /// How the modem carries samples.
+    method: Option<Method>,
+    /// Which ways the stream goes, or will next.
+    way: Way,
+    /// What is to be played once the modem turned round.
+    waiting: Waiting,
+    /// It refused to play.
+    deaf_to_play: bool,
+    /// The call that was told of its audio.
+    told_media: Option<CallRef>,
     supervision: Supervision,
     sound: Sound,
 }
@@ -152,15 +161,21 @@ impl Analogue {
             phase: Phase::on_hook(),
             duplex: Duplex::Closed,
             decoder: Decoder::new(),
-            method: 0,
+            method: None,
+            way: Way::Both,
+            waiting: Waiting::default(),
+            deaf_to_play: false,
+            told_media: None,
             supervision: Supervision::Profile,
             sound: Sound::Duplex,
         }
     }
 
     /// The first commands were taken; the modem took this way to carry samples.
-    pub(crate) fn ready(&mut self, context: &mut Context<'_>, method: usize) {
+    pub(crate) fn ready(&mut self, context: &mut Context<'_>, method: Option<Method>) {
         self.method = method;
+        self.way = Way::Both;
+        self.deaf_to_play = false;
         // It may be another modem than the one before.
         self.supervision = Supervision::Profile;
         self.set_sound(context, Sound::Duplex);
@@ -195,7 +210,7 @@ impl Analogue {
             let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
             context.out.report(call, Report::Released { by: ReleasedBy::Remote, cause });
         }
-        *self = Analogue { method: self.method, sound: self.sound, ..Analogue::new() };
+        *self = Analogue { method: self.method.take(), sound: self.sound, ..Analogue::new() };
     }
 
     /// A byte of the port.
@@ -223,19 +238,10 @@ impl Analogue {
 
     fn data(&mut self, context: &mut Context<'_>, byte: u8) {
         match &mut self.duplex {
-            Duplex::Open(flow) | Duplex::Ending { flow, .. } => flow.hear(context.now, context.out, byte),
-            Duplex::Closed | Duplex::Starting | Duplex::Closing => context.chat.byte(context.now, byte),
-        }
-    }
-
-    /// 20 ms to be sent. Until the call is answered the line carries silence of ours, since the modem listens for the far
-    /// end's voice.
-    pub(crate) fn frame(&mut self, context: &mut Context<'_>, stream: StreamId, frame: &Frame) {
-        if matches!(self.phase, Phase::Supervising { .. }) {
-            return;
-        }
-        if let (Duplex::Open(flow), Some(audio)) = (&mut self.duplex, &context.profile.audio) {
-            flow.send(context.out, audio, stream, frame);
+            Duplex::Open(flow) | Duplex::Ending { flow, .. } if flow.way() != Way::Play => {
+                flow.hear(context.now, context.out, byte);
+            }
+            _ => context.chat.byte(context.now, byte),
         }
     }
 
@@ -358,7 +364,9 @@ impl Analogue {
             _ => None,
         };
         let stream = match (&self.duplex, &profile.audio) {
-            (Duplex::Open(flow), Some(audio)) => flow.dead_at(audio),
+            (Duplex::Open(flow), Some(audio)) => {
+                [flow.dead_at(audio), flow.quiet_at(audio)].into_iter().flatten().min()
+            }
             _ => None,
         };
         [phase, stream].into_iter().flatten().min()
@@ -386,6 +394,7 @@ impl Analogue {
         {
             context.fail(format!("no audio from the modem for {} ms", audio.dead_ms));
         }
+        self.quiet(context);
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     StreamEnd,
     /// The modem ended the stream: what does it say?
     StreamOver,
+    /// A stream to the line runs: when it ends by itself.
+    PlayOver,
     /// On hook.
     HangUp,
     /// Out of voice mode.

@@ -1,15 +1,18 @@
-//! The voice stream of an analogue modem (`+VTR`): samples both ways over the AT port.
+//! The voice stream of an analogue modem: samples over the AT port, both ways at once (`+VTR`) or one way at a time
+//! (`+VRX`, `+VTX`).
 //!
-//! The modem's clock is the master: what is written is counted against what was heard. Frames that come too early (more
-//! than the profile's `max_queue_ms` ahead) are dropped, and where frames are late silence fills in, so that the modem
-//! never runs dry.
+//! Both ways, the modem's clock is the master: what is written is counted against what was heard. Frames that come too
+//! early (more than the profile's `max_queue_ms` ahead) are dropped, and where frames are late silence fills in, so that
+//! the modem never runs dry. One way at a time it listens, and turns round when there is something loud to be played; the
+//! frames that come while it turns wait. When nothing loud came for `turn_ms` it plays out and listens again.
 
 use crate::AT_PORT;
+use crate::coder::Coder;
 use crate::context::{Context, Out};
-use crate::pcm::{SampleFormat, Unpacker};
-use crate::profile::Audio;
+use crate::profile::{Audio, Method};
 use crate::voice;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tapi::Time;
 use tspi::media::FRAME_SAMPLES;
@@ -18,23 +21,61 @@ use tspi::{CallRef, Frame, Output, StreamId};
 /// Frames of silence written at once when a stream begins.
 const CUSHION: u64 = 2;
 const FRAME: u64 = FRAME_SAMPLES as u64;
+/// The most frames that wait while the modem turns round.
+const LONGEST_WAIT: usize = 50;
+
+/// Which ways samples go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// Both at once.
+    Both,
+    /// From the line alone.
+    Listen,
+    /// To the line alone.
+    Play,
+}
+
+/// Frames that wait for the modem to turn round.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting(VecDeque<Vec<i16>>);
+
+impl Waiting {
+    /// Whether none waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One more; the oldest gives way.
+    pub(crate) fn push(&mut self, frame: &Frame) {
+        if self.0.len() >= LONGEST_WAIT {
+            self.0.pop_front();
+        }
+        self.0.push_back(frame.0.to_vec());
+    }
+}
 
 /// A stream while samples flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flow {
     stream: Option<StreamId>,
-    format: SampleFormat,
-    unpacker: Unpacker,
+    way: Way,
+    coder: Coder,
     partial: Vec<i16>,
     /// Bytes heard, for the trace.
     bytes: u64,
-    /// Samples heard and written.
+    /// Samples heard and written, at 8 kHz.
     heard: u64,
     written: u64,
+    begun: Time,
     last_heard: Time,
+    /// Something loud was last to be played at.
+    loud: Time,
     /// Frames that came too early, and frames of silence that filled in.
-    pub(crate) dropped: u64,
-    pub(crate) filled: u64,
+    dropped: u64,
+    filled: u64,
+    /// How often the modem had nothing to play, and how often we did not read in time.
+    underruns: u64,
+    overruns: u64,
 }
 
 impl Flow {
@@ -42,81 +83,136 @@ impl Flow {
     pub(crate) fn begin(
         context: &mut Context<'_>,
         stream: Option<StreamId>,
-        format: SampleFormat,
+        method: &Method,
+        way: Way,
         call: CallRef,
     ) -> Flow {
         let mut flow = Flow {
             stream,
-            format,
-            unpacker: Unpacker::new(format),
+            way,
+            coder: Coder::new(method.fmt, method.rate),
             partial: Vec::with_capacity(FRAME_SAMPLES),
             bytes: 0,
             heard: 0,
             written: 0,
+            begun: context.now,
             last_heard: context.now,
+            loud: context.now,
             dropped: 0,
             filled: 0,
+            underruns: 0,
+            overruns: 0,
         };
-        context.out.trace(Some(call), false, context.name, "stream begins");
-        for _ in 0..CUSHION {
-            flow.write(context.out, &Frame::SILENCE);
+        let begins = match way {
+            Way::Both => "stream begins",
+            Way::Listen => "stream from the line begins",
+            Way::Play => "stream to the line begins",
+        };
+        context.out.trace(Some(call), false, context.name, begins);
+        if way == Way::Both {
+            for _ in 0..CUSHION {
+                flow.write(context.out, &Frame::SILENCE.0);
+            }
         }
         flow
     }
 
     /// The stream ended.
     pub(crate) fn end(&self, context: &mut Context<'_>, call: Option<CallRef>) {
-        let summary = format!("stream ends, {} bytes", self.bytes);
+        let mut summary = format!("stream ends, {} bytes", self.bytes);
+        for (count, what) in [
+            (self.underruns, "underruns"),
+            (self.overruns, "overruns"),
+            (self.dropped, "frames too early"),
+            (self.filled, "frames late"),
+        ] {
+            if count > 0 {
+                summary = format!("{summary}, {count} {what}");
+            }
+        }
         context.out.trace(call, false, context.name, &summary);
     }
 
-    /// A byte of audio.
-    pub(crate) fn hear(&mut self, now: Time, out: &mut Out, byte: u8) {
+    /// The modem had nothing to play, or else lost what we did not read.
+    pub(crate) fn starved(&mut self, nothing_to_play: bool) {
+        let count = if nothing_to_play { &mut self.underruns } else { &mut self.overruns };
+        *count += 1;
+    }
+
+    /// Which way it goes.
+    pub(crate) fn way(&self) -> Way {
+        self.way
+    }
+
+    /// A byte of audio. The 20 ms that it completes.
+    pub(crate) fn hear(&mut self, now: Time, out: &mut Out, byte: u8) -> Option<Frame> {
         self.last_heard = now;
         self.bytes += 1;
         // `CONNECT` ends with CR LF, and its line was complete at the CR.
         if self.bytes == 1 && byte == b'\n' {
-            return;
+            return None;
         }
-        let Some(sample) = self.unpacker.push(byte) else { return };
-        self.partial.push(sample);
-        self.heard += 1;
+        self.coder.decode(byte, &mut self.partial);
         if self.partial.len() < FRAME_SAMPLES {
-            return;
+            return None;
         }
-        if let (Some(stream), Ok(samples)) = (self.stream, <[i16; FRAME_SAMPLES]>::try_from(self.partial.as_slice())) {
-            out.push(Output::Frame { stream, frame: Frame(samples) });
+        let rest = self.partial.split_off(FRAME_SAMPLES);
+        let samples = std::mem::replace(&mut self.partial, rest);
+        self.heard += FRAME;
+        let frame = Frame(<[i16; FRAME_SAMPLES]>::try_from(samples).ok()?);
+        if let Some(stream) = self.stream {
+            out.push(Output::Frame { stream, frame });
         }
-        self.partial.clear();
-        while self.written < self.heard + FRAME {
+        while self.way == Way::Both && self.written < self.heard + FRAME {
             self.filled += 1;
-            self.write(out, &Frame::SILENCE);
+            self.write(out, &Frame::SILENCE.0);
         }
+        Some(frame)
     }
 
     /// 20 ms to be sent.
-    pub(crate) fn send(&mut self, out: &mut Out, audio: &Audio, stream: StreamId, frame: &Frame) {
+    pub(crate) fn send(&mut self, now: Time, out: &mut Out, audio: &Audio, stream: StreamId, frame: &Frame) {
         if self.stream != Some(stream) {
             return;
         }
-        let ahead = (self.written + FRAME).saturating_sub(self.heard);
-        if ahead > u64::from(audio.max_queue_ms) * 8 {
+        if audio.loud(frame) {
+            self.loud = now;
+        }
+        // Where nothing is heard the modem's clock cannot be seen: ours has to do.
+        let clock = match self.way {
+            Way::Play => now.since(self.begun).as_millis() as u64 * 8,
+            Way::Both | Way::Listen => self.heard,
+        };
+        let ahead = (self.written + FRAME).saturating_sub(clock);
+        let kept = if self.way == Way::Play { LONGEST_WAIT as u64 * FRAME } else { 0 };
+        if ahead > u64::from(audio.max_queue_ms) * 8 + kept {
             self.dropped += 1;
         } else {
-            self.write(out, frame);
+            self.write(out, &frame.0);
+        }
+    }
+
+    /// Plays what waited.
+    pub(crate) fn play_waiting(&mut self, out: &mut Out, waiting: &mut Waiting) {
+        for samples in std::mem::take(&mut waiting.0) {
+            self.write(out, &samples);
         }
     }
 
     /// When the stream counts as dead unless something is heard.
     pub(crate) fn dead_at(&self, audio: &Audio) -> Option<Time> {
-        (audio.dead_ms > 0).then(|| self.last_heard + Duration::from_millis(u64::from(audio.dead_ms)))
+        let watched = audio.dead_ms > 0 && self.way != Way::Play;
+        watched.then(|| self.last_heard + Duration::from_millis(u64::from(audio.dead_ms)))
     }
 
-    fn write(&mut self, out: &mut Out, frame: &Frame) {
-        let mut plain = Vec::with_capacity(FRAME_SAMPLES * self.format.width());
-        for sample in &frame.0 {
-            self.format.encode(*sample, &mut plain);
-        }
+    /// When nothing loud was to be played for so long that the modem turns round, unless something comes.
+    pub(crate) fn quiet_at(&self, audio: &Audio) -> Option<Time> {
+        (self.way == Way::Play).then(|| self.loud + Duration::from_millis(u64::from(audio.turn_ms)))
+    }
+
+    fn write(&mut self, out: &mut Out, samples: &[i16]) {
+        let mut plain = Vec::with_capacity(FRAME_SAMPLES * 2);
+        self.coder.encode(samples, &mut plain);
         let mut shielded = Vec::with_capacity(plain.len() + 8);
         voice::encode(&plain, &mut shielded);
         self.written += FRAME;

@@ -1,8 +1,9 @@
-//! The first commands, in order, with their alternatives and repetitions.
+//! The first commands, in order, with their alternatives and repetitions, and the choice of a way to carry samples.
 
 use crate::chat::{Ask, Outcome};
 use crate::context::Purpose;
-use crate::profile::Profile;
+use crate::profile::{Method, Profile};
+use crate::vsm;
 use serde::{Deserialize, Serialize};
 
 /// Where in the first commands we are.
@@ -11,8 +12,10 @@ pub(crate) struct Step {
     number: usize,
     alternative: usize,
     tries: u32,
-    /// Which way to carry samples was taken.
-    method: usize,
+    /// Ways to carry samples that the modem listed.
+    listed: Vec<Method>,
+    /// Which of all ways was taken.
+    method: Option<Method>,
 }
 
 /// What follows a step.
@@ -20,7 +23,7 @@ pub(crate) enum Next {
     /// Another one.
     Go(Step),
     /// The modem is ready; it took this way to carry samples.
-    Ready { method: usize },
+    Ready { method: Option<Method> },
     /// It cannot be used, and why.
     Failed(String),
 }
@@ -29,64 +32,84 @@ pub(crate) enum Next {
 struct Command<'a> {
     alternatives: Vec<&'a str>,
     optional: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Lists the ways to carry samples.
+    List,
+    /// Chooses one.
+    Method,
 }
 
 impl Step {
     /// The first step.
     pub(crate) fn first() -> Step {
-        Step { number: 0, alternative: 0, tries: 0, method: 0 }
+        Step { number: 0, alternative: 0, tries: 0, listed: Vec::new(), method: None }
     }
 
     /// What to send.
     pub(crate) fn ask(&self, profile: &Profile) -> Option<Ask<Purpose>> {
-        let commands = commands(profile);
-        let text = commands.get(self.number)?.alternatives.get(self.alternative)?;
-        Some(Ask::new(*text, Purpose::Init, profile.timeouts_ms.default))
+        let commands = self.commands(profile);
+        let command = commands.get(self.number)?;
+        let ask = Ask::new(*command.alternatives.get(self.alternative)?, Purpose::Init, profile.timeouts_ms.default);
+        // The lines of a list have no prefix that could be relied on.
+        Some(if command.kind == Kind::List { ask.expects("") } else { ask })
     }
 
     /// What follows when it ended so.
-    pub(crate) fn after(&self, profile: &Profile, text: &str, outcome: &Outcome) -> Next {
-        let commands = commands(profile);
-        let Some(command) = commands.get(self.number) else { return Next::Ready { method: self.method } };
+    pub(crate) fn after(&self, profile: &Profile, text: &str, lines: &[String], outcome: &Outcome) -> Next {
+        let commands = self.commands(profile);
+        let Some(command) = commands.get(self.number) else { return Next::Ready { method: self.method.clone() } };
         let wait = profile.timeouts_ms.default;
         match outcome {
-            Outcome::Final(result) if result.is_ok() => self.forward(profile, &commands),
+            Outcome::Final(result) if result.is_ok() => self.forward(profile, &commands, lines),
             Outcome::Final(_) if self.alternative + 1 < command.alternatives.len() => {
                 Next::Go(Step { alternative: self.alternative + 1, tries: 0, ..self.clone() })
             }
-            Outcome::Final(_) if command.optional => self.forward(profile, &commands),
+            Outcome::Final(_) if command.optional => self.forward(profile, &commands, &[]),
             Outcome::Final(result) => Next::Failed(format!("{text} was refused: {}", result.text())),
             Outcome::TimedOut if self.tries < profile.init.retry => {
                 Next::Go(Step { tries: self.tries + 1, ..self.clone() })
             }
-            Outcome::TimedOut if command.optional => self.forward(profile, &commands),
+            Outcome::TimedOut if command.optional => self.forward(profile, &commands, &[]),
             Outcome::TimedOut => Next::Failed(format!("no answer to {text} within {} ms", wait)),
         }
     }
 
-    fn forward(&self, profile: &Profile, commands: &[Command<'_>]) -> Next {
-        // The way to carry samples is the step before the last of an analogue modem.
-        let here = profile.audio.is_some() && self.number + 2 == commands.len();
-        let method = if here { self.alternative } else { self.method };
-        if self.number + 1 < commands.len() {
-            Next::Go(Step { number: self.number + 1, alternative: 0, tries: 0, method })
-        } else {
-            Next::Ready { method }
+    fn forward(&self, profile: &Profile, commands: &[Command<'_>], lines: &[String]) -> Next {
+        let mut next = Step { number: self.number + 1, alternative: 0, tries: 0, ..self.clone() };
+        match commands.get(self.number).map(|command| command.kind) {
+            Some(Kind::List) => next.listed = vsm::choose(lines),
+            Some(Kind::Method) => next.method = self.methods(profile).nth(self.alternative).cloned(),
+            Some(Kind::Plain) | None => {}
         }
+        if next.number < commands.len() { Next::Go(next) } else { Next::Ready { method: next.method } }
     }
-}
 
-/// All of them: the profile's own, and for an analogue modem once into voice mode and out of it.
-fn commands(profile: &Profile) -> Vec<Command<'_>> {
-    let optional = |at: usize| profile.init.optional.contains(&(at + 1));
-    let own = profile.init.seq.iter().enumerate();
-    let mut commands: Vec<Command<'_>> =
-        own.map(|(at, step)| Command { alternatives: step.split('|').collect(), optional: optional(at) }).collect();
-    if let (Some(voice), Some(audio)) = (&profile.voice, &profile.audio) {
-        let must = |alternatives| Command { alternatives, optional: false };
-        commands.push(must(vec![voice.enter.as_str()]));
-        commands.push(must(audio.methods.iter().map(|method| method.vsm.as_str()).collect()));
-        commands.push(must(vec![voice.leave.as_str()]));
+    /// The ways to carry samples, in the order in which they are tried.
+    fn methods<'a>(&'a self, profile: &'a Profile) -> impl Iterator<Item = &'a Method> {
+        self.listed.iter().chain(profile.audio.iter().flat_map(|audio| &audio.methods))
     }
-    commands
+
+    /// All of them: the profile's own, and for an analogue modem once into voice mode and out of it.
+    fn commands<'a>(&'a self, profile: &'a Profile) -> Vec<Command<'a>> {
+        let optional = |at: usize| profile.init.optional.contains(&(at + 1));
+        let own = profile.init.seq.iter().enumerate().map(|(at, step)| Command {
+            alternatives: step.split('|').collect(),
+            optional: optional(at),
+            kind: Kind::Plain,
+        });
+        let mut commands: Vec<Command<'_>> = own.collect();
+        if let (Some(voice), Some(audio)) = (&profile.voice, &profile.audio) {
+            let must = |alternatives, kind| Command { alternatives, optional: kind == Kind::List, kind };
+            commands.push(must(vec![voice.enter.as_str()], Kind::Plain));
+            commands.extend(audio.list.iter().map(|list| must(vec![list.as_str()], Kind::List)));
+            commands.push(must(self.methods(profile).map(|method| method.vsm.as_str()).collect(), Kind::Method));
+            commands.push(must(vec![voice.leave.as_str()], Kind::Plain));
+        }
+        commands
+    }
 }

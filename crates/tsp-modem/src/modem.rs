@@ -161,9 +161,9 @@ impl Modem {
         self.life = Life::Initialising(step);
     }
 
-    fn init_done(&mut self, now: Time, text: &str, outcome: &Outcome) {
+    fn init_done(&mut self, now: Time, text: &str, lines: &[String], outcome: &Outcome) {
         let Life::Initialising(step) = &self.life else { return };
-        match step.after(&self.profile, text, outcome) {
+        match step.after(&self.profile, text, lines, outcome) {
             init::Next::Go(next) => {
                 if let Some(ask) = next.ask(&self.profile) {
                     self.chat.ask(now, ask);
@@ -472,7 +472,9 @@ impl Modem {
                     });
                 }
                 Said::Unsolicited(_) => {}
-                Said::Done { text, purpose: Purpose::Init, outcome, .. } => self.init_done(now, &text, &outcome),
+                Said::Done { text, purpose: Purpose::Init, lines, outcome } => {
+                    self.init_done(now, &text, &lines, &outcome)
+                }
                 Said::Done { text, purpose, lines, outcome } => {
                     self.with(now, |calls, context| match calls {
                         Calls::Analogue(analogue) => analogue.done(context, &purpose, &text, &outcome),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a modem's stream carries a sample (`+VSM`), at 8 kHz.
+/// How a modem's stream carries a sample (`+VSM`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SampleFormat {
@@ -14,20 +14,26 @@ pub enum SampleFormat {
     Alaw,
     /// Signed 16 bits, low byte first.
     S16le,
+    /// 8 bits, signed, linear: silence is 0.
+    S8,
+    /// IMA ADPCM, two samples a byte. Analogue modems only.
+    Ima4,
 }
 
 impl SampleFormat {
-    /// Bytes of a sample.
+    /// Bytes of a sample; 1 where several share one.
     pub(crate) fn width(self) -> usize {
         match self {
             SampleFormat::S16le => 2,
-            SampleFormat::U8 | SampleFormat::Ulaw | SampleFormat::Alaw => 1,
+            SampleFormat::U8 | SampleFormat::S8 | SampleFormat::Ulaw | SampleFormat::Alaw | SampleFormat::Ima4 => 1,
         }
     }
 
-    /// Appends a sample.
+    /// Appends a sample. One of ADPCM follows from those before it: see [`crate::coder`].
     pub(crate) fn encode(self, sample: i16, bytes: &mut Vec<u8>) {
         match self {
+            SampleFormat::Ima4 => {}
+            SampleFormat::S8 => bytes.push(((i32::from(sample) + 128).min(32_767) >> 8) as u8),
             SampleFormat::U8 => bytes.push((((i32::from(sample) + 128).min(32_767) >> 8) + 128) as u8),
             SampleFormat::Ulaw => bytes.push(ulaw(sample)),
             SampleFormat::Alaw => bytes.push(alaw(sample)),
@@ -51,6 +57,8 @@ impl Unpacker {
     /// Takes a byte; gives the sample that it completes.
     pub(crate) fn push(&mut self, byte: u8) -> Option<i16> {
         match self.format {
+            SampleFormat::Ima4 => None,
+            SampleFormat::S8 => Some(i16::from(byte as i8) << 8),
             SampleFormat::U8 => Some((i16::from(byte) - 128) << 8),
             SampleFormat::Ulaw => Some(from_ulaw(byte)),
             SampleFormat::Alaw => Some(from_alaw(byte)),
@@ -110,7 +118,9 @@ mod tests {
 
     #[test]
     fn silence_is_what_modems_call_silence() {
-        for (format, byte) in [(SampleFormat::U8, 0x80), (SampleFormat::Ulaw, 0xFF), (SampleFormat::Alaw, 0xD5)] {
+        for (format, byte) in
+            [(SampleFormat::U8, 0x80), (SampleFormat::S8, 0), (SampleFormat::Ulaw, 0xFF), (SampleFormat::Alaw, 0xD5)]
+        {
             let mut bytes = Vec::new();
             format.encode(0, &mut bytes);
             assert_eq!(bytes, [byte], "{format:?}");
@@ -119,7 +129,8 @@ mod tests {
 
     #[test]
     fn every_sample_comes_back_within_the_step_of_its_format() {
-        for format in [SampleFormat::U8, SampleFormat::Ulaw, SampleFormat::Alaw, SampleFormat::S16le] {
+        for format in [SampleFormat::U8, SampleFormat::S8, SampleFormat::Ulaw, SampleFormat::Alaw, SampleFormat::S16le]
+        {
             for sample in (i16::MIN..=i16::MAX).step_by(7) {
                 let mut bytes = Vec::new();
                 format.encode(sample, &mut bytes);
@@ -129,7 +140,7 @@ mod tests {
                 let error = (i32::from(back) - i32::from(sample)).abs();
                 let step = match format {
                     SampleFormat::S16le => 0,
-                    SampleFormat::U8 => 256,
+                    SampleFormat::U8 | SampleFormat::S8 | SampleFormat::Ima4 => 256,
                     SampleFormat::Ulaw | SampleFormat::Alaw => 16 + i32::from(sample).abs() / 16,
                 };
                 assert!(error <= step, "{format:?} {sample} came back as {back}");

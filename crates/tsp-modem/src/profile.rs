@@ -221,32 +221,74 @@ impl Default for Supervise {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
+    /// Lists the ways to carry samples (`AT+VSM=?`): those that are known by name are tried before `methods`. Absent: the
+    /// list is not to be trusted.
+    #[serde(default)]
+    pub list: Option<String>,
     /// Ways to carry samples; the first that the modem takes is used.
     pub methods: Vec<Method>,
-    /// Begins a stream in both directions.
+    /// Begins a stream in both directions; empty: the modem has none.
+    #[serde(default)]
     pub duplex: String,
     /// Ends it: bytes in hexadecimal.
+    #[serde(default)]
     pub end_duplex: Bytes,
+    /// Begins a stream from the line, where there is none in both directions; empty: the modem has none.
+    #[serde(default)]
+    pub record: String,
+    /// Ends it.
+    #[serde(default)]
+    pub end_record: Bytes,
+    /// Begins a stream to the line; empty: the modem has none.
+    #[serde(default)]
+    pub play: String,
+    /// Ends it, when all is played.
+    #[serde(default)]
+    pub end_play: Bytes,
+    /// Ends it at once.
+    #[serde(default)]
+    pub abort_play: Bytes,
+    /// One way at a time: a sample of so much is loud (of 32767).
+    #[serde(default = "loud_level")]
+    pub loud_level: u16,
+    /// One way at a time: without anything loud to be played for so long the modem listens again.
+    #[serde(default = "turn_ms")]
+    pub turn_ms: u32,
     /// The most that is written ahead of the modem.
     pub max_queue_ms: u32,
     /// A stream that is silent on the serial port for so long is dead; 0: never.
     pub dead_ms: u32,
 }
 
+impl Audio {
+    /// Whether something is to be heard in a frame.
+    pub(crate) fn loud(&self, frame: &tspi::Frame) -> bool {
+        frame.0.iter().any(|sample| sample.unsigned_abs() >= self.loud_level)
+    }
+}
+
+fn loud_level() -> u16 {
+    400
+}
+
+fn turn_ms() -> u32 {
+    800
+}
+
 /// A way to carry samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Method {
-    /// The command that chooses it.
+    /// The command that chooses it; several at semicolons where it takes more than one.
     pub vsm: String,
     /// How a sample is carried.
     pub fmt: SampleFormat,
-    /// Samples a second: 8000.
+    /// Samples a second: 7200, 8000, 9600, 11025 or 16000.
     pub rate: u32,
 }
 
 /// Bytes, written in hexadecimal: `10 5e`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bytes(pub Vec<u8>);
 
@@ -369,8 +411,21 @@ impl Profile {
         if audio.methods.is_empty() {
             return Some(("audio.methods", "no way to carry samples".to_owned()));
         }
-        if let Some(method) = audio.methods.iter().find(|method| method.rate != 8_000) {
-            return Some(("audio.methods", format!("{} samples a second: only 8000 can be carried", method.rate)));
+        const RATES: [u32; 5] = [7_200, 8_000, 9_600, 11_025, 16_000];
+        if let Some(method) = audio.methods.iter().find(|method| !RATES.contains(&method.rate)) {
+            return Some(("audio.methods", format!("{} samples a second cannot be carried", method.rate)));
+        }
+        for (key, start, ends) in [
+            ("audio.end_duplex", &audio.duplex, &audio.end_duplex),
+            ("audio.end_record", &audio.record, &audio.end_record),
+            ("audio.end_play", &audio.play, &audio.end_play),
+        ] {
+            if !start.is_empty() && ends.0.is_empty() {
+                return Some((key, format!("nothing ends what {start:?} begins")));
+            }
+        }
+        if audio.duplex.is_empty() && audio.record.is_empty() {
+            return Some(("audio.duplex", "neither duplex nor record: nothing can be heard".to_owned()));
         }
         (!(40..=1_000).contains(&audio.max_queue_ms))
             .then(|| ("audio.max_queue_ms", "must be between 40 and 1000".to_owned()))

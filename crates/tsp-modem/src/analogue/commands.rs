@@ -41,7 +41,7 @@ impl Analogue {
         for command in &voice.setup {
             context.plain(command, Purpose::Aside);
         }
-        if let Some(method) = audio_of(context).methods.get(self.method) {
+        if let Some(method) = &self.method {
             context.plain(&method.vsm, Purpose::Aside);
         }
     }
@@ -123,30 +123,18 @@ impl Analogue {
         }
     }
 
-    fn end_stream(&mut self, context: &mut Context<'_>) {
-        if let Duplex::Ending { tries, .. } = &mut self.duplex {
-            *tries += 1;
-            let bytes = &audio_of(context).end_duplex.0;
-            let shown = bytes.iter().map(|byte| shown(*byte)).collect::<String>();
-            let wait = context.profile.timeouts_ms.abort;
-            context.chat.raw(context.now, &shown, bytes, Purpose::StreamEnd, wait);
-        }
-    }
-
-    fn on_hook(&mut self, context: &mut Context<'_>) {
+    pub(super) fn on_hook(&mut self, context: &mut Context<'_>) {
         self.duplex = Duplex::Closed;
+        self.waiting = Waiting::default();
+        if self.way == Way::Play {
+            self.way = Way::Listen;
+        }
         let voice = voice_of(context);
         let wait = context.profile.timeouts_ms.hangup;
         for command in &voice.hangup {
             context.ask(Ask::new(command, Purpose::HangUp, wait));
         }
         context.plain(&voice.leave, Purpose::Leave);
-    }
-
-    pub(super) fn start_stream(&mut self, context: &mut Context<'_>) {
-        self.duplex = Duplex::Starting;
-        let ask = Ask::new(&audio_of(context).duplex, Purpose::StreamStart, context.profile.timeouts_ms.default);
-        context.ask(ask.accepts(Accepts::Stream));
     }
 
     /// A command of ours goes out now.
@@ -173,6 +161,7 @@ impl Analogue {
             Purpose::StreamStart => self.stream_started(context, text, outcome),
             Purpose::StreamEnd => self.stream_end_done(context, outcome),
             Purpose::StreamOver => self.stream_over(context, outcome),
+            Purpose::PlayOver => self.play_over(context, outcome),
             Purpose::HangUp | Purpose::Leave if *outcome == Outcome::TimedOut => {
                 context.fail(format!("no answer to {text}: the line may be off hook"));
             }
@@ -254,81 +243,6 @@ impl Analogue {
         }
     }
 
-    fn stream_started(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
-        let begun = *outcome == Outcome::Final(FinalResult::Connect);
-        let talk = match &self.phase {
-            Phase::Connected { talk } | Phase::Supervising { talk } => talk.clone(),
-            _ if begun => {
-                // The call ended meanwhile.
-                let flow = self.new_flow(context, None, CallRef(0));
-                self.duplex = Duplex::Ending { flow, tries: 0 };
-                return self.end_stream(context);
-            }
-            _ => return self.on_hook(context),
-        };
-        if begun {
-            self.duplex = Duplex::Open(self.new_flow(context, talk.stream, talk.call));
-            self.set_sound(context, Sound::Duplex);
-            self.tell_media(context, talk.call, Direction::SendRecv);
-            return;
-        }
-        self.duplex = Duplex::Closed;
-        match outcome {
-            Outcome::Final(result @ FinalResult::NoCarrier) => {
-                self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
-            }
-            outcome => {
-                // The call goes on without audio: that is what the modem can do.
-                let summary = format!("no audio: {text}: {}: one direction at a time is not used", words(outcome));
-                context.out.trace(Some(talk.call), false, context.name, &summary);
-                self.tell_media(context, talk.call, Direction::Inactive);
-                self.set_sound(context, Sound::None);
-            }
-        }
-    }
-
-    fn new_flow(&self, context: &mut Context<'_>, stream: Option<StreamId>, call: CallRef) -> Flow {
-        let methods = &audio_of(context).methods;
-        let format = methods.get(self.method).or(methods.first()).map(|method| method.fmt);
-        Flow::begin(context, stream, format.expect("an analogue profile has a method"), call)
-    }
-
-    fn tell_media(&self, context: &mut Context<'_>, call: CallRef, direction: Direction) {
-        context.out.event(Event::Media { call, remote: RemoteMedia::Frames { direction } });
-    }
-
-    fn stream_end_done(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
-        match (&self.duplex, outcome) {
-            (Duplex::Ending { tries, .. }, Outcome::TimedOut) if *tries < END_TRIES => self.end_stream(context),
-            (Duplex::Ending { .. }, Outcome::TimedOut) => context.fail("the modem does not end its voice stream"),
-            _ => {
-                context.chat.release(context.now, outcome);
-                self.on_hook(context);
-            }
-        }
-    }
-
-    /// The modem ended the stream, and what it said then.
-    fn stream_over(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
-        context.chat.release(context.now, outcome);
-        self.duplex = Duplex::Closed;
-        match (&mut self.phase, outcome) {
-            (Phase::Connected { .. } | Phase::Supervising { .. }, Outcome::Final(result)) if !result.is_ok() => {
-                self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
-            }
-            (Phase::Connected { talk } | Phase::Supervising { talk }, _) => {
-                talk.restarts += 1;
-                if talk.restarts <= RESTARTS {
-                    self.start_stream(context);
-                } else {
-                    let text = "the modem ended the voice stream again and again";
-                    self.released(context, Cause::new(DisconnectMode::Unavail).with_text(text));
-                }
-            }
-            _ => self.on_hook(context),
-        }
-    }
-
     /// The line is on hook.
     fn left(&mut self, context: &mut Context<'_>) {
         if let Phase::HangingUp { next } = &mut self.phase {
@@ -356,16 +270,5 @@ pub(crate) fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Final(result) => result.text().to_owned(),
         Outcome::TimedOut => "no answer in time".to_owned(),
-    }
-}
-
-fn shown(byte: u8) -> String {
-    match byte {
-        0x10 => "<DLE>".to_owned(),
-        0x03 => "<ETX>".to_owned(),
-        0x18 => "<CAN>".to_owned(),
-        0x1B => "<ESC>".to_owned(),
-        0x21..=0x7E => char::from(byte).to_string(),
-        other => format!("<{other:02X}>"),
     }
 }

@@ -35,6 +35,11 @@ impl Analogue {
                     context.out.report(talk.call, Report::SpecialInfo(SpecialInfo::Unknown));
                 }
             }
+            VoiceEvent::Underrun | VoiceEvent::Overrun | VoiceEvent::LostData => {
+                if let Duplex::Open(flow) | Duplex::Ending { flow, .. } = &mut self.duplex {
+                    flow.starved(event == VoiceEvent::Underrun);
+                }
+            }
             _ => {}
         }
     }

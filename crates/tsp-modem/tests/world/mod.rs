@@ -16,7 +16,7 @@
 //! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown,
 //!                          swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
-//! = frame                  20 ms of audio are to be sent
+//! = frame                  20 ms of audio are to be sent; `= quiet`: of next to nothing
 //! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
 //! ```
 
@@ -57,6 +57,7 @@ pub struct World<'a> {
     pub wrote: Vec<u8>,
     commands: u64,
     turn: usize,
+    stream: StreamId,
     mark: String,
     step: String,
 }
@@ -95,6 +96,7 @@ impl<'a> World<'a> {
             wrote: Vec::new(),
             commands: 0,
             turn: 0,
+            stream: StreamId(7),
             mark: String::new(),
             step: String::new(),
         }
@@ -151,7 +153,8 @@ impl<'a> World<'a> {
             [.., 0x1A] => {
                 self.writes.push_back(format!("{}<SUB>", String::from_utf8_lossy(&bytes[..bytes.len() - 1])));
             }
-            [0x10, code] => self.writes.push_back(format!("<DLE>{}", char::from(*code))),
+            [0x10, code] if *code != 0x10 => self.writes.push_back(format!("<DLE>{}", shown(*code))),
+            [0x10, 0x18, 0x10, 0x03] => self.writes.push_back("<DLE><CAN><DLE><ETX>".into()),
             audio => self.wrote.extend(audio),
         }
     }
@@ -234,6 +237,11 @@ impl<'a> World<'a> {
         let call = CallRef(number.parse().unwrap_or(0));
         self.commands += 1;
         let media = LocalMedia::Frames { stream: StreamId(self.commands) };
+        match verb {
+            "answer" => self.stream = StreamId(self.commands),
+            "make" | "hide" => self.stream = StreamId(7),
+            _ => {}
+        }
         let action = match verb {
             "make" | "hide" => Action::MakeCall {
                 line: tspi::LineRef(0),
@@ -282,7 +290,8 @@ impl<'a> World<'a> {
         match verb {
             "opened" => self.give(Input::Opened { port: PortId(count()) }),
             "closed" => self.give(Input::Closed { port: PortId(count()), reason: tail }),
-            "frame" => self.give(Input::Frame { stream: StreamId(7), frame: &Frame([0x1000; 160]) }),
+            "frame" => self.give(Input::Frame { stream: self.stream, frame: &Frame([0x1000; 160]) }),
+            "quiet" => self.give(Input::Frame { stream: self.stream, frame: &Frame([0x40; 160]) }),
             "heard" => assert_eq!(std::mem::take(&mut self.heard).len() as u32, count(), "{}", self.step),
             "wrote" => assert_eq!(std::mem::take(&mut self.wrote).len() as u32, count(), "{}", self.step),
             "audio" => self.say(tsp_modem::AUDIO_PORT, &vec![0; count() as usize]),
@@ -346,6 +355,15 @@ fn rules(text: &str) -> Vec<ForwardRule> {
         after_s: words.get(2).map(|word| word.parse().unwrap()),
     };
     words.split(|word| *word == "and").filter(|words| !words.is_empty()).map(rule).collect()
+}
+
+fn shown(code: u8) -> String {
+    match code {
+        0x03 => "<ETX>".into(),
+        0x18 => "<CAN>".into(),
+        0x1B => "<ESC>".into(),
+        code => char::from(code).to_string(),
+    }
 }
 
 fn raw(text: &str) -> Vec<u8> {
