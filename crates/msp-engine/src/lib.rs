@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 mod counters;
 mod load;
 mod record;

@@ -1,7 +1,7 @@
 //! One media thread and what it owns.
 
 use crate::counters::{Counters, Shared};
-use crate::{EngineConfig, EngineError, Stopped, load, record};
+use crate::{EngineConfig, EngineError, Stopped, application, load, record};
 use msp_rtp::Msp;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -19,8 +19,12 @@ use std::thread::JoinHandle;
 use tapi::{End, OperationId, Time};
 use tspi::media::{Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, StreamId};
 
+mod applications;
+
 const WAKE: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
+/// Added to the number of an operation: its application's socket.
+const APPLICATION: u64 = 1 << 62;
 /// Datagrams taken from one socket before the others have their turn.
 const BURST: usize = 16;
 /// Longest datagram that is looked at; a longer one cannot be valid.
@@ -96,6 +100,7 @@ pub(crate) struct Shard {
     streams: BTreeMap<StreamId, usize>,
     rings: BTreeMap<StreamId, Rings>,
     descriptors: BTreeMap<DescriptorId, OwnedFd>,
+    applications: BTreeMap<OperationId, application::Socket>,
     /// Beginnings and ends of recordings that found the queue full.
     unwritten: VecDeque<record::Job>,
     /// Recordings whose files are being completed, each with the event that waits for it.
@@ -143,6 +148,7 @@ impl Shard {
             streams: BTreeMap::new(),
             rings: BTreeMap::new(),
             descriptors: BTreeMap::new(),
+            applications: BTreeMap::new(),
             unwritten: VecDeque::new(),
             finishing: BTreeMap::new(),
             counters: Counters::default(),
@@ -190,6 +196,9 @@ impl Shard {
                         }
                     }
                     TIMER => self.expired(),
+                    number if number & APPLICATION != 0 => {
+                        self.read_application(at, OperationId(number & !APPLICATION));
+                    }
                     socket => self.receive(at, socket as usize, &mut room),
                 }
             }
@@ -324,6 +333,12 @@ impl Shard {
                 }
                 Output::Event(event) => self.tell(event),
                 Output::Frame { stream, frame } => self.push(stream, frame),
+                Output::ApplicationBegins { operation, descriptor, rate } => {
+                    self.begin_application(now, operation, descriptor, rate);
+                }
+                Output::ApplicationFrame { operation, frame } => self.write_application(now, operation, &frame),
+                // Closed, it is out of epoll too.
+                Output::ApplicationEnds { operation } => drop(self.applications.remove(&operation)),
                 Output::Load { operation, descriptor } => {
                     let file = self.descriptors.remove(&descriptor);
                     let sent = file.is_some_and(|file| self.files.load.send(load::Job { operation, file }).is_ok());

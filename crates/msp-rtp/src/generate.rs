@@ -1,10 +1,11 @@
 //! What a stream makes itself: runs of digits, tones, playbacks. Each gives 20 ms at a time until it is done.
 
 use crate::event::{EventPacket, EventSender, code_of};
+use crate::progress::{Country, Stretch};
 use crate::tone::Tone;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tapi::OperationId;
+use tapi::{OperationId, ProgressTone};
 use tspi::media::{FRAME_SAMPLES, Frame};
 
 const FRAME_MS: u64 = 20;
@@ -54,6 +55,20 @@ enum Kind {
         samples: u32,
         step: Step,
     },
+    Cadence(Cadence),
+}
+
+/// A tone of call progress that sounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Cadence {
+    country: String,
+    name: ProgressTone,
+    /// Which stretch, and samples of it so far.
+    stretch: usize,
+    done: u64,
+    tone: Tone,
+    /// Samples to come; none: without end.
+    left: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +100,20 @@ impl Generate {
         Some(Generate { operation, frames: 0, kind })
     }
 
+    /// A tone of call progress; `None` for what is no tone.
+    pub fn progress(
+        operation: OperationId,
+        country: &str,
+        name: ProgressTone,
+        duration_ms: Option<u32>,
+    ) -> Option<Generate> {
+        let tone = tone_of(Country::named(country).cadence(&name).first()?)?;
+        let left = duration_ms.map(|ms| u64::from(ms) * 8);
+        let country = Country::named(country).name.to_owned();
+        let kind = Kind::Cadence(Cadence { country, name, stretch: 0, done: 0, tone, left });
+        Some(Generate { operation, frames: 0, kind })
+    }
+
     /// How much there was so far.
     pub fn millis(&self) -> u64 {
         self.frames * FRAME_MS
@@ -94,6 +123,7 @@ impl Generate {
     pub fn step(&mut self, timestamp: u32, events: bool) -> Option<Sound> {
         let sound = match &mut self.kind {
             Kind::Tone { tone, left } => part_of(tone, left).map(Sound::Audio),
+            Kind::Cadence(cadence) => cadence.step().map(Sound::Audio),
             Kind::Digits { digits, next, samples, step } => loop {
                 if let Some(sound) = step.step() {
                     break Some(sound);
@@ -135,6 +165,46 @@ impl Step {
     }
 }
 
+fn tone_of(stretch: &Stretch) -> Option<Tone> {
+    let mut parts = [(0, 0.0); 4];
+    let count = stretch.hz.len().min(parts.len());
+    parts.iter_mut().zip(stretch.hz).for_each(|(part, hz)| *part = (*hz, stretch.level_dbm0()));
+    Tone::new(parts.get(..count)?)
+}
+
+impl Cadence {
+    /// The next 20 ms; `None`: it is done.
+    fn step(&mut self) -> Option<Frame> {
+        let mut frame = Frame::SILENCE;
+        let wanted = self.left.map_or(FRAME_SAMPLES, |left| left.min(FRAME_SAMPLES as u64) as usize);
+        if wanted == 0 {
+            return None;
+        }
+        self.left = self.left.map(|left| left - wanted as u64);
+        let cadence = Country::named(&self.country).cadence(&self.name);
+        let mut at = 0;
+        while at < wanted {
+            let stretch = cadence.get(self.stretch % cadence.len().max(1))?;
+            let on = if stretch.on_ms == 0 { u64::MAX } else { u64::from(stretch.on_ms) * 8 };
+            let end = on.saturating_add(u64::from(stretch.off_ms) * 8);
+            let room = frame.0.get_mut(at..wanted)?;
+            let border = if self.done < on { on } else { end };
+            let count = room.len().min(usize::try_from(border - self.done).unwrap_or(usize::MAX));
+            if self.done < on {
+                self.tone.fill(room.get_mut(..count)?);
+            }
+            at += count;
+            self.done += count as u64;
+            if self.done == end {
+                self.stretch = (self.stretch + 1) % cadence.len();
+                self.done = 0;
+                self.tone = tone_of(cadence.get(self.stretch)?)?;
+            }
+        }
+        Some(frame)
+    }
+}
+
 /// A frame of a tone of which so many samples are left.
 fn part_of(tone: &mut Tone, left: &mut u64) -> Option<Frame> {
     if *left == 0 {
@@ -154,7 +224,16 @@ pub(crate) struct Play {
     pub operation: OperationId,
     repeat: bool,
     frames: u64,
+    pub pace: Pace,
     state: PlayState,
+}
+
+/// Whether an operation goes on or stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pace {
+    Runs,
+    Stands,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -172,7 +251,7 @@ enum PlayState {
 
 impl Play {
     pub fn new(operation: OperationId, repeat: bool) -> Play {
-        Play { operation, repeat, frames: 0, state: PlayState::Loading }
+        Play { operation, repeat, frames: 0, pace: Pace::Runs, state: PlayState::Loading }
     }
 
     pub fn load(&mut self, samples: Arc<[i16]>) {
@@ -187,10 +266,13 @@ impl Play {
         self.frames * FRAME_MS
     }
 
-    /// The next 20 ms; `None`: it is done. What is repeated has no gap.
+    /// The next 20 ms, silence while it stands; `None`: it is done. What is repeated has no gap.
     pub fn step(&mut self) -> Option<Frame> {
         let PlayState::Playing { samples: Some(samples), position } = &mut self.state else { return None };
         samples.get(*position)?;
+        if self.pace == Pace::Stands {
+            return Some(Frame::SILENCE);
+        }
         let mut frame = Frame::SILENCE;
         for sample in &mut frame.0 {
             let Some(played) = samples.get(*position) else { break };

@@ -4,6 +4,7 @@
 //! 40 ms. It grows where the buffer runs dry or packets come too late (a frame is put in), shrinks where there was more
 //! than enough for two seconds (a frame is left out), and is never more than 200 ms.
 
+use crate::plc::Plc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 use tapi::Time;
@@ -44,9 +45,7 @@ pub struct Jitter {
     least: u32,
     frames: u32,
     calm: u32,
-    last: Vec<i16>,
-    /// Frames made up in a row.
-    faded: u32,
+    plc: Plc,
     counts: Playout,
 }
 
@@ -79,8 +78,7 @@ impl Jitter {
             least: u32::MAX,
             frames: 0,
             calm: 0,
-            last: vec![0; FRAME_SAMPLES],
-            faded: 0,
+            plc: Plc::new(),
             counts: Playout::default(),
         }
     }
@@ -101,6 +99,7 @@ impl Jitter {
             return;
         }
         self.ring.clear();
+        self.plc.reset();
         self.state = State::Idle;
         self.stretch = 0;
         self.least = u32::MAX;
@@ -259,35 +258,25 @@ impl Jitter {
 
     fn read(&mut self, cursor: u32) -> Frame {
         let mut frame = Frame::SILENCE;
-        let mut missing = 0;
         for (n, sample) in frame.0.iter_mut().enumerate() {
             *sample = self.ring.take(cursor.wrapping_add(n as u32));
-            missing += usize::from(*sample == MISSING);
         }
-        if missing == 0 {
-            self.faded = 0;
-            self.last.clear();
-            self.last.extend_from_slice(&frame.0);
-            return frame;
-        }
-        let made_up = self.made_up();
-        for (sample, other) in frame.0.iter_mut().zip(made_up.0) {
-            if *sample == MISSING {
-                *sample = other;
+        self.counts.concealed += u64::from(frame.0.contains(&MISSING));
+        for run in frame.0.chunk_by_mut(|one, other| (*one == MISSING) == (*other == MISSING)) {
+            if run.first() == Some(&MISSING) {
+                self.plc.conceal(run);
+            } else {
+                self.plc.good(run);
             }
         }
         frame
     }
 
-    /// What was heard last once more, lower each time.
+    /// What was heard last goes on, and fades.
     fn made_up(&mut self) -> Frame {
         self.counts.concealed += 1;
-        self.faded = (self.faded + 1).min(4);
-        let gain = 4 - self.faded as i32;
         let mut frame = Frame::SILENCE;
-        for (sample, last) in frame.0.iter_mut().zip(&self.last) {
-            *sample = (i32::from(*last) * gain / 4) as i16;
-        }
+        self.plc.conceal(&mut frame.0);
         frame
     }
 }

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 pub mod codec;
 pub mod detect;
 pub mod event;
@@ -22,6 +23,8 @@ pub mod g711;
 mod generate;
 pub mod jitter;
 pub mod latch;
+mod listen;
+mod mixer;
 mod msp;
 pub mod plc;
 pub mod progress;

@@ -1,9 +1,11 @@
 //! The switch: all streams, what is joined to what, and the 20 ms tick.
 
-use crate::generate::{Generate, Play};
+use crate::detect::Found;
+use crate::generate::{Generate, Pace};
+use crate::mixer::Mixes;
 use crate::rtp::Arrival;
 use crate::stats::{Counters, Stats};
-use crate::stream::{Joined, Record, Spoken, Stream, Wire};
+use crate::stream::{Joined, Spoken, Stream, Wire};
 use crate::tone::Meter;
 use crate::wire::{Admitted, Payload, Relayed, RtpWire};
 use serde::{Deserialize, Serialize};
@@ -13,9 +15,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::{End, OperationId, Time};
 use tspi::Random;
-use tspi::media::{
-    Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, RemoteMedia, StreamId,
-};
+use tspi::media::{Command, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, RemoteMedia, StreamId};
+
+mod ops;
 
 mod upkeep;
 
@@ -44,6 +46,8 @@ pub struct Msp {
     /// Where protected packets are opened.
     #[serde(skip)]
     room: Vec<u8>,
+    #[serde(skip)]
+    mixes: Mixes,
 }
 
 impl Msp {
@@ -59,6 +63,7 @@ impl Msp {
             outputs: VecDeque::new(),
             order: Vec::new(),
             room: Vec::new(),
+            mixes: Mixes::default(),
         }
     }
 
@@ -67,7 +72,9 @@ impl Msp {
         for (id, stream) in &mut self.streams {
             let play = stream.play.take().map(|play| (play.operation, play.millis()));
             let record = stream.record.take().map(|record| (record.operation, record.millis()));
-            for (operation, millis) in play.into_iter().chain(record) {
+            let application =
+                stream.application.take().map(|application| (application.operation, application.millis()));
+            for (operation, millis) in play.into_iter().chain(record).chain(application) {
                 self.operations.remove(&operation);
                 let ended = Event::Ended { operation, stream: *id, end: End::Restarted, millis };
                 self.outputs.push_back(Output::Event(ended));
@@ -115,11 +122,17 @@ impl Msp {
             Command::Tone { operation, stream, hz, duration_ms, level_dbm0 } => {
                 self.generate(operation, stream, Generate::tone(operation, &hz, duration_ms, level_dbm0));
             }
-            Command::Progress { operation, stream, .. } | Command::Application { operation, stream, .. } => {
-                self.outputs.push_back(Output::Event(Event::Ended { operation, stream, end: End::Failed, millis: 0 }));
+            Command::Progress { operation, stream, tone, country, duration_ms } => {
+                self.generate(operation, stream, Generate::progress(operation, &country, tone, duration_ms));
             }
-            Command::Pause { .. } | Command::Resume { .. } | Command::Detect { .. } => {}
-            Command::Mix { .. } | Command::Unmix { .. } => {}
+            Command::Application { operation, stream, descriptor, rate } => {
+                self.application(operation, stream, descriptor, rate);
+            }
+            Command::Pause { operation } => self.pace(operation, Pace::Stands),
+            Command::Resume { operation } => self.pace(operation, Pace::Runs),
+            Command::Detect { stream, digits, progress } => self.detect(stream, digits, progress),
+            Command::Mix { stream, mixer } => self.mix(stream, Some(mixer)),
+            Command::Unmix { stream } => self.mix(stream, None),
             Command::Stop { operation } => self.stop(operation, End::Cancelled),
             Command::MonitorTones { stream, hz } => match self.streams.get_mut(&stream) {
                 Some(stream) => stream.meter = if hz.is_empty() { None } else { Some(Meter::new(&hz)) },
@@ -178,6 +191,10 @@ impl Msp {
         if let Some(play) = stream.play {
             self.ended(play.operation, id, End::CallEnded, play.millis());
         }
+        if let Some(application) = stream.application {
+            self.outputs.push_back(Output::ApplicationEnds { operation: application.operation });
+            self.ended(application.operation, id, End::CallEnded, application.millis());
+        }
         if let Some(record) = stream.record {
             self.outputs.push_back(Output::RecordingEnds { operation: record.operation });
             self.ended(record.operation, id, End::CallEnded, record.millis());
@@ -194,6 +211,7 @@ impl Msp {
         for (one, other) in [(a, b), (b, a)] {
             if let Some(stream) = self.streams.get_mut(&one) {
                 stream.joined = Some(other);
+                stream.mixer = None;
             }
         }
     }
@@ -207,79 +225,6 @@ impl Msp {
         if let Some(stream) = other.and_then(|other| self.streams.get_mut(&other)) {
             stream.joined = None;
         }
-    }
-
-    /// The stream of a new operation. Where there is none, or the operation exists, nothing begins.
-    fn begin(&mut self, operation: OperationId, id: StreamId) -> Option<&mut Stream> {
-        if self.operations.contains_key(&operation) {
-            self.counters.misdirected += 1;
-            return None;
-        }
-        if !self.streams.contains_key(&id) {
-            self.ended(operation, id, End::Failed, 0);
-            return None;
-        }
-        self.operations.insert(operation, id);
-        self.streams.get_mut(&id)
-    }
-
-    fn play(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, repeat: bool) {
-        let Some(stream) = self.begin(operation, id) else { return };
-        if let Some(before) = stream.play.replace(Play::new(operation, repeat)) {
-            self.ended(before.operation, id, End::Cancelled, before.millis());
-        }
-        self.outputs.push_back(Output::Load { operation, descriptor });
-    }
-
-    fn record(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, max_ms: Option<u64>) {
-        let Some(stream) = self.begin(operation, id) else { return };
-        if let Some(before) = stream.record.replace(Record { operation, max_ms, frames: 0 }) {
-            self.outputs.push_back(Output::RecordingEnds { operation: before.operation });
-            self.ended(before.operation, id, End::Cancelled, before.millis());
-        }
-        self.outputs.push_back(Output::RecordingBegins { operation, descriptor });
-    }
-
-    fn generate(&mut self, operation: OperationId, id: StreamId, generate: Option<Generate>) {
-        let Some(stream) = self.begin(operation, id) else { return };
-        let Some(generate) = generate else {
-            self.ended(operation, id, End::Failed, 0);
-            return;
-        };
-        if let Some(before) = stream.generate.replace(generate) {
-            self.ended(before.operation, id, End::Cancelled, before.millis());
-        }
-    }
-
-    /// Ends an operation that may be running.
-    fn stop(&mut self, operation: OperationId, end: End) {
-        let Some(id) = self.operations.get(&operation).copied() else { return };
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let is_it = |other: OperationId| other == operation;
-        let millis = if let Some(generate) = stream.generate.take_if(|generate| is_it(generate.operation)) {
-            generate.millis()
-        } else if let Some(play) = stream.play.take_if(|play| is_it(play.operation)) {
-            play.millis()
-        } else if let Some(record) = stream.record.take_if(|record| is_it(record.operation)) {
-            self.outputs.push_back(Output::RecordingEnds { operation });
-            record.millis()
-        } else {
-            return;
-        };
-        self.ended(operation, id, end, millis);
-    }
-
-    fn loaded(&mut self, operation: OperationId, samples: std::sync::Arc<[i16]>) {
-        let id = self.operations.get(&operation);
-        let stream = id.and_then(|id| self.streams.get_mut(id));
-        if let Some(play) = stream.and_then(|stream| stream.play.as_mut()).filter(|play| play.operation == operation) {
-            play.load(samples);
-        }
-    }
-
-    fn ended(&mut self, operation: OperationId, stream: StreamId, end: End, millis: u64) {
-        self.operations.remove(&operation);
-        self.outputs.push_back(Output::Event(Event::Ended { operation, stream, end, millis }));
     }
 
     fn send(&mut self, stream: StreamId, packet: Option<(SocketAddr, Packet)>) {
@@ -333,7 +278,9 @@ impl Msp {
         let Some(admitted) = admitted else { return };
         let Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes } = admitted;
         let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };
-        if let Some(digit) = digit {
+        if let Some(digit) = digit
+            && self.tells_digit(now, id, digit)
+        {
             self.outputs.push_back(Output::Event(Event::Digit { stream: id, digit, duration_ms: None }));
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -409,10 +356,12 @@ impl Msp {
                 stream.hear(at, listened);
             }
         }
+        self.sum_up(&order);
         for id in &order {
             let Some(stream) = self.streams.get(id) else { continue };
             let other = stream.joined.and_then(|other| self.streams.get(&other));
-            let joined = other.map_or(Joined::default(), |other| other.offer(stream, at));
+            let mixed = || Joined { heard: self.mixed(stream), ..Joined::default() };
+            let joined = other.map_or_else(mixed, |other| other.offer(stream, at));
             if let Some(stream) = self.streams.get_mut(id) {
                 let spoken = stream.speak(at, joined);
                 self.spoken(*id, spoken);
@@ -425,7 +374,9 @@ impl Msp {
 
     /// Whether a stream, or the one it is joined with, has something to do.
     fn takes_part(streams: &BTreeMap<StreamId, Stream>, stream: &Stream) -> bool {
-        stream.is_active() || stream.joined.and_then(|other| streams.get(&other)).is_some_and(Stream::is_active)
+        stream.is_active()
+            || stream.mixer.is_some()
+            || stream.joined.and_then(|other| streams.get(&other)).is_some_and(Stream::is_active)
     }
 
     fn spoken(&mut self, id: StreamId, spoken: Spoken) {
@@ -437,6 +388,15 @@ impl Msp {
         if let Some(measured) = spoken.measured {
             let event = Event::Tones { stream: id, tones: measured.tones, level_ddbm0: measured.level_ddbm0 };
             self.outputs.push_back(Output::Event(event));
+        }
+        if let Some(digit) = spoken.digit {
+            self.outputs.push_back(Output::Event(Event::Digit { stream: id, digit, duration_ms: None }));
+        }
+        if let Some(Found { tone, measured }) = spoken.found {
+            self.outputs.push_back(Output::Event(Event::Progress { stream: id, tone, measured }));
+        }
+        if let Some((operation, frame)) = spoken.application {
+            self.outputs.push_back(Output::ApplicationFrame { operation, frame });
         }
         for (operation, millis) in spoken.generated.into_iter().chain(spoken.played) {
             self.ended(operation, id, End::Done, millis);
@@ -457,6 +417,7 @@ impl MediaProvider for Msp {
             Input::Packet { stream, from, bytes } => self.packet(now, stream, from, bytes),
             Input::Control { stream, from, bytes } => self.control(now, stream, from, bytes),
             Input::Frame { stream, frame } => self.frame(now, stream, frame),
+            Input::ApplicationFrame { operation, frame } => self.application_frame(operation, frame),
             Input::Loaded { operation, samples } => {
                 self.loaded(operation, samples);
                 self.wake(now);

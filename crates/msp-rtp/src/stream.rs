@@ -1,16 +1,19 @@
 //! One stream: its wire, what it is joined with, and the operations on it.
 
+use crate::application::Application;
 use crate::codec::{Audio, Noise};
+use crate::detect::Found;
 use crate::event::{EventSender, code_of};
-use crate::generate::{Generate, Play, Sound};
+use crate::generate::{Generate, Pace, Play, Sound};
 use crate::jitter::Jitter;
+use crate::listen::Listener;
 use crate::stats::Stats;
 use crate::tone::{Measured, Meter, Tone};
 use crate::wire::RtpWire;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tapi::{MediaStatistics, OperationId, Time};
-use tspi::media::{Direction, Frame, Packet, StreamId};
+use tspi::media::{Direction, Frame, MixerId, Packet, StreamId};
 
 /// What a stream's audio runs over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +30,7 @@ pub(crate) struct Record {
     pub operation: OperationId,
     pub max_ms: Option<u64>,
     pub frames: u64,
+    pub pace: Pace,
 }
 
 impl Record {
@@ -48,6 +52,9 @@ enum Passing {
 pub(crate) struct Stream {
     pub wire: Wire,
     pub joined: Option<StreamId>,
+    pub mixer: Option<MixerId>,
+    pub application: Option<Box<Application>>,
+    pub listener: Option<Box<Listener>>,
     pub play: Option<Play>,
     pub record: Option<Record>,
     pub generate: Option<Generate>,
@@ -85,6 +92,10 @@ pub(crate) struct Spoken {
     pub recorded: Option<(OperationId, Frame, Frame)>,
     pub record_full: bool,
     pub measured: Option<Measured>,
+    pub digit: Option<char>,
+    pub found: Option<Found>,
+    /// What an application gets.
+    pub application: Option<(OperationId, Frame)>,
 }
 
 impl Stream {
@@ -92,6 +103,9 @@ impl Stream {
         Stream {
             wire,
             joined: None,
+            mixer: None,
+            application: None,
+            listener: None,
             play: None,
             record: None,
             generate: None,
@@ -127,7 +141,8 @@ impl Stream {
 
     /// Whether it makes what it sends itself, whatever it is joined with.
     fn has_own_sound(&self) -> bool {
-        self.generate.is_some() || self.passing.is_some() || self.play.as_ref().is_some_and(Play::is_playing)
+        let own = self.generate.is_some() || self.passing.is_some() || self.application.is_some();
+        own || self.play.as_ref().is_some_and(Play::is_playing)
     }
 
     /// Whether packets that come here can go out on `other` without being decoded.
@@ -142,6 +157,9 @@ impl Stream {
     pub fn is_listened(&self, joined: Option<&Stream>) -> bool {
         self.meter.is_some()
             || self.record.is_some()
+            || self.listener.is_some()
+            || self.application.is_some()
+            || self.mixer.is_some()
             || joined.is_some_and(|other| other.record.is_some() || !self.relays_to(other))
     }
 
@@ -152,7 +170,7 @@ impl Stream {
         let heard = self.jitter.as_ref().is_some_and(|jitter| !jitter.is_idle()) || self.noise.is_some();
         let held = self.rtp().is_some_and(|wire| !wire.pace.is_empty());
         let own = held || self.is_connected() && self.has_own_sound();
-        digits || frames || heard || own || self.record.is_some() || self.meter.is_some()
+        digits || frames || heard || own || self.record.is_some() || self.meter.is_some() || self.listener.is_some()
     }
 
     /// The playout buffer, made when it is first needed.
@@ -250,7 +268,7 @@ impl Stream {
             Wire::Frames(Some(direction)) if direction.sends() => spoken.frame = Some(sent),
             Wire::Frames(_) => sent = Frame::SILENCE,
         }
-        self.note(sent, &mut spoken);
+        self.note(at, sent, &mut spoken);
         spoken
     }
 
@@ -276,6 +294,9 @@ impl Stream {
             }
             spoken.played = Some((play.operation, play.millis()));
             self.play = None;
+        }
+        if let Some(application) = &mut self.application {
+            return application.step().map(Sound::Audio);
         }
         if joined.relayed {
             return None;
@@ -317,12 +338,21 @@ impl Stream {
         Some(sound)
     }
 
-    fn note(&mut self, sent: Frame, spoken: &mut Spoken) {
+    /// What it heard in this tick.
+    pub fn heard(&self) -> Option<&Frame> {
+        self.heard.as_ref()
+    }
+
+    fn note(&mut self, at: Time, sent: Frame, spoken: &mut Spoken) {
         let received = self.heard.unwrap_or(Frame::SILENCE);
+        if let Some(listener) = &mut self.listener {
+            (spoken.digit, spoken.found) = listener.frame(at, &received);
+        }
+        spoken.application = self.application.as_ref().map(|application| (application.operation, received));
         if let Some(meter) = &mut self.meter {
             spoken.measured = meter.frame(&received);
         }
-        if let Some(record) = &mut self.record {
+        if let Some(record) = self.record.as_mut().filter(|record| record.pace == Pace::Runs) {
             record.frames += 1;
             spoken.recorded = Some((record.operation, received, sent));
             spoken.record_full = record.max_ms.is_some_and(|max_ms| record.millis() >= max_ms);

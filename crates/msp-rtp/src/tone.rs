@@ -56,16 +56,27 @@ impl Tone {
 
     /// The next 20 ms.
     pub fn frame(&mut self) -> Frame {
-        let mut mixed = [0f64; FRAME_SAMPLES];
+        let mut frame = Frame::SILENCE;
+        self.fill(&mut frame.0);
+        frame
+    }
+
+    /// The next samples, 20 ms at most.
+    pub fn fill(&mut self, samples: &mut [i16]) {
+        let mut room = [0f64; FRAME_SAMPLES];
+        let count = samples.len().min(FRAME_SAMPLES);
+        let mixed = &mut room[..count];
         let parts = self.phases.iter_mut().zip(&self.steps).zip(&self.amplitudes).take(self.count);
         for ((phase, step), amplitude) in parts {
             let amplitude = f64::from_bits(*amplitude);
-            for sample in &mut mixed {
+            for sample in &mut *mixed {
                 *sample += amplitude * (f64::from(*phase) * (2.0 * PI / 4_294_967_296.0)).sin();
                 *phase = phase.wrapping_add(*step);
             }
         }
-        Frame(mixed.map(|sample| sample.round().clamp(-32_767.0, 32_767.0) as i16))
+        for (sample, mixed) in samples.iter_mut().zip(mixed) {
+            *sample = mixed.round().clamp(-32_767.0, 32_767.0) as i16;
+        }
     }
 }
 

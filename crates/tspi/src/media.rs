@@ -545,6 +545,13 @@ pub enum Input<'a> {
         /// The audio.
         frame: &'a Frame,
     },
+    /// An application's socket gave 20 ms of audio, at 8 kHz.
+    ApplicationFrame {
+        /// Of which operation.
+        operation: OperationId,
+        /// The audio.
+        frame: &'a Frame,
+    },
     /// A file to play was read: 8 kHz, mono.
     Loaded {
         /// For which operation.
@@ -593,6 +600,28 @@ pub enum Output {
         stream: StreamId,
         /// The audio.
         frame: Frame,
+    },
+    /// Carry audio between this socket and the operation, until told that it ends; [`Input::Failed`] with `done` when the
+    /// other end is closed.
+    ApplicationBegins {
+        /// For which operation.
+        operation: OperationId,
+        /// The socket.
+        descriptor: DescriptorId,
+        /// Samples a second on it.
+        rate: u32,
+    },
+    /// 20 ms of audio for an application, every 20 ms.
+    ApplicationFrame {
+        /// For which operation.
+        operation: OperationId,
+        /// What was received.
+        frame: Frame,
+    },
+    /// The application's audio is over: close the socket.
+    ApplicationEnds {
+        /// For which operation.
+        operation: OperationId,
     },
     /// Read this file and answer [`Input::Loaded`] or [`Input::Failed`].
     Load {

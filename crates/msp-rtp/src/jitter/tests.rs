@@ -68,10 +68,10 @@ fn a_lost_packet_is_covered_by_what_was_heard_last_and_fades() {
     for n in [0, 1, 2, 6, 7, 8] {
         jitter.packet(ms(0), n * FRAME, &[Law::A.decode(Law::A.encode(8000)); 160]);
     }
-    let peaks: Vec<i16> = (0..8).map(|n| jitter.pop(ms(40 + 20 * n)).unwrap().0[80]).collect();
+    let peaks: Vec<i16> = (0..8).map(|n| jitter.pop(ms(40 + 20 * n)).unwrap().0[159]).collect();
     let full = Law::A.decode(Law::A.encode(8000));
     assert_eq!(peaks[..3], [full; 3]);
-    assert!(full > peaks[3] && peaks[3] > peaks[4] && peaks[4] > peaks[5] && peaks[5] > 0, "{peaks:?}");
+    assert!(full > peaks[3] && peaks[3] > peaks[4] && peaks[4] > peaks[5] && peaks[5] >= 0, "{peaks:?}");
     assert_eq!(peaks[6..], [full; 2]);
     assert_eq!(jitter.counts().concealed, 3);
 }

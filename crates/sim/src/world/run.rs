@@ -460,6 +460,10 @@ impl World {
                     self.queues.push(Way::MediaToProvider(id), Work::Provider(id, input));
                 }
             }
+            // An application that listens and says nothing.
+            media::Output::ApplicationBegins { .. }
+            | media::Output::ApplicationFrame { .. }
+            | media::Output::ApplicationEnds { .. } => {}
             media::Output::Load { operation, descriptor } => {
                 let input = match self.media.files.get(&descriptor) {
                     Some(samples) => MediaInput::Loaded { operation, samples: samples.clone() },

@@ -1,0 +1,169 @@
+//! Operations on streams, what is listened for, and mixers.
+
+use super::Msp;
+use crate::application::Application;
+use crate::generate::{Generate, Pace, Play};
+use crate::listen::Listener;
+use crate::stream::{Record, Stream};
+use tapi::{End, OperationId, Time};
+use tspi::media::{DescriptorId, Event, Frame, MixerId, Output, StreamId};
+
+/// Rates of an application's socket, in samples a second.
+const APPLICATION_RATES: [u32; 2] = [8000, 16_000];
+
+impl Msp {
+    /// The stream of a new operation. Where there is none, or the operation exists, nothing begins.
+    fn begin(&mut self, operation: OperationId, id: StreamId) -> Option<&mut Stream> {
+        if self.operations.contains_key(&operation) {
+            self.counters.misdirected += 1;
+            return None;
+        }
+        if !self.streams.contains_key(&id) {
+            self.ended(operation, id, End::Failed, 0);
+            return None;
+        }
+        self.operations.insert(operation, id);
+        self.streams.get_mut(&id)
+    }
+
+    pub(super) fn play(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, repeat: bool) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        if let Some(before) = stream.play.replace(Play::new(operation, repeat)) {
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+        self.outputs.push_back(Output::Load { operation, descriptor });
+    }
+
+    pub(super) fn record(
+        &mut self,
+        operation: OperationId,
+        id: StreamId,
+        descriptor: DescriptorId,
+        max_ms: Option<u64>,
+    ) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        if let Some(before) = stream.record.replace(Record { operation, max_ms, frames: 0, pace: Pace::Runs }) {
+            self.outputs.push_back(Output::RecordingEnds { operation: before.operation });
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+        self.outputs.push_back(Output::RecordingBegins { operation, descriptor });
+    }
+
+    pub(super) fn generate(&mut self, operation: OperationId, id: StreamId, generate: Option<Generate>) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        let Some(generate) = generate else {
+            self.ended(operation, id, End::Failed, 0);
+            return;
+        };
+        if let Some(before) = stream.generate.replace(generate) {
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+    }
+
+    /// Ends an operation that may be running.
+    pub(super) fn stop(&mut self, operation: OperationId, end: End) {
+        let Some(id) = self.operations.get(&operation).copied() else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let is_it = |other: OperationId| other == operation;
+        let millis = if let Some(generate) = stream.generate.take_if(|generate| is_it(generate.operation)) {
+            generate.millis()
+        } else if let Some(play) = stream.play.take_if(|play| is_it(play.operation)) {
+            play.millis()
+        } else if let Some(record) = stream.record.take_if(|record| is_it(record.operation)) {
+            self.outputs.push_back(Output::RecordingEnds { operation });
+            record.millis()
+        } else if let Some(application) = stream.application.take_if(|application| is_it(application.operation)) {
+            self.outputs.push_back(Output::ApplicationEnds { operation });
+            application.millis()
+        } else {
+            return;
+        };
+        self.ended(operation, id, end, millis);
+    }
+
+    pub(super) fn loaded(&mut self, operation: OperationId, samples: std::sync::Arc<[i16]>) {
+        let id = self.operations.get(&operation);
+        let stream = id.and_then(|id| self.streams.get_mut(id));
+        if let Some(play) = stream.and_then(|stream| stream.play.as_mut()).filter(|play| play.operation == operation) {
+            play.load(samples);
+        }
+    }
+
+    pub(super) fn ended(&mut self, operation: OperationId, stream: StreamId, end: End, millis: u64) {
+        self.operations.remove(&operation);
+        self.outputs.push_back(Output::Event(Event::Ended { operation, stream, end, millis }));
+    }
+
+    pub(super) fn application(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, rate: u32) {
+        let Some(stream) = self.begin(operation, id) else { return };
+        if !APPLICATION_RATES.contains(&rate) {
+            self.ended(operation, id, End::Failed, 0);
+            return;
+        }
+        if let Some(before) = stream.application.replace(Box::new(Application::new(operation))) {
+            self.outputs.push_back(Output::ApplicationEnds { operation: before.operation });
+            self.ended(before.operation, id, End::Cancelled, before.millis());
+        }
+        self.outputs.push_back(Output::ApplicationBegins { operation, descriptor, rate });
+    }
+
+    pub(super) fn application_frame(&mut self, operation: OperationId, frame: &Frame) {
+        let stream = self.operations.get(&operation).and_then(|id| self.streams.get_mut(id));
+        let application = stream.and_then(|stream| stream.application.as_mut());
+        if let Some(application) = application.filter(|application| application.operation == operation) {
+            let dropped = application.dropped;
+            application.push(frame);
+            self.counters.late += application.dropped - dropped;
+        }
+    }
+
+    /// Lets a playback or a recording stand still or go on.
+    pub(super) fn pace(&mut self, operation: OperationId, pace: Pace) {
+        let Some(stream) = self.operations.get(&operation).and_then(|id| self.streams.get_mut(id)) else { return };
+        if let Some(play) = stream.play.as_mut().filter(|play| play.operation == operation) {
+            play.pace = pace;
+        }
+        if let Some(record) = stream.record.as_mut().filter(|record| record.operation == operation) {
+            record.pace = pace;
+        }
+    }
+
+    pub(super) fn detect(&mut self, id: StreamId, digits: bool, progress: bool) {
+        match self.streams.get_mut(&id) {
+            Some(stream) => stream.listener = Listener::choose(stream.listener.take(), digits, progress),
+            None => self.counters.misdirected += 1,
+        }
+    }
+
+    /// Whether a digit that came as an event is to be told: in the audio it may have been told already.
+    pub(super) fn tells_digit(&mut self, now: Time, id: StreamId, digit: char) -> bool {
+        let listener = self.streams.get_mut(&id).and_then(|stream| stream.listener.as_mut());
+        listener.is_none_or(|listener| listener.event(now, digit))
+    }
+
+    /// Puts a stream into a mixer, or takes it out.
+    pub(super) fn mix(&mut self, id: StreamId, mixer: Option<MixerId>) {
+        if mixer.is_some() {
+            self.part(id);
+        }
+        match self.streams.get_mut(&id) {
+            Some(stream) => stream.mixer = mixer,
+            None => self.counters.misdirected += u64::from(mixer.is_none()),
+        }
+    }
+
+    /// Adds up what the streams in mixers heard in this tick. Who says nothing costs nothing.
+    pub(super) fn sum_up(&mut self, order: &[StreamId]) {
+        self.mixes.clear();
+        for stream in order.iter().filter_map(|id| self.streams.get(id)) {
+            if let (Some(mixer), Some(frame)) = (stream.mixer, stream.heard()) {
+                self.mixes.add(mixer, frame);
+            }
+        }
+    }
+
+    /// What a stream hears of its mixer.
+    pub(super) fn mixed(&self, stream: &Stream) -> Option<Frame> {
+        stream.mixer.and_then(|mixer| self.mixes.without(mixer, stream.heard()))
+    }
+}
