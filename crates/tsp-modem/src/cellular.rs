@@ -235,7 +235,7 @@ impl Cellular {
         let network = self.network.after_failure();
         let sms = std::mem::take(&mut self.sms);
         *self = Cellular { audio, network, sms, leaving: self.leaving, ..Cellular::new(context.profile) };
-        self.audio.silence();
+        self.audio.reset();
     }
 
     fn find(&mut self, call: CallRef) -> Option<&mut CellCall> {
@@ -320,6 +320,11 @@ impl Cellular {
 
     /// The SIM card became ready: what hangs on it is asked for.
     fn sim_ready(&mut self, context: &mut Context<'_>) {
+        let question = &cell_of(context).own_number;
+        if context.unnumbered && !question.is_empty() {
+            let wait = context.profile.timeouts_ms.default.max(10_000);
+            context.ask(Ask::new(question, Purpose::Number, wait).expects("+CNUM:"));
+        }
         self.sms.begin(context);
     }
 

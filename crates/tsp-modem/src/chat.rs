@@ -53,6 +53,8 @@ enum Kind {
     Line,
     /// A command line that has at least one information line: an `OK` without is another command's.
     Informing,
+    /// A command line that has a body.
+    Prompting,
     /// Shielded bytes inside a stream, or none; a time-out of it leads to no resynchronisation.
     Raw,
 }
@@ -74,6 +76,7 @@ impl<P> Ask<P> {
     /// It has a body, which is written when the modem prompts for it, and ends with Ctrl-Z.
     pub(crate) fn with_body(mut self, body: String) -> Ask<P> {
         self.body = Some(body);
+        self.kind = Kind::Prompting;
         self
     }
 
@@ -294,6 +297,10 @@ impl<P: Clone> Chat<P> {
             }
             State::Waiting { ask, lines, .. } | State::Aborting { ask, lines, .. } => {
                 let prefixes = ask.prefixes.clone();
+                if ask.kind == Kind::Prompting {
+                    // The modem may still wait for the body, and would take whatever comes for it.
+                    self.said.push_back(Said::Write(vec![0x1B]));
+                }
                 self.done(ask, lines, Outcome::TimedOut);
                 self.resync(now, Owed::Of(1), prefixes);
             }

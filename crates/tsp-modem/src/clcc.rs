@@ -201,4 +201,40 @@ mod tests {
         let other = entry(1, true, Status::Incoming);
         assert_eq!(table.update(vec![other.clone()], false), [Difference::Gone(1), Difference::Appeared(other)]);
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever lists come: a call is told once, changes while it is there, and goes once; when the network has none
+        /// left, two lists later none is known.
+        #[test]
+        fn random_sequences_leave_no_ghosts(
+            lists in prop::collection::vec((prop::collection::btree_map(1u8..5, (any::<bool>(), 0usize..6, any::<bool>()), 0..5), any::<bool>()), 0..40),
+        ) {
+            const ALL: [Status; 6] =
+                [Status::Active, Status::Held, Status::Dialling, Status::Alerting, Status::Incoming, Status::Waiting];
+            let mut table = Table::default();
+            let mut alive = std::collections::BTreeSet::new();
+            let empty = (std::collections::BTreeMap::new(), false);
+            for (list, ended) in lists.into_iter().chain([empty.clone(), empty]) {
+                let list: Vec<Entry> = list
+                    .into_iter()
+                    .map(|(index, (incoming, status, multiparty))| {
+                        Entry { multiparty, ..entry(index, incoming, ALL[status]) }
+                    })
+                    .collect();
+                for difference in table.update(list.clone(), ended) {
+                    match difference {
+                        Difference::Appeared(entry) => prop_assert!(alive.insert(entry.index), "told twice"),
+                        Difference::Changed(entry) | Difference::Named(entry) => prop_assert!(alive.contains(&entry.index)),
+                        Difference::Gone(index) => prop_assert!(alive.remove(&index), "gone twice"),
+                    }
+                }
+                for entry in &list {
+                    prop_assert!(alive.contains(&entry.index), "a listed call is known");
+                }
+            }
+            prop_assert!(alive.is_empty(), "ghosts: {:?}", alive);
+        }
+    }
 }

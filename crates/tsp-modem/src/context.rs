@@ -220,6 +220,8 @@ pub(crate) struct Context<'a> {
     pub(crate) name: &'a str,
     /// Whether the audio port is configured.
     pub(crate) audio: bool,
+    /// Whether our own number is not configured.
+    pub(crate) unnumbered: bool,
     /// What a cellular line is configured with.
     pub(crate) cellular: &'a crate::config::Cellular,
     pub(crate) chat: &'a mut Chat<Purpose>,

@@ -24,6 +24,7 @@ use tspi::{
     StreamId,
 };
 
+mod services;
 mod through;
 
 /// How long calls may take to end at a shutdown.
@@ -110,6 +111,7 @@ impl Modem {
             profile: &self.profile,
             name: &self.config.name,
             audio: self.config.audio,
+            unnumbered: self.config.address.is_none(),
             cellular: &self.config.cellular,
             chat: &mut self.chat,
             out: &mut self.out,
@@ -309,6 +311,7 @@ impl Modem {
             | Action::Conference { .. }
             | Action::LeaveConference { .. }
             | Action::Forward { .. }
+            | Action::SendDigits { .. }
             | Action::Device { .. }) => self.service_command(now, id, &action),
             Action::MakeCall { params: CallParams { bearer: Some(BearerMode::Passthrough), .. }, .. } => {
                 self.begin_through(now, id);
@@ -345,58 +348,7 @@ impl Modem {
             }
             Action::Hold { call } => self.hold(now, id, call, true),
             Action::Unhold { call } => self.hold(now, id, call, false),
-            Action::SendDigits { call, operation, digits, duration_ms } => {
-                self.with(now, |calls, context| match calls {
-                    Calls::Cellular(cellular) => {
-                        cellular.send_digits(context, id, call, operation, &digits, duration_ms);
-                    }
-                    Calls::Analogue(_) => {
-                        let text = "the digits of this line are tones in its audio";
-                        context.out.refuse(id, ErrorCode::OperationUnavail, text);
-                    }
-                });
-            }
         }
-    }
-
-    /// Services of the network, which only a cellular line has.
-    fn service_command(&mut self, now: Time, id: CommandId, action: &Action) {
-        if self.life != Life::Ready {
-            return self.out.refuse(id, ErrorCode::InvalLineState, "the line is not ready");
-        }
-        self.with(now, |calls, context| match (calls, action) {
-            (Calls::Cellular(cellular), Action::Redirect { call, to }) => cellular.redirect(context, id, *call, to),
-            (Calls::Cellular(cellular), Action::SwapHold { active, held }) => {
-                cellular.swap_hold(context, id, *active, *held);
-            }
-            (Calls::Cellular(cellular), Action::CompleteTransfer { call, consultation }) => {
-                cellular.complete_transfer(context, id, *call, *consultation);
-            }
-            (Calls::Cellular(cellular), Action::Conference { calls }) => cellular.conference(context, id, calls),
-            (Calls::Cellular(cellular), Action::LeaveConference { call }) => {
-                cellular.leave_conference(context, id, *call);
-            }
-            (Calls::Cellular(cellular), Action::Forward { rules, .. }) => cellular.forward(context, id, rules),
-            (Calls::Cellular(cellular), Action::Device { request, .. }) => cellular.device(context, id, request),
-            _ => context.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot do that"),
-        });
-    }
-
-    /// Whether calls can be placed; refused with the reason where not.
-    fn usable(&mut self, id: CommandId) -> bool {
-        if let (Life::Ready, Some(Service::In)) = (&self.life, self.out.service()) {
-            return true;
-        }
-        if matches!(self.life, Life::Through(_)) {
-            self.out.refuse(id, ErrorCode::CallUnavail, "the line is in passthrough");
-            return false;
-        }
-        let reason = match self.out.service() {
-            Some(Service::Out { reason }) => reason.clone(),
-            _ => "the line is not ready".to_owned(),
-        };
-        self.out.refuse(id, ErrorCode::InvalLineState, reason);
-        false
     }
 
     fn drop_call(&mut self, now: Time, call: CallRef) {
@@ -406,15 +358,6 @@ impl Modem {
         self.with(now, |calls, context| match calls {
             Calls::Analogue(analogue) => analogue.drop_call(context, call),
             Calls::Cellular(cellular) => cellular.drop_call(context, call),
-        });
-    }
-
-    fn hold(&mut self, now: Time, id: CommandId, call: CallRef, held: bool) {
-        self.with(now, |calls, context| match calls {
-            Calls::Cellular(cellular) => cellular.hold(context, id, call, held),
-            Calls::Analogue(_) => {
-                context.out.refuse(id, ErrorCode::OperationUnavail, "an analogue line cannot hold");
-            }
         });
     }
 
@@ -531,10 +474,7 @@ impl Provider for Modem {
                 });
             }
             Input::Raw { call, bytes } => self.through_write(call, bytes),
-            Input::Datagram { .. }
-            | Input::Connected { .. }
-            | Input::Accepted { .. }
-            | Input::Found { .. } => {}
+            Input::Datagram { .. } | Input::Connected { .. } | Input::Accepted { .. } | Input::Found { .. } => {}
         }
         self.pump(now);
     }

@@ -97,7 +97,10 @@ impl AudioPort {
 
     /// A call is dialled or answered: what must be there before it is connected.
     pub(super) fn prepare(&mut self, context: &mut Context<'_>) {
-        if context.audio {
+        if context.audio && !cell_of(context).audio_ready.is_empty() {
+            if self.starting == Starting::No {
+                self.starting = Starting::Done;
+            }
             for command in &cell_of(context).audio_ready {
                 context.plain(command, Purpose::Aside);
             }
@@ -168,6 +171,12 @@ impl AudioPort {
         }
         self.silence();
         self.stream = stream;
+    }
+
+    /// The modem forgot what it was told.
+    pub(super) fn reset(&mut self) {
+        self.starting = Starting::No;
+        self.silence();
     }
 
     pub(super) fn silence(&mut self) {

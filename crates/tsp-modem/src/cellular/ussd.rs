@@ -161,7 +161,7 @@ fn decode(text: &str, coding: u8, charset: Option<UssdCharset>) -> String {
         (Some(octets), Some(UssdCharset::Packed)) => {
             let mut septets = alphabet::unpack(&octets, octets.len() * 8 / 7, 0);
             // Seven spare bits at the end are filled with a carriage return (TS 23.038 6.1.2.3.1).
-            if septets.len() % 8 == 0 && septets.last() == Some(&0x0D) {
+            if septets.len().is_multiple_of(8) && septets.last() == Some(&0x0D) {
                 septets.pop();
             }
             alphabet::decode(&septets)

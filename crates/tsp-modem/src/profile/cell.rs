@@ -63,6 +63,9 @@ pub struct Cell {
     /// Registrations to ask for: any of them puts the line in service.
     #[serde(default = "creg")]
     pub registration: Vec<String>,
+    /// Asks for our own number, where the configuration does not tell it; empty: it cannot.
+    #[serde(default)]
+    pub own_number: String,
     /// Asks for the number of the SIM card; the first that is taken is used.
     #[serde(default)]
     pub iccid: Vec<String>,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN
+//! ready                    from the beginning until the modem, which takes everything, is asked no more
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
 //! > <DLE>^                 … or these bytes inside a stream
@@ -131,7 +132,12 @@ impl<'a> World<'a> {
                 Output::Open { port } => self.told.push_back(format!("open {}", port.0)),
                 Output::Close { port } => self.told.push_back(format!("close {}", port.0)),
                 Output::Raw { call, bytes } => {
-                    self.told.push_back(format!("{} raw {}", call.0, String::from_utf8_lossy(&bytes).escape_debug()));
+                    let (head, text) = (format!("{} raw ", call.0), String::from_utf8_lossy(&bytes).into_owned());
+                    let text = text.escape_debug();
+                    match self.told.back_mut().filter(|told| told.starts_with(&head)) {
+                        Some(told) => told.push_str(&text.to_string()),
+                        None => self.told.push_back(format!("{head}{text}")),
+                    }
                 }
                 Output::Dtr { up, .. } => self.told.push_back(format!("dtr {}", if up { "up" } else { "down" })),
                 other => panic!("{other:?}"),
@@ -324,8 +330,40 @@ impl<'a> World<'a> {
             "!" => self.expect_told(rest),
             "$" => self.command(rest),
             "=" => self.port(rest),
+            "ready" => self.ready(),
             "include" => self.include(rest),
             other => panic!("{other}: what is that?"),
+        }
+    }
+
+    /// A modem that takes everything: from the first input until it asks for nothing more.
+    fn ready(&mut self) {
+        self.give(Input::Timeout);
+        let mut quiet = 0;
+        while quiet < 40 {
+            self.pass(50);
+            quiet += 1;
+            while let Some(told) = self.told.pop_front() {
+                if let Some(port) = told.strip_prefix("open ") {
+                    self.give(Input::Opened { port: PortId(port.parse().unwrap()) });
+                }
+            }
+            if let Some(write) = self.writes.pop_front() {
+                quiet = 0;
+                let told = match write.as_str() {
+                    "mark" => self.mark.clone(),
+                    "AT+CPIN?" => "+CPIN: READY".into(),
+                    "AT+CREG?" => "+CREG: 2,1,\"1A2B\",\"00C3\"".into(),
+                    "AT+CEREG?" => "+CEREG: 1,1".into(),
+                    "AT+CNUM" => "+CNUM: \"\",\"491701\",145".into(),
+                    "AT+CSQ" => "+CSQ: 24,99".into(),
+                    _ => String::new(),
+                };
+                if !told.is_empty() {
+                    self.line(&told);
+                }
+                self.line("OK");
+            }
         }
     }
 

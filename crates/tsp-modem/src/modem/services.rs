@@ -1,0 +1,61 @@
+//! Commands that only one kind of line can take.
+
+use super::*;
+
+impl Modem {
+    /// Services of the network, which only a cellular line has.
+    pub(super) fn service_command(&mut self, now: Time, id: CommandId, action: &Action) {
+        if self.life != Life::Ready && !matches!(action, Action::SendDigits { .. }) {
+            return self.out.refuse(id, ErrorCode::InvalLineState, "the line is not ready");
+        }
+        self.with(now, |calls, context| match (calls, action) {
+            (Calls::Cellular(cellular), Action::Redirect { call, to }) => cellular.redirect(context, id, *call, to),
+            (Calls::Cellular(cellular), Action::SwapHold { active, held }) => {
+                cellular.swap_hold(context, id, *active, *held);
+            }
+            (Calls::Cellular(cellular), Action::CompleteTransfer { call, consultation }) => {
+                cellular.complete_transfer(context, id, *call, *consultation);
+            }
+            (Calls::Cellular(cellular), Action::Conference { calls }) => cellular.conference(context, id, calls),
+            (Calls::Cellular(cellular), Action::LeaveConference { call }) => {
+                cellular.leave_conference(context, id, *call);
+            }
+            (Calls::Cellular(cellular), Action::Forward { rules, .. }) => cellular.forward(context, id, rules),
+            (Calls::Cellular(cellular), Action::Device { request, .. }) => cellular.device(context, id, request),
+            (Calls::Cellular(cellular), Action::SendDigits { call, operation, digits, duration_ms }) => {
+                cellular.send_digits(context, id, *call, *operation, digits, *duration_ms);
+            }
+            (Calls::Analogue(_), Action::SendDigits { .. }) => {
+                let text = "the digits of this line are tones in its audio";
+                context.out.refuse(id, ErrorCode::OperationUnavail, text);
+            }
+            _ => context.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot do that"),
+        });
+    }
+
+    pub(super) fn hold(&mut self, now: Time, id: CommandId, call: CallRef, held: bool) {
+        self.with(now, |calls, context| match calls {
+            Calls::Cellular(cellular) => cellular.hold(context, id, call, held),
+            Calls::Analogue(_) => {
+                context.out.refuse(id, ErrorCode::OperationUnavail, "an analogue line cannot hold");
+            }
+        });
+    }
+
+    /// Whether calls can be placed; refused with the reason where not.
+    pub(super) fn usable(&mut self, id: CommandId) -> bool {
+        if let (Life::Ready, Some(Service::In)) = (&self.life, self.out.service()) {
+            return true;
+        }
+        if matches!(self.life, Life::Through(_)) {
+            self.out.refuse(id, ErrorCode::CallUnavail, "the line is in passthrough");
+            return false;
+        }
+        let reason = match self.out.service() {
+            Some(Service::Out { reason }) => reason.clone(),
+            _ => "the line is not ready".to_owned(),
+        };
+        self.out.refuse(id, ErrorCode::InvalLineState, reason);
+        false
+    }
+}
