@@ -155,7 +155,7 @@ pub struct Config {
     pub wall_offset: u64,
     /// Address at which RTP is received.
     pub rtp_address: IpAddr,
-    /// Ports bound there for RTP, one a stream.
+    /// Ports bound there for RTP, one a stream. Of an even one the successor, where it is not in here, is for its RTCP.
     pub rtp_ports: Vec<u16>,
     /// Chance for session tokens, from the operating system.
     pub seed: [u8; 32],

@@ -15,12 +15,17 @@ use tspi::{Format, LocalMedia, LocalRtp, MediaWire, RemoteMedia, StreamId};
 pub(crate) struct Ports {
     pub(crate) free: VecDeque<u16>,
     pub(crate) total: usize,
+    /// Even ports whose successor is not among them: that one is bound for RTCP (RFC 3550 section 11).
+    #[serde(default)]
+    paired: BTreeSet<u16>,
 }
 
 impl Ports {
     pub(crate) fn new(ports: &[u16]) -> Ports {
         let distinct: BTreeSet<u16> = ports.iter().copied().collect();
-        Ports { total: distinct.len(), free: distinct.into_iter().collect() }
+        let paired =
+            distinct.iter().filter(|port| *port % 2 == 0 && !distinct.contains(&(*port + 1))).copied().collect();
+        Ports { total: distinct.len(), free: distinct.into_iter().collect(), paired }
     }
 }
 
@@ -92,7 +97,7 @@ impl Server {
                     stream: id,
                     address: self.config.rtp_address,
                     port,
-                    rtcp_port: None,
+                    rtcp_port: self.ports.paired.contains(&port).then_some(port | 1),
                     formats: formats(),
                 })
             }

@@ -173,7 +173,7 @@ fn echo(sockets: &[(u16, UdpSocket)], stop: &AtomicBool) {
 fn engine(streams: usize, seconds: u64, shape: Shape) -> Run {
     let sockets = bind(HOST, std::iter::repeat_n(0, streams)).unwrap();
     let ports: Vec<u16> = sockets.iter().map(|(port, _)| *port).collect();
-    let config = EngineConfig { address: HOST, sockets, seed: [1; 32], state: None };
+    let config = EngineConfig { address: HOST, sockets, dscp: 46, seed: [1; 32], state: None };
     let engine = Engine::start(config, Box::new(|_| {})).unwrap();
     let mut load = Load::new(streams);
     for (n, (port, far)) in ports.iter().zip(&mut load.far).enumerate() {

@@ -44,6 +44,8 @@ pub struct EngineConfig {
     pub sockets: Vec<(u16, UdpSocket)>,
     /// Chance from the operating system. Not used where `state` is given.
     pub seed: [u8; 32],
+    /// How datagrams are marked (RFC 2474): 0 to 63; 46, expedited forwarding, is usual for calls.
+    pub dscp: u8,
     /// What an earlier engine left at [`Engine::stop`]. Its playbacks and recordings end with `restarted`; its streams
     /// of frames want new rings ([`Engine::frames`]).
     pub state: Option<Vec<u8>>,
@@ -171,4 +173,28 @@ pub fn bind(address: IpAddr, ports: impl Iterator<Item = u16>) -> io::Result<Vec
             Ok((socket.local_addr()?.port(), socket))
         })
         .collect()
+}
+
+/// Binds sockets for RTP and for RTCP: at each of these even ports and at its successor (RFC 3550 section 11). Port 0 asks
+/// the system for a pair. RTP comes before its RTCP.
+pub fn bind_pairs(address: IpAddr, ports: impl Iterator<Item = u16>) -> io::Result<Vec<(u16, UdpSocket)>> {
+    let mut sockets = Vec::new();
+    for port in ports {
+        sockets.extend(if port == 0 { any_pair(address)? } else { bind(address, [port, port | 1].into_iter())? });
+    }
+    Ok(sockets)
+}
+
+/// Pairs that are asked for at most: half of what the system gives is odd, or has a neighbour.
+const ATTEMPTS: usize = 200;
+
+fn any_pair(address: IpAddr) -> io::Result<Vec<(u16, UdpSocket)>> {
+    for _ in 0..ATTEMPTS {
+        let first = bind(address, std::iter::once(0))?;
+        let Some((port, _)) = first.first().filter(|(port, _)| port % 2 == 0) else { continue };
+        if let Ok(second) = bind(address, std::iter::once(port + 1)) {
+            return Ok(first.into_iter().chain(second).collect());
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, "no two neighbouring ports are free"))
 }

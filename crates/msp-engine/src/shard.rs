@@ -6,6 +6,7 @@ use msp_rtp::Msp;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::sockopt;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
@@ -75,6 +76,14 @@ struct Socket {
     port: u16,
     udp: UdpSocket,
     stream: Option<StreamId>,
+    carries: Carries,
+}
+
+/// What a socket is bound for.
+#[derive(Clone, Copy, PartialEq)]
+enum Carries {
+    Rtp,
+    Rtcp,
 }
 
 /// The threads that touch files.
@@ -98,6 +107,8 @@ pub(crate) struct Shard {
     ports: BTreeMap<u16, usize>,
     /// Of each RTP stream, its socket.
     streams: BTreeMap<StreamId, usize>,
+    /// Of each that has a port for RTCP, that socket.
+    controls: BTreeMap<StreamId, usize>,
     rings: BTreeMap<StreamId, Rings>,
     descriptors: BTreeMap<DescriptorId, OwnedFd>,
     applications: BTreeMap<OperationId, application::Socket>,
@@ -105,6 +116,8 @@ pub(crate) struct Shard {
     unwritten: VecDeque<record::Job>,
     /// Recordings whose files are being completed, each with the event that waits for it.
     finishing: BTreeMap<OperationId, Option<Event>>,
+    /// Recordings whose writer has died.
+    dead_recordings: Vec<OperationId>,
     counters: Counters,
     shared: Arc<Shared>,
 }
@@ -146,20 +159,23 @@ impl Shard {
             sockets: Vec::with_capacity(config.sockets.len()),
             ports: BTreeMap::new(),
             streams: BTreeMap::new(),
+            controls: BTreeMap::new(),
             rings: BTreeMap::new(),
             descriptors: BTreeMap::new(),
             applications: BTreeMap::new(),
             unwritten: VecDeque::new(),
             finishing: BTreeMap::new(),
+            dead_recordings: Vec::new(),
             counters: Counters::default(),
             shared,
         };
         for (port, udp) in config.sockets {
             udp.set_nonblocking(true)?;
+            mark(&udp, config.dscp);
             let number = shard.sockets.len();
             watch(&shard.epoll, &udp, number as u64)?;
             shard.ports.insert(port, number);
-            shard.sockets.push(Socket { port, udp, stream: None });
+            shard.sockets.push(Socket { port, udp, stream: None, carries: Carries::Rtp });
         }
         let known: Vec<_> = shard.msp.streams().collect();
         for (stream, port) in known {
@@ -167,6 +183,8 @@ impl Shard {
                 shard.claim(stream, port);
             }
         }
+        let known: Vec<_> = shard.msp.control_ports().collect();
+        known.into_iter().for_each(|(stream, port)| shard.claim_control(stream, port));
         Ok(shard)
     }
 
@@ -203,6 +221,10 @@ impl Shard {
                 }
             }
             self.tick(now());
+            if !self.dead_recordings.is_empty() {
+                self.end_dead_recordings(now());
+                self.drain(now());
+            }
             self.publish();
         }
     }
@@ -270,6 +292,9 @@ impl Shard {
         let closed = match &command {
             Command::Open { local: LocalMedia::Rtp(local) } => {
                 self.claim(local.stream, local.port);
+                if let Some(port) = local.rtcp_port {
+                    self.claim_control(local.stream, port);
+                }
                 None
             }
             Command::Close { stream } => Some(*stream),
@@ -279,8 +304,10 @@ impl Shard {
         if let Some(stream) = closed {
             self.drain(now);
             self.rings.remove(&stream);
-            if let Some(socket) = self.streams.remove(&stream).and_then(|number| self.sockets.get_mut(number)) {
-                socket.stream = socket.stream.filter(|other| *other != stream);
+            for number in self.streams.remove(&stream).into_iter().chain(self.controls.remove(&stream)) {
+                if let Some(socket) = self.sockets.get_mut(number) {
+                    socket.stream = socket.stream.filter(|other| *other != stream);
+                }
             }
         }
     }
@@ -289,9 +316,20 @@ impl Shard {
         match self.ports.get(&port).and_then(|number| Some((*number, self.sockets.get_mut(*number)?))) {
             Some((number, socket)) => {
                 socket.stream = Some(stream);
+                socket.carries = Carries::Rtp;
                 self.streams.insert(stream, number);
             }
             None => tracing::error!(stream = stream.0, port, "stream on a port that is not bound"),
+        }
+    }
+
+    /// Takes the port of a stream's RTCP; one that is not bound is done without.
+    fn claim_control(&mut self, stream: StreamId, port: u16) {
+        let Some(number) = self.ports.get(&port).copied() else { return };
+        if let Some(socket) = self.sockets.get_mut(number) {
+            socket.stream = Some(stream);
+            socket.carries = Carries::Rtcp;
+            self.controls.insert(stream, number);
         }
     }
 
@@ -303,7 +341,11 @@ impl Shard {
             match socket.stream {
                 Some(stream) => {
                     let bytes = room.get(..length).unwrap_or_default();
-                    self.msp.handle(now, Input::Packet { stream, from, bytes });
+                    let input = match socket.carries {
+                        Carries::Rtp => Input::Packet { stream, from, bytes },
+                        Carries::Rtcp => Input::Control { stream, from, bytes },
+                    };
+                    self.msp.handle(now, input);
                     self.drain(now);
                 }
                 None => self.counters.unclaimed += 1,
@@ -328,8 +370,10 @@ impl Shard {
     fn drain(&mut self, now: Time) {
         while let Some(output) = self.msp.poll_output() {
             match output {
-                Output::Packet { stream, to, packet } | Output::Control { stream, to, packet } => {
-                    self.send(stream, to, &packet);
+                Output::Packet { stream, to, packet } => self.send(self.streams.get(&stream).copied(), to, &packet),
+                Output::Control { stream, to, packet } => {
+                    let number = self.controls.get(&stream).or_else(|| self.streams.get(&stream)).copied();
+                    self.send(number, to, &packet);
                 }
                 Output::Event(event) => self.tell(event),
                 Output::Frame { stream, frame } => self.push(stream, frame),
@@ -361,8 +405,8 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, stream: StreamId, to: SocketAddr, packet: &Packet) {
-        let socket = self.streams.get(&stream).and_then(|number| self.sockets.get(*number));
+    fn send(&mut self, number: Option<usize>, to: SocketAddr, packet: &Packet) {
+        let socket = number.and_then(|number| self.sockets.get(number));
         match socket.map(|socket| socket.udp.send_to(packet.as_slice(), to)) {
             Some(Ok(_)) => self.counters.sent += 1,
             Some(Err(_)) | None => self.counters.unsent += 1,
@@ -401,7 +445,25 @@ impl Shard {
         }
         match self.files.record.try_send(job) {
             Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => self.postpone(job),
+            Err(TrySendError::Full(job)) => self.postpone(job),
+            Err(TrySendError::Disconnected(job)) => self.writer_died(&job),
+        }
+    }
+
+    /// The thread that writes recordings is no more: each ends where it is.
+    fn writer_died(&mut self, job: &record::Job) {
+        let (record::Job::Begin { operation, .. }
+        | record::Job::Frame { operation, .. }
+        | record::Job::Finish { operation }) = job;
+        tracing::error!(operation = operation.0, "the thread that writes recordings has died");
+        self.dead_recordings.push(*operation);
+    }
+
+    fn end_dead_recordings(&mut self, now: Time) {
+        while let Some(operation) = self.dead_recordings.pop() {
+            // One that was about to be completed, or one that goes on.
+            self.written(operation, Some(End::Failed));
+            self.msp.handle(now, Input::Failed { operation, end: End::Failed });
         }
     }
 
@@ -415,9 +477,13 @@ impl Shard {
 
     fn retry(&mut self) {
         while let Some(job) = self.unwritten.pop_front() {
-            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.files.record.try_send(job) {
-                self.unwritten.push_front(job);
-                return;
+            match self.files.record.try_send(job) {
+                Ok(()) => {}
+                Err(TrySendError::Full(job)) => {
+                    self.unwritten.push_front(job);
+                    return;
+                }
+                Err(TrySendError::Disconnected(job)) => self.writer_died(&job),
             }
         }
     }
@@ -476,6 +542,18 @@ impl Files {
             .name("media-record".into())
             .spawn(move || record::run(&to_record, &results, &wake))?;
         Ok(Files { load, record, threads: [loader, writer] })
+    }
+}
+
+/// Marks what a socket sends (RFC 2474); a system that does not let us sends it unmarked.
+fn mark(udp: &UdpSocket, dscp: u8) {
+    let class = i32::from(dscp & 0x3f) << 2;
+    let marked = match udp.local_addr() {
+        Ok(SocketAddr::V6(_)) => nix::sys::socket::setsockopt(udp, sockopt::Ipv6TClass, &class),
+        _ => nix::sys::socket::setsockopt(udp, sockopt::Ipv4Tos, &class),
+    };
+    if let Err(error) = marked {
+        tracing::debug!(dscp, %error, "a socket is not marked");
     }
 }
 

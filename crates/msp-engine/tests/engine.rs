@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use msp_engine::{Engine, EngineConfig, Stopped, bind};
+use msp_engine::{Engine, EngineConfig, Stopped, bind, bind_pairs};
 use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};
 use rtp_rs::{RtpPacketBuilder, RtpReader};
@@ -31,7 +31,7 @@ impl Bench {
     fn new(sockets: Vec<(u16, UdpSocket)>, state: Option<Vec<u8>>) -> Bench {
         let ports = sockets.iter().map(|(port, _)| *port).collect();
         let (tell, events) = channel();
-        let config = EngineConfig { address: HOST, sockets, seed: [7; 32], state };
+        let config = EngineConfig { address: HOST, sockets, dscp: 46, seed: [7; 32], state };
         let engine = Engine::start(config, Box::new(move |event| drop(tell.send(event)))).unwrap();
         Bench { engine, ports, events }
     }
@@ -383,4 +383,60 @@ fn datagrams_for_no_stream_are_drained_and_counted() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(bench.engine.counters().received, 1);
+}
+
+#[test]
+fn reports_leave_from_their_own_port_and_come_back_with_a_round_trip() {
+    let sockets = bind_pairs(HOST, std::iter::once(0)).unwrap();
+    let bench = Bench::new(sockets, None);
+    assert_eq!((bench.ports[0] % 2, bench.ports[1]), (0, bench.ports[0] + 1));
+    let (mut far, control) = (Far::new(Codec::Pcma), UdpSocket::bind((HOST, 0)).unwrap());
+    control.set_read_timeout(Some(PATIENCE)).unwrap();
+    let stream = StreamId(0);
+    let rtcp_port = Some(bench.ports[1]);
+    let local = LocalRtp { stream, address: HOST, port: bench.ports[0], rtcp_port, formats: Vec::new() };
+    bench.engine.command(Command::Open { local: LocalMedia::Rtp(local) });
+    let format = Format { codec: Codec::Pcma, payload_type: 8 };
+    let remote = RemoteRtp {
+        address: far.socket.local_addr().unwrap(),
+        send: format.clone(),
+        receive: vec![format],
+        events: None,
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+        rtcp: tspi::Rtcp::Apart(control.local_addr().unwrap()),
+        srtp: None,
+        comfort_noise: None,
+    };
+    bench.engine.command(Command::Connect { stream, remote: RemoteMedia::Rtp(remote) });
+    far.send(bench.address(0), &Frame::SILENCE);
+    let mut room = [0; 2048];
+    let (length, from) = control.recv_from(&mut room).expect("a report comes");
+    assert_eq!(from.port(), bench.ports[1]);
+    assert_eq!(room[1], 200, "a sender report");
+    assert!(length >= 28 + 12);
+    // A receiver report about its SSRC, with the middle of its NTP time.
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 99];
+    report.extend(&room[4..8]);
+    report.extend([0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 8]);
+    report.extend(&room[10..14]);
+    report.extend([0; 4]);
+    control.send_to(&report, from).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let event = bench.events.recv_timeout(deadline - Instant::now()).expect("statistics come");
+        if let Event::Statistics { statistics, .. } = event
+            && statistics.far_lost == Some(5)
+        {
+            assert!(statistics.round_trip_us.is_some_and(|us| us < 5_000_000), "{statistics:?}");
+            break;
+        }
+    }
+    bench.engine.command(Command::Close { stream });
+    loop {
+        let (length, _) = control.recv_from(&mut room).expect("a good-bye comes");
+        if room[..length].windows(2).any(|pair| pair == [0x81, 203]) {
+            break;
+        }
+    }
 }

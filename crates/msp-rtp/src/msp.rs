@@ -144,7 +144,11 @@ impl Msp {
 
     fn open(&mut self, local: LocalMedia) {
         let (id, wire) = match local {
-            LocalMedia::Rtp(rtp) => (rtp.stream, Wire::Rtp(Box::new(RtpWire::new(rtp.port, &mut self.random)))),
+            LocalMedia::Rtp(rtp) => {
+                let mut wire = Box::new(RtpWire::new(rtp.port, &mut self.random));
+                wire.control_port = rtp.rtcp_port;
+                (rtp.stream, Wire::Rtp(wire))
+            }
             LocalMedia::Frames { stream } => (stream, Wire::Frames(None)),
             LocalMedia::None => {
                 self.counters.misdirected += 1;

@@ -80,6 +80,8 @@ impl Remote {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RtpWire {
     pub port: u16,
+    /// Where RTCP is received.
+    pub control_port: Option<u16>,
     pub remote: Option<Remote>,
     pub latch: Latch,
     pub source: Source,
@@ -140,6 +142,7 @@ impl RtpWire {
     pub fn new(port: u16, random: &mut Random) -> RtpWire {
         RtpWire {
             port,
+            control_port: None,
             remote: None,
             latch: Latch::new(Time::ZERO),
             source: Source::default(),

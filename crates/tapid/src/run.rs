@@ -181,7 +181,7 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
         first_id: ids.first(),
         wall_offset,
         rtp_address: config.rtp_address,
-        rtp_ports: ports.clone(),
+        rtp_ports: stream_ports(&ports),
         seed: seed(),
         replay_events: config.replay_events,
         idle_grace_ms: config.idle_grace_ms,
@@ -223,6 +223,15 @@ fn rtp_sockets(config: &Config) -> io::Result<Vec<(u16, std::net::UdpSocket)>> {
     }
 }
 
+/// One port for each stream: of an even port and its successor the latter is for RTCP.
+fn stream_ports(bound: &[u16]) -> Vec<u16> {
+    let is_control = |port: u16| port % 2 == 1 && bound.contains(&(port - 1));
+    bound.iter().copied().filter(|port| !is_control(*port)).collect()
+}
+
+/// Call audio is marked for expedited forwarding (RFC 3246).
+const DSCP: u8 = 46;
+
 type MediaEvents = mpsc::UnboundedReceiver<media::Event>;
 
 /// The media threads. What they say waits in a queue without a bound: they must never wait for the core, and they say
@@ -236,7 +245,7 @@ fn engine(
     let on_event = Box::new(move |event| {
         let _ = sender.send(event);
     });
-    let engine = Engine::start(EngineConfig { address, sockets, seed: seed(), state }, on_event)
+    let engine = Engine::start(EngineConfig { address, sockets, dscp: DSCP, seed: seed(), state }, on_event)
         .map_err(|error| io::Error::other(error.to_string()))?;
     Ok((engine, events))
 }

@@ -7,6 +7,14 @@ use tapi::Time;
 use tspi::media::{Event, Output, StreamId};
 
 impl Msp {
+    /// The ports at which streams receive their RTCP.
+    pub fn control_ports(&self) -> impl Iterator<Item = (StreamId, u16)> + '_ {
+        self.streams.iter().filter_map(|(id, stream)| match &stream.wire {
+            Wire::Rtp(wire) => Some((*id, wire.control_port?)),
+            Wire::Frames(_) => None,
+        })
+    }
+
     /// Puts down when a stream wants to be looked after. Packets that are sent move the time ahead; that is seen when it
     /// has come.
     pub(super) fn schedule(&mut self, id: StreamId) {

@@ -46,7 +46,13 @@ pub fn put_away(
         outstanding: core.outstanding,
         late: core.late,
     };
-    let used: BTreeSet<u16> = state.streams.values().filter_map(|wire| wire.rtp_port()).collect();
+    let used: BTreeSet<u16> = state
+        .streams
+        .values()
+        .filter_map(|wire| wire.rtp_port())
+        // With the port of its RTCP.
+        .flat_map(|port| [port, port | 1])
+        .collect();
     let sockets: Vec<_> =
         core.sockets.iter().filter(|(port, _)| used.contains(port)).map(|(_, socket)| socket).collect();
     let memory = state::write(&state, &core.media)?;

@@ -56,13 +56,13 @@ pub fn rtp_ports(count: u16) -> u16 {
 
 /// A configuration with one SIP line, `sip:trunk`, for callers on 127.0.0.1.
 pub fn with_sip(directory: &Directory, sip: u16, more: &str) -> PathBuf {
-    let rtp = rtp_ports(8);
+    let rtp = rtp_ports(16);
     let config = format!(
         "[daemon]\nsocket = {:?}\n{more}\n[rtp]\naddress = \"127.0.0.1\"\nports = \"{rtp}-{}\"\n\n[[sip]]\n\
          name = \"trunk\"\nlisten = \"127.0.0.1:{sip}\"\n\n[[sip.lines]]\nname = \"sip:trunk\"\nuser = \"100\"\n\
          domain = \"127.0.0.1\"\npeers = [\"127.0.0.1\"]\n",
         directory.path("api.sock"),
-        rtp + 7
+        rtp + 15
     );
     let file = directory.path("tapid.toml");
     std::fs::write(&file, config).unwrap();
