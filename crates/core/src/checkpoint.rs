@@ -293,7 +293,7 @@ impl Server {
         let mut ports: BTreeSet<u16> = self.config.rtp_ports.iter().copied().collect();
         let total = ports.len();
         ports.retain(|port| !used.contains(port));
-        self.ports = Ports { total, free: ports.into_iter().collect() };
+        self.ports = Ports { total, free: ports.into_iter().collect(), paired: self.ports.paired.clone() };
     }
 
     /// What leads to something that was not recovered leads nowhere.

@@ -17,7 +17,7 @@ pub(crate) struct Ports {
     pub(crate) total: usize,
     /// Even ports whose successor is not among them: that one is bound for RTCP (RFC 3550 section 11).
     #[serde(default)]
-    paired: BTreeSet<u16>,
+    pub(crate) paired: BTreeSet<u16>,
 }
 
 impl Ports {
