@@ -29,6 +29,8 @@ pub struct Net {
     pub agents: Vec<Agent>,
     pub fate: Fate,
     pub restarts: bool,
+    /// How many of a hundred datagrams arrive twice.
+    pub twice: u64,
     random: Random,
     travelling: BTreeMap<(Time, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sent: u64,
@@ -87,6 +89,7 @@ impl Net {
             agents: Vec::new(),
             fate: prompt(),
             restarts: true,
+            twice: 0,
             random: Random::from_number(seed),
             travelling: BTreeMap::new(),
             sent: 0,
@@ -118,6 +121,11 @@ impl Net {
                     self.wire.push((now, agent.address, to, line));
                     if let Some(delay) = (self.fate)(&mut self.random, agent.address, &bytes) {
                         self.sent += 1;
+                        if self.twice > 0 && self.random.below(100) < self.twice {
+                            let later = now + delay + Duration::from_millis(self.random.below(300));
+                            self.travelling.insert((later, self.sent), (agent.address, to, bytes.clone()));
+                            self.sent += 1;
+                        }
                         self.travelling.insert((now + delay, self.sent), (agent.address, to, bytes));
                     }
                 }
