@@ -102,3 +102,12 @@ pub struct LineConfig {
     #[serde(default)]
     pub calls: crate::CallPolicy,
 }
+
+impl LineConfig {
+    /// Where its requests go: the proxy, else the registrar; none: to the host of the called URI.
+    pub fn outbound(&self) -> Option<&str> {
+        let register = self.account.register.as_ref();
+        let registrar = register.map(|register| register.registrar.as_deref().unwrap_or(&self.domain));
+        self.proxy.as_deref().or(registrar)
+    }
+}

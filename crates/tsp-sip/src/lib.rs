@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod admission;
 mod auth;
 mod cause;
 mod config;
@@ -30,8 +31,11 @@ mod line;
 pub mod locate;
 pub mod message;
 mod policy;
+mod qualify;
+mod registration;
 pub mod sdp;
 mod sip;
+mod subscription;
 pub mod transaction;
 pub mod transport;
 

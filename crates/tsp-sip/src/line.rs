@@ -1,6 +1,7 @@
 //! Lines: trunks that are known by address.
 
 use crate::LineConfig;
+use crate::auth::Nonces;
 use crate::locate::Destination;
 use crate::policy::Digits;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,25 @@ pub(crate) struct Line {
     pub named: Vec<IpAddr>,
     /// Who answered last by datagram, to be sent signs of life.
     pub flow: Option<SocketAddr>,
+    /// What was learnt of its way to others.
+    pub reach: Reach,
 }
+
+/// What a line learnt of its way to others.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    /// Addresses of its registrar and its proxy, as their names were last resolved.
+    pub targets: Vec<IpAddr>,
+    /// The way that the registrar wants requests to take (RFC 3608).
+    pub service_route: Vec<String>,
+    /// The address that the registrar sees us at, where it is not our own.
+    pub public: Option<SocketAddr>,
+    /// How often nonces were used.
+    pub nonces: Nonces,
+}
+
+/// Most addresses of targets that are kept.
+const MAX_TARGETS: usize = 32;
 
 /// Addresses that share their first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,12 +86,37 @@ impl Line {
     /// A line out of its configuration. Peers that are no addresses match nobody: [`Line::trouble`] names them.
     pub fn new(config: LineConfig) -> Line {
         let peers = config.peers.iter().filter_map(|text| Network::parse(text)).collect();
-        Line { config, peers, live: 0, named: Vec::new(), flow: None }
+        Line { config, peers, live: 0, named: Vec::new(), flow: None, reach: Reach::default() }
     }
 
     pub fn knows(&self, from: SocketAddr) -> bool {
         let ip = from.ip();
-        self.peers.iter().any(|peer| peer.contains(ip)) || self.named.contains(&ip.to_canonical())
+        let account = self.config.account.register.is_some();
+        self.peers.iter().any(|peer| peer.contains(ip))
+            || self.named.contains(&ip.to_canonical())
+            || account && self.reach.targets.contains(&ip.to_canonical())
+    }
+
+    /// Whether an address is one that the configuration names, directly or by a name.
+    pub fn is_target(&self, ip: IpAddr) -> bool {
+        self.knows(SocketAddr::new(ip, 0)) || self.reach.targets.contains(&ip.to_canonical())
+    }
+
+    /// Whether a target is one of the configuration's own: registrar or proxy.
+    pub fn aims_at(&self, to: &Destination) -> bool {
+        let registrar =
+            self.config.account.register.as_ref().map(|it| it.registrar.as_deref().unwrap_or(&self.config.domain));
+        let own = [self.config.proxy.as_deref(), registrar].into_iter().flatten().filter_map(Destination::parse);
+        own.into_iter().any(|own| own.host == to.host)
+    }
+
+    /// Notes an address of its registrar or its proxy.
+    pub fn learn(&mut self, address: IpAddr) {
+        let address = address.to_canonical();
+        self.reach.targets.retain(|known| *known != address);
+        self.reach.targets.push(address);
+        let surplus = self.reach.targets.len().saturating_sub(MAX_TARGETS);
+        self.reach.targets.drain(..surplus);
     }
 
     /// Peers that are names: they are looked up, and again when the answers no longer hold.

@@ -193,7 +193,11 @@ fn what_cannot_be_taken_is_refused_before_anybody_is_told() {
     for number in 0..4 {
         net.inject(0, BOB, &invite(&number.to_string()).replace("Call-ID: raw", &format!("Call-ID: {number}")));
     }
-    assert!(last(&net).starts_with("SIP/2.0 486"), "over three calls: {}", last(&net));
+    assert!(
+        last(&net).starts_with("SIP/2.0 503") && last(&net).contains("Retry-After:"),
+        "over three calls: {}",
+        last(&net)
+    );
 }
 
 #[test]

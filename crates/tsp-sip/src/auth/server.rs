@@ -28,8 +28,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Gate {
     key: String,
-    /// The highest counter of a nonce, by its time and name.
-    used: BTreeMap<(u64, String), u32>,
+    /// The highest counter of a nonce, by its time in sixteen digits and its name.
+    used: BTreeMap<String, u32>,
     /// Nonces of before are not taken: their counters were forgotten.
     floor_ms: u64,
 }
@@ -62,14 +62,15 @@ impl Gate {
     /// Whether a counter is new for its nonce; notes it.
     fn count(&mut self, now: Time, ms: u64, nonce: &str, nc: u32) -> bool {
         let oldest = now.as_millis().saturating_sub(LIFE_MS);
-        self.used = self.used.split_off(&(oldest, String::new()));
-        let last = self.used.entry((ms, nonce.to_owned())).or_insert(0);
+        self.used = self.used.split_off(&format!("{oldest:016x}"));
+        let last = self.used.entry(format!("{ms:016x} {nonce}")).or_insert(0);
         let fresh = nc > *last;
         *last = nc.max(*last);
         while self.used.len() > MAX_USED
-            && let Some(((ms, _), _)) = self.used.pop_first()
+            && let Some((name, _)) = self.used.pop_first()
         {
-            self.floor_ms = ms + 1;
+            let ms = name.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            self.floor_ms = ms.map_or(self.floor_ms, |ms| ms + 1);
         }
         fresh
     }

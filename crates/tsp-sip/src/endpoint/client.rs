@@ -1,7 +1,9 @@
 //! Client transactions: their messages around the machines.
 
+use super::retry::{Again, Challenged};
 use super::search::Search;
 use super::{Endpoint, MAX_TRANSACTIONS, Owner, Wake};
+use crate::auth::Rounds;
 use crate::message::{Draft, Message, Method, Name, Octets, Via, scan};
 use crate::transaction::client_invite::{self, ClientInvite};
 use crate::transaction::client_non_invite::{self, ClientNonInvite};
@@ -38,6 +40,10 @@ pub(crate) struct Client {
     pub(super) wake: Option<Time>,
     /// While there are other candidates.
     pub(super) search: Option<Box<Search>>,
+    /// What it was challenged for before.
+    pub(super) rounds: Rounds,
+    /// Its credentials, as header lines: the ACK to a 2xx repeats them.
+    pub(super) proofs: Octets,
 }
 
 /// What became of a request.
@@ -49,6 +55,8 @@ pub(crate) enum Outcome {
     Unsent(String),
     /// The response is for its owner.
     Response,
+    /// The response asks for credentials; where there are none, it is for its owner.
+    Challenged(Box<Challenged>),
     /// None came.
     Timeout,
 }
@@ -58,6 +66,11 @@ impl Client {
         if self.acks.len() < MAX_FORKS {
             self.acks.insert(tag.to_owned(), (to, ack.into()));
         }
+    }
+
+    fn challenged(&self) -> Option<Challenged> {
+        let request = self.request.clone();
+        Some(Challenged { owner: self.owner, to: self.to?, request, rounds: self.rounds.clone() })
     }
 
     fn on(&mut self, now: Time, event: ClientEvent, timing: &crate::transaction::Timing) -> Vec<ClientAct> {
@@ -158,6 +171,12 @@ impl Endpoint {
             }
             (None, None) => return id,
         };
+        self.begin(now, id, owner, method, branch, to, bytes);
+        id
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "everything that a transaction begins with")]
+    fn begin(&mut self, now: Time, id: u64, owner: Owner, method: Method, branch: &str, to: Peer, bytes: Vec<u8>) {
         let timing = self.timing_of(to.transport);
         let machine = match method {
             Method::Invite => Machine::Invite(ClientInvite::new(now, &timing)),
@@ -168,13 +187,49 @@ impl Endpoint {
         let key = key(branch, &method);
         self.transmit((owner.line, owner.call), to, bytes.clone());
         let acks = BTreeMap::new();
-        let mut client =
-            Client { owner, key, machine, to: Some(to), request: bytes.into(), acks, wake: None, search: None };
+        let mut client = Client {
+            owner,
+            key,
+            machine,
+            to: Some(to),
+            request: bytes.into(),
+            acks,
+            wake: None,
+            search: None,
+            rounds: Rounds::default(),
+            proofs: Octets::default(),
+        };
         let next = client.next();
         self.wakes.set(Wake::Client(id), &mut client.wake, next);
         self.client_keys.insert(client.key.clone(), id);
         self.clients.insert(id, client);
-        id
+    }
+
+    /// Sends a request again that was challenged, under the name it had. The challenged one goes on under another: it must
+    /// still acknowledge what comes again.
+    pub(super) fn begin_again(&mut self, now: Time, tx: u64, again: Again) {
+        if let Some(mut old) = self.clients.remove(&tx) {
+            self.wakes.set(Wake::Client(tx), &mut old.wake, None);
+            old.owner.purpose = super::Purpose::Stray;
+            let name = self.next_transaction();
+            let next = old.next();
+            self.wakes.set(Wake::Client(name), &mut old.wake, next);
+            self.client_keys.insert(old.key.clone(), name);
+            self.clients.insert(name, old);
+        }
+        let Again { owner, method, branch, to, bytes, rounds, proofs } = again;
+        let to = if self.is_open(&to) { Some(to) } else { self.way(to.transport, to.address, &to.ip().to_string()) };
+        let to = to.unwrap_or(again.to);
+        self.begin(now, tx, owner, method, &branch, to, bytes);
+        if let Some(client) = self.clients.get_mut(&tx) {
+            client.rounds = rounds;
+            client.proofs = proofs;
+        }
+    }
+
+    /// The header lines with which a request proved who we are.
+    pub fn proofs(&self, tx: u64) -> Octets {
+        self.clients.get(&tx).map(|client| client.proofs.clone()).unwrap_or_default()
     }
 
     /// Sends CANCEL for an INVITE of ours (RFC 3261 section 9.1): its URI, Via, From, To, Call-ID, number and Routes.
@@ -235,6 +290,7 @@ impl Endpoint {
         let to = client.to;
         let timing = self.timing_of(from.transport);
         let client = self.clients.get_mut(&id)?;
+        let challenged = if matches!(status, 401 | 407) { client.challenged() } else { None };
         let acts = client.on(now, event, &timing);
         if event == ClientEvent::Success
             && let Some((to, ack)) = client.acks.get(tag).cloned()
@@ -247,7 +303,10 @@ impl Endpoint {
         for act in acts {
             match act {
                 ClientAct::Ack => self.acknowledge_failure(id, message),
-                ClientAct::Pass => outcome = Some(Outcome::Response),
+                ClientAct::Pass => {
+                    let challenged = challenged.clone().map(|it| Outcome::Challenged(Box::new(it)));
+                    outcome = Some(challenged.unwrap_or(Outcome::Response));
+                }
                 ClientAct::Resend | ClientAct::Timeout | ClientAct::Unsent => {}
             }
         }
@@ -412,8 +471,10 @@ fn like(invite: &Message<'_>, method: &Method, to: Option<&[u8]>) -> Option<(Dra
         .header("To", to.or(invite.first(Name::To))?)
         .header("Call-ID", invite.first(Name::CallId)?)
         .header("CSeq", format!("{cseq} {method}"));
-    for route in invite.lines(Name::Route) {
-        draft.push("Route", route);
+    for name in [Name::Route, Name::Authorization, Name::ProxyAuthorization] {
+        for line in invite.lines(name) {
+            draft.push(name.as_str(), line);
+        }
     }
     Some((draft, branch))
 }

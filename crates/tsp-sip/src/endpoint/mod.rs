@@ -1,6 +1,7 @@
 //! What all calls share: transactions, deadlines, the way out.
 
 mod client;
+mod retry;
 mod search;
 mod server;
 mod upkeep;
@@ -8,6 +9,7 @@ mod wake;
 mod way;
 
 pub(crate) use client::{Client, Outcome};
+pub(crate) use retry::Challenged;
 pub(crate) use search::Notice;
 pub(crate) use server::{Answer, Server, key as server_key};
 pub(crate) use wake::{Wake, Wakes};
@@ -55,6 +57,12 @@ pub(crate) enum Purpose {
     Prack,
     Update,
     Info,
+    /// The line's registration.
+    Register,
+    /// Whether the peer is there.
+    Probe,
+    /// The line's mailbox.
+    Subscribe,
     /// Nobody waits for the outcome.
     Stray,
 }
@@ -226,8 +234,15 @@ impl Endpoint {
 
     /// Our Contact.
     pub fn contact(&self, line: u32) -> String {
-        let user = self.lines.get(line as usize).map_or("", |line| line.config.user.as_str());
-        ["<sip:", user, "@", &self.here, ">"].concat()
+        ["<", &self.contact_uri(line), ">"].concat()
+    }
+
+    /// The URI in it: the address that the registrar saw, where it is another than our own.
+    pub fn contact_uri(&self, line: u32) -> String {
+        let line = self.lines.get(line as usize);
+        let user = line.map_or("", |line| line.config.user.as_str());
+        let public = line.and_then(|line| line.reach.public).map(|address| address.to_string());
+        ["sip:", user, "@", public.as_deref().unwrap_or(&self.here)].concat()
     }
 
     /// Ends a request with what all of ours carry.

@@ -3,6 +3,7 @@
 use super::client::{Client, Machine, key};
 use super::way::MAX_UDP_REQUEST;
 use super::{Endpoint, Outcome, Owner, Purpose, Wake};
+use crate::auth::Rounds;
 use crate::locate::{Candidate, Destination, Located};
 use crate::message::{Method, Octets};
 use crate::transaction::Timer;
@@ -66,6 +67,8 @@ impl Endpoint {
             acks: BTreeMap::new(),
             wake: None,
             search: Some(Box::new(search)),
+            rounds: Rounds::default(),
+            proofs: Octets::default(),
         };
         self.clients.insert(id, client);
         self.advance(id);
@@ -151,6 +154,7 @@ impl Endpoint {
         let Some(search) = client.search.as_mut() else {
             return;
         };
+        let own = self.lines.get(client.owner.line as usize).is_some_and(|line| line.aims_at(&search.to));
         let last = search.rest.is_empty();
         let changed = branch != search.branch || peer.transport != Transport::Udp;
         let (method, secure) = (search.method.clone(), search.to.secure);
@@ -168,6 +172,11 @@ impl Endpoint {
         let old = std::mem::replace(&mut client.key, key(branch, &method));
         self.client_keys.remove(&old);
         self.client_keys.insert(key(branch, &method), id);
+        if let Some(line) = self.lines.get_mut(about.0 as usize)
+            && own
+        {
+            line.learn(peer.ip());
+        }
         let bytes = self.dressed(&peer, secure, changed.then_some(branch), template.0);
         if let Some(client) = self.clients.get_mut(&id) {
             client.request = bytes.clone().into();
@@ -209,6 +218,8 @@ impl Endpoint {
             acks: std::mem::take(&mut client.acks),
             wake: None,
             search: None,
+            rounds: Rounds::default(),
+            proofs: Octets::default(),
         };
         // The name in the table goes with the one that is left.
         client.key.push('*');

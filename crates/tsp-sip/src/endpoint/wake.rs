@@ -10,6 +10,8 @@ pub(crate) enum Wake {
     Client(u64),
     Server(u64),
     Call(u64),
+    /// What a line keeps up by itself.
+    Upkeep(u32),
     /// The port is to be opened again.
     Port,
     /// The port did not come back in time.

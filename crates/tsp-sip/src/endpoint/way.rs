@@ -32,6 +32,18 @@ impl Endpoint {
         }
     }
 
+    /// Whether an address is one that our Contact may name, on any way.
+    pub fn is_contact(&self, ip: IpAddr, port: Option<u16>) -> bool {
+        let own = |transport: Transport| self.contact_of(transport, ip);
+        let outside = self.external.address(&self.config);
+        [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().any(|transport| {
+            let port = port.unwrap_or(transport.default_port());
+            let here = self.here_of(transport);
+            let external = outside.map(|(ip, mapped)| SocketAddr::new(ip, mapped.unwrap_or(here.port())));
+            [own(transport), here].into_iter().chain(external).any(|own| own == SocketAddr::new(ip, port))
+        })
+    }
+
     /// Our address for somebody outside our networks, where it differs.
     fn external_to(&self, peer: IpAddr) -> Option<(IpAddr, Option<u16>)> {
         let outside = self.external.address(&self.config)?;

@@ -347,6 +347,30 @@ impl Call {
         ep.open.remove(&self.id);
     }
 
+    /// The number of a request that is sent again with credentials in place of number `last`; none: nobody wants it any more.
+    pub fn next_cseq(&mut self, purpose: Purpose, last: u32) -> Option<u32> {
+        if purpose == Purpose::Invite {
+            let wanted = !matches!(self.state, State::CancelHeld | State::Cancelled | State::Ended);
+            if let (true, Role::Caller(outgoing)) = (wanted, &mut self.role) {
+                outgoing.cseq = last + 1;
+            }
+            return wanted.then_some(last + 1);
+        }
+        match &mut self.dialog {
+            Some(dialog) => {
+                dialog.local_cseq += 1;
+                Some(dialog.local_cseq)
+            }
+            None => {
+                let early = self.early.values_mut().filter_map(|early| early.dialog.as_mut());
+                for dialog in early.filter(|dialog| dialog.local_cseq == last) {
+                    dialog.local_cseq += 1;
+                }
+                Some(last + 1)
+            }
+        }
+    }
+
     /// A deadline of the call passed.
     pub fn on_wake(&mut self, ep: &mut Endpoint, now: Time) {
         self.wake = None;

@@ -34,7 +34,7 @@ pub(crate) struct Outgoing {
     /// Who was called first: To stays when the call is sent elsewhere.
     to: String,
     /// Number of the last INVITE.
-    cseq: u32,
+    pub cseq: u32,
     /// Where it was sent to.
     hop: Option<Destination>,
     /// How often its session timer was too short.
@@ -72,7 +72,8 @@ pub(crate) fn destination(line: &LineConfig, to: &str) -> Result<(String, Destin
     if !matches!(parsed.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel) || !parsed.headers.is_empty() {
         return Err(refuse("is not a sip or tel URI"));
     }
-    let next = match (&line.proxy, parsed.scheme) {
+    crate::admission::allows(line, &parsed)?;
+    let next = match (line.outbound(), parsed.scheme) {
         (Some(proxy), Scheme::Sips) => Destination::parse(proxy).map(|next| Destination { secure: true, ..next }),
         (Some(proxy), _) => Destination::parse(proxy),
         (None, Scheme::Tel) => Destination::parse(&line.domain),
@@ -192,6 +193,9 @@ impl Call {
         let who = who.and_then(|line| super::identity::ours(&line.config, outgoing.private, true));
         for (name, value) in timer.into_iter().chain(who) {
             draft.push(name, value);
+        }
+        for route in ep.lines.get(self.line as usize).map_or(&[][..], |line| &line.reach.service_route) {
+            draft.push("Route", route);
         }
         let offer = match policy.offer {
             OfferWhen::Early if session.agreed().is_none() => Some(session.offer(&mut ep.random)),
@@ -398,7 +402,8 @@ impl Call {
 /// Sends the ACK to a 2xx.
 pub(super) fn acknowledge(ep: &mut Endpoint, tx: u64, dialog: &Dialog, cseq: u32, body: Option<Vec<u8>>) {
     let (via, _) = ep.via();
-    let ack = ep.finish(dialog.request(&Method::Ack, cseq, &via), body.as_deref());
+    // It proves who we are as its INVITE did (RFC 3261 section 22.1).
+    let ack = ep.finish(dialog.request(&Method::Ack, cseq, &via).raw(ep.proofs(tx)), body.as_deref());
     ep.acknowledge(tx, dialog.remote_tag.as_deref().unwrap_or_default(), dialog.next_hop(), ack);
 }
 

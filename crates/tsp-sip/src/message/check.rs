@@ -12,10 +12,11 @@ pub const SUPPORTED_METHODS: &[Method] = &[
     Method::Prack,
     Method::Update,
     Method::Info,
+    Method::Notify,
 ];
 
 /// The same as the value of Allow.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, NOTIFY";
 
 /// Extensions that may be required of us; a line's policy may still refuse one.
 pub const EXTENSIONS: &[&str] = &["100rel", "timer"];
@@ -169,6 +170,8 @@ fn content(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
         }
         Some(_) if optional => Ok(()),
         Some(_) if *method == Method::Info => Err(Reject::new(415).with("Accept", INFO_CONTENT.join(", "))),
+        // What it tells is read by its package.
+        Some(_) if *method == Method::Notify => Ok(()),
         Some(_) => Err(Reject::new(415).with("Accept", "application/sdp")),
         None => Err(Reject::bad("a body without Content-Type")),
     }

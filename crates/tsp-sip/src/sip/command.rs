@@ -141,6 +141,11 @@ impl Sip {
         }
         let (uri, target) = destination(&known.config, to)?;
         let local = rtp(media).ok_or_else(no_rtp)?;
+        let rate = known.config.account.calls_per_s;
+        if !self.upkeep.get_mut(at).is_none_or(|upkeep| upkeep.ours.admits(now, rate)) {
+            let text = format!("line begins no more than {} calls a second", rate.unwrap_or_default());
+            return Err(Refusal::new(ErrorCode::ResourceUnavail, text));
+        }
         self.last_call += 1;
         let number = self.last_call;
         let call = Call::to_place(&mut self.endpoint, number, line.0, id, (uri, params.block_id), local);
@@ -172,6 +177,7 @@ impl Sip {
         if !matches!(self.port, Port::Open | Port::Opening) {
             return self.finish_stop();
         }
+        self.upkeep_leaves(now);
         self.endpoint.wakes.set(Wake::Stop, &mut self.stop_wake, Some(now + STOP));
     }
 }

@@ -3,8 +3,10 @@
 mod command;
 mod receive;
 mod streams;
+mod upkeep;
 
-use crate::endpoint::{Endpoint, Outcome, Purpose, Wake};
+use crate::auth::Gate;
+use crate::endpoint::{Challenged, Endpoint, Outcome, Purpose, Wake};
 use crate::invite::Call;
 use crate::message::Message;
 use crate::transport::Peer;
@@ -14,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tapi::{Service, Time};
 use tspi::{CommandId, Event, Input, LineRef, Output, Provider};
+use upkeep::Upkeep;
 
 /// How long after a failure the port is opened again.
 const REOPEN: Duration = Duration::from_secs(5);
@@ -58,6 +61,8 @@ enum Course {
 pub struct Sip {
     endpoint: Endpoint,
     calls: BTreeMap<u64, Call>,
+    upkeep: Vec<Upkeep>,
+    gate: Gate,
     last_call: u64,
     port: Port,
     course: Course,
@@ -72,9 +77,14 @@ pub struct Sip {
 impl Sip {
     /// A user agent with the configured lines; `seed` is chance from the operating system.
     pub fn new(config: Config, seed: [u8; 32]) -> Sip {
+        let mut endpoint = Endpoint::new(config, seed);
+        let upkeep = Upkeep::all(&mut endpoint);
+        let gate = Gate::new(&mut endpoint.random);
         Sip {
-            endpoint: Endpoint::new(config, seed),
+            endpoint,
             calls: BTreeMap::new(),
+            upkeep,
+            gate,
             last_call: 0,
             port: Port::New,
             course: Course::Running,
@@ -116,6 +126,7 @@ impl Sip {
         };
         for at in 0..self.endpoint.lines.len() {
             let service = self.service(at);
+            self.note_told(at, &service);
             if let (Ok(line), Some(config)) = (u32::try_from(at), self.endpoint.lines.get(at)) {
                 let description = Box::new(config.description(service));
                 self.endpoint.emit(Event::LineAdded { line: LineRef(line), description });
@@ -136,6 +147,10 @@ impl Sip {
             (_, Port::New | Port::Opening | Port::Open) => {}
         }
         match self.endpoint.lines.get(line).and_then(crate::line::Line::trouble) {
+            Some(reason) => return Service::Out { reason },
+            None => {}
+        }
+        match self.upkeep.get(line).and_then(Upkeep::out) {
             Some(reason) => Service::Out { reason },
             None => Service::In,
         }
@@ -144,6 +159,7 @@ impl Sip {
     fn tell_service(&mut self) {
         for line in 0..self.endpoint.lines.len() {
             let service = self.service(line);
+            self.note_told(line, &service);
             self.endpoint.service(line, service);
         }
     }
@@ -163,13 +179,16 @@ impl Sip {
         self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, Some(now + REOPEN));
     }
 
-    fn on_opened(&mut self) {
+    fn on_opened(&mut self, now: Time) {
         let was_closed = matches!(self.port, Port::Closed { .. });
         self.port = Port::Open;
         self.endpoint.wakes.set(Wake::Port, &mut self.port_wake, None);
         self.endpoint.wakes.set(Wake::Lost, &mut self.lost_wake, None);
         if was_closed {
             self.tell_service();
+        }
+        if self.course == Course::Running {
+            self.upkeep_opened(now);
         }
     }
 
@@ -193,14 +212,16 @@ impl Sip {
         while let Some(wake) = self.endpoint.wakes.expired(now) {
             match wake {
                 Wake::Client(id) => {
-                    if let Some((owner, Outcome::Timeout)) = self.endpoint.client_woke(now, id)
-                        && let Some(call) = owner.call
-                    {
-                        self.with_call(call, |call, ep| call.on_timeout(ep, now, owner.purpose));
+                    if let Some((owner, Outcome::Timeout)) = self.endpoint.client_woke(now, id) {
+                        match owner.call {
+                            Some(call) => self.with_call(call, |call, ep| call.on_timeout(ep, now, owner.purpose)),
+                            None => self.upkeep_failed(now, (id, owner), None),
+                        }
                     }
                 }
                 Wake::Server(id) => self.endpoint.server_woke(now, id),
                 Wake::Call(id) => self.with_call(id, |call, ep| call.on_wake(ep, now)),
+                Wake::Upkeep(line) => self.upkeep_woke(now, line),
                 Wake::Port => {
                     self.port_wake = None;
                     self.endpoint.outputs.push_back(Output::Open { port: PORT });
@@ -238,8 +259,17 @@ impl Sip {
             self.endpoint.counters.stray_responses += 1;
             return;
         };
-        let owner = self.endpoint.owner_of(tx);
-        if let (Some(Outcome::Response), Some(owner)) = (outcome, owner) {
+        let owner = match outcome {
+            Some(Outcome::Challenged(challenged)) if self.prove(now, (tx, &challenged), message, from) => return,
+            Some(Outcome::Challenged(challenged)) => Some(challenged.owner),
+            Some(Outcome::Response) => self.endpoint.owner_of(tx),
+            Some(Outcome::Timeout | Outcome::Sent | Outcome::Unsent(_)) | None => None,
+        };
+        if let Some(owner) = owner {
+            self.heed(now, owner, message);
+            if matches!(owner.purpose, Purpose::Register | Purpose::Probe | Purpose::Subscribe) {
+                return self.upkeep_response(now, (tx, owner), message, from);
+            }
             let known = owner.call.is_some_and(|call| self.calls.contains_key(&call));
             match owner.call.filter(|_| known) {
                 Some(call) => {
@@ -248,6 +278,14 @@ impl Sip {
                 None => self.on_orphan(now, tx, owner.purpose, message, from),
             }
         }
+    }
+
+    /// Sends a challenged request again with credentials, where there are any for it.
+    fn prove(&mut self, now: Time, challenged: (u64, &Challenged), message: &Message<'_>, from: Peer) -> bool {
+        let owner = challenged.1.owner;
+        let (calls, upkeep) = (&mut self.calls, &mut self.upkeep[..]);
+        let number = |last| Sip::next_cseq(calls, upkeep, owner, last);
+        self.endpoint.answer_challenge(now, challenged, (message, from), number)
     }
 
     /// A response for a call that is forgotten: only a 2xx to an INVITE still has to be dealt with.
@@ -274,7 +312,7 @@ impl Sip {
     /// A stop is over once no call's signalling goes on.
     fn check_stop(&mut self) {
         let over = |call: &Call| call.state == crate::invite::State::Ended;
-        if matches!(self.course, Course::Stopping { .. }) && self.calls.values().all(over) {
+        if matches!(self.course, Course::Stopping { .. }) && self.calls.values().all(over) && self.upkeep_is_gone() {
             self.finish_stop();
         }
     }
@@ -286,7 +324,7 @@ impl Provider for Sip {
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Datagram { port: PORT, from, bytes } => self.datagram(now, Peer::udp(from), bytes),
-            Input::Opened { port: PORT } => self.on_opened(),
+            Input::Opened { port: PORT } => self.on_opened(now),
             Input::Closed { port: PORT, reason } => self.on_closed(now, reason),
             Input::Bytes { port, bytes } => self.on_bytes(now, port, bytes),
             Input::Connected { port, .. } => self.on_connected(now, port),

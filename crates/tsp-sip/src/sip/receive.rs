@@ -1,6 +1,7 @@
 //! Datagrams that come in.
 
 use super::{Course, MAX_CALLS, Sip};
+use crate::auth::Verdict;
 use crate::endpoint::{Answer, server_key};
 use crate::invite::{Call, dialog_key};
 use crate::message::{Message, Method, Unreadable, Uri, check, description, scan};
@@ -84,11 +85,17 @@ impl Sip {
         }
         let cancelled = if *method == Method::Cancel { self.cancelled(message) } else { None };
         self.endpoint.trace(line, call.or(cancelled), from.address, bytes);
-        self.act(now, message, tx, (call, cancelled));
+        self.act(now, message, (tx, line), (call, cancelled));
     }
 
     /// Acts on a request that is new and begins no call.
-    fn act(&mut self, now: Time, message: &Message<'_>, tx: u64, (call, cancelled): (Option<u64>, Option<u64>)) {
+    fn act(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        (tx, line): (u64, u32),
+        (call, cancelled): (Option<u64>, Option<u64>),
+    ) {
         let tag = self.endpoint.random.token(12);
         if let Err(reject) = check(message) {
             self.endpoint.counters.refused += 1;
@@ -104,11 +111,16 @@ impl Sip {
                 self.endpoint.respond(now, tx, Answer::new(status).tag(&tag));
             }
             (_, Some(call), _) => self.with_call(call, |call, ep| call.on_request(ep, now, tx, message)),
+            (Some(Method::Notify), None, _) => self.on_notify(now, message, tx, line),
             (_, None, _) if message.to_tag().is_some() => self.endpoint.respond(now, tx, Answer::new(481)),
             (_, None, _) if self.endpoint.is_merged(tx) => {
                 self.endpoint.respond(now, tx, Answer::new(482).tag(&tag));
             }
-            (Some(Method::Options), ..) => self.endpoint.respond(now, tx, Answer::new(200).tag(&tag).abilities()),
+            (Some(Method::Options), ..) => {
+                let answer =
+                    self.authorise(now, message, line).map_or_else(|answer| answer, |()| Answer::new(200).abilities());
+                self.endpoint.respond(now, tx, answer.tag(&tag));
+            }
             _ => self.endpoint.respond(now, tx, Answer::new(481).tag(&tag)),
         }
     }
@@ -130,7 +142,7 @@ impl Sip {
     /// An INVITE that asks for a new call. Its trace follows the news of the call.
     fn on_new_invite(&mut self, now: Time, message: &Message<'_>, (tx, line): (u64, u32), from: Peer, bytes: &[u8]) {
         let id = self.last_call + 1;
-        let call = self.admit(message, tx, line).and_then(|()| {
+        let call = self.admit(now, message, tx, line).and_then(|()| {
             let unusable = || Answer { reason: Some("Bad Request - unusable Contact".to_owned()), ..Answer::new(400) };
             Call::offered(&mut self.endpoint, now, (id, line, tx), (message, bytes), from).ok_or_else(unusable)
         });
@@ -152,8 +164,26 @@ impl Sip {
         }
     }
 
+    /// Whether the sender is one of those that the line asks to prove who they are.
+    fn authorise(&mut self, now: Time, message: &Message<'_>, line: u32) -> Result<(), Answer> {
+        let Some(config) = self.endpoint.lines.get(line as usize).map(|line| &line.config) else {
+            return Ok(());
+        };
+        if config.account.require_auth.is_empty() {
+            return Ok(());
+        }
+        let random = &mut self.endpoint.random;
+        match self.gate.judge(now, random, (&config.account, &config.domain), message) {
+            Verdict::Pass => Ok(()),
+            Verdict::Challenge(values) => {
+                let answer = |answer: Answer, value| answer.with("WWW-Authenticate", value);
+                Err(values.into_iter().fold(Answer::new(401), answer))
+            }
+        }
+    }
+
     /// Whether a call may begin.
-    fn admit(&self, message: &Message<'_>, tx: u64, line: u32) -> Result<(), Answer> {
+    fn admit(&mut self, now: Time, message: &Message<'_>, tx: u64, line: u32) -> Result<(), Answer> {
         check(message)?;
         if self.endpoint.is_merged(tx) {
             return Err(Answer::new(482));
@@ -164,9 +194,18 @@ impl Sip {
         if self.calls.len() >= MAX_CALLS {
             return Err(Answer::new(503).with("Retry-After", "10"));
         }
+        self.authorise(now, message, line)?;
         let known = self.endpoint.lines.get(line as usize).ok_or_else(|| Answer::new(404))?;
+        let user = message.uri().and_then(|uri| Uri::parse(uri).ok()).and_then(|uri| uri.user_text());
+        if !crate::admission::serves(&known.config, user.as_deref()) {
+            return Err(Answer::new(404));
+        }
         if known.live >= known.config.max_calls {
-            return Err(Answer::new(486));
+            return Err(Answer::new(503).with("Retry-After", "5"));
+        }
+        let rate = known.config.account.calls_per_s;
+        if !self.upkeep.get_mut(line as usize).is_none_or(|upkeep| upkeep.theirs.admits(now, rate)) {
+            return Err(Answer::new(503).with("Retry-After", "1"));
         }
         crate::invite::admissible(&known.config.calls, message)?;
         // A body that is no description passed as optional: it is left alone.

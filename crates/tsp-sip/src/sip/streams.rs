@@ -122,12 +122,15 @@ impl Sip {
     pub(super) fn hear_notices(&mut self, now: Time) {
         while let Some(notice) = self.endpoint.notices.pop_front() {
             let Some(call) = notice.owner.call else {
+                if let Outcome::Unsent(why) = &notice.outcome {
+                    self.upkeep_failed(now, (notice.tx, notice.owner), Some(why));
+                }
                 continue;
             };
             self.with_call(call, |call, ep| match &notice.outcome {
                 Outcome::Sent => call.on_sent(ep),
                 Outcome::Unsent(why) => call.on_unsent(ep, now, notice.owner.purpose, why),
-                Outcome::Response | Outcome::Timeout => {}
+                Outcome::Response | Outcome::Challenged(_) | Outcome::Timeout => {}
             });
         }
     }

@@ -36,6 +36,8 @@ pub struct Net {
     sent: u64,
     /// Everything that was sent: when, from, to, the first line.
     pub wire: Vec<(Time, SocketAddr, SocketAddr, String)>,
+    /// The same, whole: from whom and what.
+    pub raw: Vec<(SocketAddr, String)>,
     next_command: u64,
 }
 
@@ -94,6 +96,7 @@ impl Net {
             travelling: BTreeMap::new(),
             sent: 0,
             wire: Vec::new(),
+            raw: Vec::new(),
             next_command: 1,
         }
     }
@@ -119,6 +122,7 @@ impl Net {
                 Output::Datagram { to, bytes, .. } => {
                     let line = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
                     self.wire.push((now, agent.address, to, line));
+                    self.raw.push((agent.address, String::from_utf8_lossy(&bytes).into_owned()));
                     if let Some(delay) = (self.fate)(&mut self.random, agent.address, &bytes) {
                         self.sent += 1;
                         if self.twice > 0 && self.random.below(100) < self.twice {
