@@ -106,7 +106,9 @@ impl Step {
         if let (Some(voice), Some(audio)) = (&profile.voice, &profile.audio) {
             let must = |alternatives, kind| Command { alternatives, optional: kind == Kind::List, kind };
             commands.push(must(vec![voice.enter.as_str()], Kind::Plain));
-            commands.extend(audio.list.iter().map(|list| must(vec![list.as_str()], Kind::List)));
+            if !audio.list.is_empty() {
+                commands.push(must(vec![audio.list.as_str()], Kind::List));
+            }
             commands.push(must(self.methods(profile).map(|method| method.vsm.as_str()).collect(), Kind::Method));
             commands.push(must(vec![voice.leave.as_str()], Kind::Plain));
         }

@@ -221,10 +221,10 @@ impl Default for Supervise {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
-    /// Lists the ways to carry samples (`AT+VSM=?`): those that are known by name are tried before `methods`. Absent: the
-    /// list is not to be trusted.
+    /// Lists the ways to carry samples (`AT+VSM=?`): those that are known by name are tried before `methods`. Empty: the
+    /// list is not to be trusted, or there is none.
     #[serde(default)]
-    pub list: Option<String>,
+    pub list: String,
     /// Ways to carry samples; the first that the modem takes is used.
     pub methods: Vec<Method>,
     /// Begins a stream in both directions; empty: the modem has none.

@@ -11,6 +11,16 @@ use toml::Table;
 /// The profiles that come with the crate, by id.
 pub(super) const BUILTIN: &[(&str, &str)] = &[
     ("v253", include_str!("../../profiles/v253.toml")),
+    ("is101", include_str!("../../profiles/is101.toml")),
+    ("rockwell-hashv", include_str!("../../profiles/rockwell-hashv.toml")),
+    ("usr5637", include_str!("../../profiles/usr5637.toml")),
+    ("conexant-cx93001", include_str!("../../profiles/conexant-cx93001.toml")),
+    ("zoom-3095", include_str!("../../profiles/zoom-3095.toml")),
+    ("agere-lucent", include_str!("../../profiles/agere-lucent.toml")),
+    ("multitech", include_str!("../../profiles/multitech.toml")),
+    ("zyxel-omni", include_str!("../../profiles/zyxel-omni.toml")),
+    ("elsa", include_str!("../../profiles/elsa.toml")),
+    ("smartlink", include_str!("../../profiles/smartlink.toml")),
     ("27007", include_str!("../../profiles/27007.toml")),
     ("huawei-e1550", include_str!("../../profiles/huawei-e1550.toml")),
     ("quectel-ec2x", include_str!("../../profiles/quectel-ec2x.toml")),

@@ -147,3 +147,95 @@ fn a_device_is_asked_no_more_than_can_matter() {
     }
     assert_eq!(catalogue.pick(&clues).unwrap().id, "v253");
 }
+
+/// What is said of itself by devices of a family, and the profile that they get.
+#[test]
+fn devices_get_the_profile_of_their_family() {
+    let answers = |rows: &'static [(Question, &'static str)]| {
+        move |question: Question| -> Vec<String> {
+            let line = rows.iter().find(|(asked, _)| *asked == question);
+            line.map(|(_, line)| (*line).to_owned()).into_iter().collect()
+        }
+    };
+    type Say<'a> = &'a dyn Fn(Question) -> Vec<String>;
+    let conexant = answers(&[
+        (Question::Ati0, "56000"),
+        (Question::Ati3, "CX93001-EIS_V0.2002-V92"),
+        (Question::Fclass, "0,1,1.0,2,8"),
+    ]);
+    let smartlink = answers(&[
+        (Question::Ati, "SmartLink Soft Modem"),
+        (Question::Gmi, "Smart Link Ltd."),
+        (Question::Fclass, "0,1,8"),
+    ]);
+    let iaxmodem =
+        answers(&[(Question::Ati, "spandsp"), (Question::Ati3, "www.soft-switch.org"), (Question::Fclass, "0,1,1.0")]);
+    let rockwell = answers(&[(Question::Ati3, "V1.300-V34_DS"), (Question::Fclass, "0,1,2"), (Question::Cls, "0,1,8")]);
+    let plain = answers(&[(Question::Fclass, "0,1,8")]);
+    let silent = answers(&[]);
+    let rows: [(Clues, Say<'_>, Option<&str>); 9] = [
+        (Clues::new(), &conexant, Some("conexant-cx93001")),
+        (Clues::new().usb(0x0572, 0x1329).driver("cdc_acm"), &silent, Some("conexant-cx93001")),
+        (Clues::new().usb(0x0803, 0x3095).driver("cdc_acm"), &conexant, Some("zoom-3095")),
+        (Clues::new().usb(0x0baf, 0x0303), &silent, Some("usr5637")),
+        (Clues::new(), &smartlink, Some("smartlink")),
+        (Clues::new(), &rockwell, Some("rockwell-hashv")),
+        (Clues::new(), &plain, Some("v253")),
+        (Clues::new(), &iaxmodem, None),
+        (Clues::new(), &silent, None),
+    ];
+    for (mut clues, say, expected) in rows {
+        while let Some(question) = Catalogue::builtin().question(&clues) {
+            clues.answered(question, &say(question));
+        }
+        assert_eq!(Catalogue::builtin().pick(&clues).map(|profile| profile.id.as_str()), expected, "{clues:?}");
+    }
+}
+
+#[test]
+fn every_profile_keeps_to_the_rules() {
+    for profile in Catalogue::builtin().profiles() {
+        let id = &profile.id;
+        assert!(
+            !profile.description.is_empty() && !profile.confirmed.is_empty(),
+            "{id}: what is confirmed is not said"
+        );
+        assert!(profile.matches.iter().all(|one| !one.0.is_empty()), "{id}: an empty match holds for everything");
+        assert!(id == "phonesim" || !profile.matches.is_empty(), "{id}: nothing picks it");
+        let times = &profile.timeouts_ms;
+        for (name, ms, bounds) in [
+            ("default", times.default, 1_000..=30_000),
+            ("probe", times.probe, 500..=10_000),
+            ("dial", times.dial, 10_000..=180_000),
+            ("answer", times.answer, 3_000..=60_000),
+            ("hangup", times.hangup, 2_000..=30_000),
+            ("abort", times.abort, 200..=5_000),
+            ("inter_cmd", times.inter_cmd, 20..=500),
+            ("ring_gone", times.ring_gone, 6_500..=20_000),
+        ] {
+            assert!(bounds.contains(&ms), "{id}: timeouts_ms.{name} = {ms}");
+        }
+        let voice = profile.voice.iter().flat_map(|voice| {
+            let own = [&voice.enter, &voice.leave, &voice.answer, &voice.dial];
+            own.into_iter().chain(&voice.setup).chain(&voice.hangup)
+        });
+        let audio = profile.audio.iter().flat_map(|audio| {
+            let own =
+                [&audio.list, &audio.duplex, &audio.record, &audio.play].into_iter().filter(|one| !one.is_empty());
+            own.chain(audio.methods.iter().map(|method| &method.vsm))
+        });
+        for command in voice.chain(audio) {
+            let plain = command.replace("{n}", "");
+            assert!(
+                plain.starts_with("AT") && plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{id}: {command:?}"
+            );
+            assert!(!plain.contains(['{', '}']) && plain.len() <= 60, "{id}: {command:?}");
+        }
+        let mut labels = std::collections::BTreeMap::new();
+        for method in profile.audio.iter().flat_map(|audio| &audio.methods) {
+            let label = method.vsm.split(',').next();
+            assert_eq!(*labels.entry(label).or_insert(method.fmt), method.fmt, "{id}: {label:?} means two things");
+        }
+    }
+}

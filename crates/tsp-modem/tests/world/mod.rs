@@ -160,6 +160,7 @@ impl<'a> World<'a> {
                 self.writes.push_back(format!("{}<SUB>", String::from_utf8_lossy(&bytes[..bytes.len() - 1])));
             }
             [0x10, code] if *code != 0x10 => self.writes.push_back(format!("<DLE>{}", shown(*code))),
+            b"!" => self.writes.push_back("!".into()),
             [0x10, 0x18, 0x10, 0x03] => self.writes.push_back("<DLE><CAN><DLE><ETX>".into()),
             audio => self.wrote.extend(audio),
         }
