@@ -13,6 +13,8 @@ pub(crate) const LINE: LineRef = LineRef(0);
 /// What a command of the AT engine is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Purpose {
+    /// What is it?
+    Identify,
     /// A step of the first commands.
     Init,
     /// Into voice mode.
@@ -198,7 +200,7 @@ impl Out {
 }
 
 /// Cuts what is nobody's business out of a command line: PINs and passwords.
-fn redact(line: &str) -> String {
+pub(crate) fn redact(line: &str) -> String {
     const SECRET: [&str; 3] = ["+CPIN=", "+CPWD=", "+CLCK="];
     // A text message: who wrote what to whom.
     if line.len() >= 24 && line.bytes().all(|byte| byte.is_ascii_hexdigit()) {

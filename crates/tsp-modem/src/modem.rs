@@ -15,7 +15,9 @@ use crate::describe;
 use crate::init::{self, Step};
 use crate::profile::Kind;
 use crate::{AT_PORT, AUDIO_PORT, Config, Profile};
+use identify::{Auto, Identifying};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tapi::{BearerMode, Cause, DisconnectMode, ErrorCode, Service, Time};
 use through::Through;
@@ -24,6 +26,8 @@ use tspi::{
     StreamId,
 };
 
+mod identify;
+mod recovery;
 mod services;
 mod through;
 
@@ -37,6 +41,8 @@ enum Life {
     Unstarted,
     /// The AT port is asked for.
     Opening,
+    /// It is asked what it is.
+    Identifying(Identifying),
     /// The first commands go out.
     Initialising(Step),
     /// The line can be used.
@@ -78,6 +84,10 @@ pub struct Modem {
     calls: Calls,
     out: Out,
     fault: Option<String>,
+    /// Where its profile is to be found, where it was not named.
+    auto: Option<Box<Auto>>,
+    /// The last lines that crossed the port.
+    tail: VecDeque<String>,
 }
 
 impl Modem {
@@ -95,6 +105,8 @@ impl Modem {
             calls,
             out: Out::default(),
             fault: None,
+            auto: None,
+            tail: VecDeque::new(),
             config,
             profile,
         }
@@ -142,11 +154,11 @@ impl Modem {
             }),
             (AT_PORT, Life::Leaving { .. } | Life::Shut) => {}
             (AT_PORT, life) => {
-                if matches!(life, Life::Initialising(_) | Life::Ready | Life::Through(_)) {
+                if matches!(life, Life::Identifying(_) | Life::Initialising(_) | Life::Ready | Life::Through(_)) {
                     // Another process holds the same port now: what the modem was told before is lost.
                     self.fail_calls(now, "the port was opened anew");
                 }
-                self.initialise(now);
+                self.begin(now);
             }
             _ => {}
         }
@@ -183,81 +195,6 @@ impl Modem {
             init::Next::Failed(reason) => {
                 self.fault.get_or_insert(reason);
             }
-        }
-    }
-
-    fn fail_calls(&mut self, now: Time, reason: &str) {
-        let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
-        self.release_through(ReleasedBy::Remote, cause);
-        self.with(now, |calls, context| match calls {
-            Calls::Analogue(analogue) => analogue.fail(context, reason),
-            Calls::Cellular(cellular) => cellular.fail(context, reason),
-        });
-        let leaving = match self.life {
-            Life::Leaving { id, .. } => Some(id),
-            _ => None,
-        };
-        self.out.refuse_all(leaving, reason);
-        self.chat.stop();
-        self.out.set_service(Service::Out { reason: reason.to_owned() });
-    }
-
-    /// The modem must be brought back: calls end, DTR goes down.
-    fn recover(&mut self, now: Time, reason: &str) {
-        self.fail_calls(now, reason);
-        if let Life::Leaving { id, .. } = self.life {
-            return self.shut(id);
-        }
-        self.failures = self.failures.saturating_add(1);
-        self.out.push(Output::Dtr { port: AT_PORT, up: false });
-        let low = Duration::from_millis(u64::from(self.profile.recover.dtr_ms));
-        self.life = Life::Lowered { until: now + low };
-    }
-
-    fn closed(&mut self, now: Time, port: PortId, reason: &str) {
-        match (port, &self.life) {
-            (AUDIO_PORT, _) => self.with(now, |calls, context| {
-                if let Calls::Cellular(cellular) = calls {
-                    cellular.audio_closed(context, reason);
-                }
-            }),
-            (AT_PORT, Life::Unstarted | Life::Shut) => {}
-            (AT_PORT, life) => {
-                let opening = matches!(life, Life::Opening);
-                let reason =
-                    if opening { format!("cannot open the port: {reason}") } else { format!("port closed: {reason}") };
-                self.fail_calls(now, &reason);
-                if let Life::Leaving { id, .. } = self.life {
-                    return self.shut(id);
-                }
-                self.failures = self.failures.saturating_add(1);
-                self.life = Life::Waiting { until: now + self.back_off(), reopen: Reopen::Yes };
-            }
-            _ => {}
-        }
-    }
-
-    /// 1, 2, 4 … seconds, up to the profile's limit.
-    fn back_off(&self) -> Duration {
-        let millis = 1_000u64 << self.failures.saturating_sub(1).min(16);
-        Duration::from_millis(millis.min(u64::from(self.profile.recover.max_wait_ms)))
-    }
-
-    fn life_timeout(&mut self, now: Time) {
-        match self.life {
-            Life::Unstarted => self.start(),
-            Life::Lowered { until } if now >= until => {
-                self.out.push(Output::Dtr { port: AT_PORT, up: true });
-                let reopen = if self.failures >= self.profile.recover.reopen_after { Reopen::Yes } else { Reopen::No };
-                if reopen == Reopen::Yes {
-                    self.out.push(Output::Close { port: AT_PORT });
-                }
-                self.life = Life::Waiting { until: now + self.back_off(), reopen };
-            }
-            Life::Waiting { until, reopen: Reopen::Yes } if now >= until => self.open(),
-            Life::Waiting { until, reopen: Reopen::No } if now >= until => self.initialise(now),
-            Life::Leaving { id, until } if now >= until => self.shut(id),
-            _ => {}
         }
     }
 
@@ -415,6 +352,9 @@ impl Modem {
                     });
                 }
                 Said::Unsolicited(_) => {}
+                Said::Done { purpose: Purpose::Identify, lines, outcome, .. } => {
+                    self.identify_done(now, &lines, &outcome)
+                }
                 Said::Done { text, purpose: Purpose::Init, lines, outcome } => {
                     self.init_done(now, &text, &lines, &outcome)
                 }
@@ -452,6 +392,7 @@ impl Modem {
             Calls::Analogue(analogue) => analogue.call(),
             Calls::Cellular(cellular) => cellular.only_call(),
         });
+        self.remember(sent, line);
         self.out.trace(call, sent, &self.config.name, line);
     }
 }
@@ -487,7 +428,12 @@ impl Provider for Modem {
         let life = match &self.life {
             Life::Unstarted => Some(Time::ZERO),
             Life::Lowered { until } | Life::Waiting { until, .. } | Life::Leaving { until, .. } => Some(*until),
-            Life::Opening | Life::Initialising(_) | Life::Ready | Life::Through(_) | Life::Shut => None,
+            Life::Opening
+            | Life::Identifying(_)
+            | Life::Initialising(_)
+            | Life::Ready
+            | Life::Through(_)
+            | Life::Shut => None,
         };
         let calls = match &self.calls {
             Calls::Analogue(analogue) => analogue.deadline(&self.profile),

@@ -335,6 +335,8 @@ impl Default for CallerIdWords {
 pub struct Recover {
     /// How long DTR is lowered.
     pub dtr_ms: u32,
+    /// Sent after DTR from the second failure in a row on, whatever the answer (`AT+CFUN=1,1`).
+    pub reset: Vec<String>,
     /// After so many failures in a row the port is closed and opened again.
     pub reopen_after: u32,
     /// The longest wait between two attempts.
@@ -343,7 +345,7 @@ pub struct Recover {
 
 impl Default for Recover {
     fn default() -> Recover {
-        Recover { dtr_ms: 600, reopen_after: 3, max_wait_ms: 60_000 }
+        Recover { dtr_ms: 600, reset: Vec::new(), reopen_after: 3, max_wait_ms: 60_000 }
     }
 }
 

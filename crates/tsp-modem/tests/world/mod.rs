@@ -23,7 +23,7 @@
 
 use std::collections::VecDeque;
 use tapi::{DeviceEvent, DeviceRequest, Feature, ForwardRule, OperationId, Party, PartyFlag, Service, Time};
-use tsp_modem::{AT_PORT, Config, Modem, Profile};
+use tsp_modem::{AT_PORT, Catalogue, Clues, Config, Modem, Profile};
 use tspi::{
     Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
     Provider, ReleasedBy, Report, StreamId, Taken,
@@ -87,7 +87,10 @@ impl<'a> World<'a> {
         let pin = options.split_once("pin=").map(|(_, pin)| pin.to_owned());
         config.cellular.pin = pin.map(|pin| pin.try_into().unwrap());
         World {
-            modem: Modem::new(config, profile(profile_id)),
+            modem: match profile_id {
+                "auto" => Modem::auto(config, Catalogue::builtin().clone(), Clues::new()),
+                id => Modem::new(config, profile(id)),
+            },
             way,
             now: Time::from_millis(1_000),
             writes: VecDeque::new(),

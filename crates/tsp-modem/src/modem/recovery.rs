@@ -1,0 +1,112 @@
+//! What becomes of a modem that does not answer: its calls end, the line goes out of service with the reason, and it is
+//! brought back: DTR, then reset commands too, then the port opened anew, with longer and longer waits between.
+
+use super::*;
+use tspi::Traced;
+
+/// Lines of the transcript that are kept for the day on which it fails.
+const TAIL: usize = 20;
+
+impl Modem {
+    pub(super) fn fail_calls(&mut self, now: Time, reason: &str) {
+        let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
+        self.release_through(ReleasedBy::Remote, cause);
+        self.with(now, |calls, context| match calls {
+            Calls::Analogue(analogue) => analogue.fail(context, reason),
+            Calls::Cellular(cellular) => cellular.fail(context, reason),
+        });
+        let leaving = match self.life {
+            Life::Leaving { id, .. } => Some(id),
+            _ => None,
+        };
+        self.out.refuse_all(leaving, reason);
+        self.chat.stop();
+        self.out.set_service(Service::Out { reason: reason.to_owned() });
+    }
+
+    /// The modem must be brought back: calls end, DTR goes down.
+    pub(super) fn recover(&mut self, now: Time, reason: &str) {
+        self.fail_calls(now, reason);
+        self.tell_tail(reason);
+        if let Life::Leaving { id, .. } = self.life {
+            return self.shut(id);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.out.push(Output::Dtr { port: AT_PORT, up: false });
+        let low = Duration::from_millis(u64::from(self.profile.recover.dtr_ms));
+        self.life = Life::Lowered { until: now + low };
+    }
+
+    pub(super) fn closed(&mut self, now: Time, port: PortId, reason: &str) {
+        match (port, &self.life) {
+            (AUDIO_PORT, _) => self.with(now, |calls, context| {
+                if let Calls::Cellular(cellular) = calls {
+                    cellular.audio_closed(context, reason);
+                }
+            }),
+            (AT_PORT, Life::Unstarted | Life::Shut) => {}
+            (AT_PORT, life) => {
+                let opening = matches!(life, Life::Opening);
+                let reason =
+                    if opening { format!("cannot open the port: {reason}") } else { format!("port closed: {reason}") };
+                self.fail_calls(now, &reason);
+                if let Life::Leaving { id, .. } = self.life {
+                    return self.shut(id);
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.life = Life::Waiting { until: now + self.back_off(), reopen: Reopen::Yes };
+            }
+            _ => {}
+        }
+    }
+
+    /// 1, 2, 4 … seconds, up to the profile's limit.
+    pub(super) fn back_off(&self) -> Duration {
+        let millis = 1_000u64 << self.failures.saturating_sub(1).min(16);
+        Duration::from_millis(millis.min(u64::from(self.profile.recover.max_wait_ms)))
+    }
+
+    pub(super) fn life_timeout(&mut self, now: Time) {
+        match self.life {
+            Life::Unstarted => self.start(),
+            Life::Lowered { until } if now >= until => {
+                self.out.push(Output::Dtr { port: AT_PORT, up: true });
+                let reopen = if self.failures >= self.profile.recover.reopen_after { Reopen::Yes } else { Reopen::No };
+                if reopen == Reopen::Yes {
+                    self.out.push(Output::Close { port: AT_PORT });
+                } else if self.failures > 1 {
+                    self.reset();
+                }
+                self.life = Life::Waiting { until: now + self.back_off(), reopen };
+            }
+            Life::Waiting { until, reopen: Reopen::Yes } if now >= until => self.open(),
+            Life::Waiting { until, reopen: Reopen::No } if now >= until => self.begin(now),
+            Life::Leaving { id, until } if now >= until => self.shut(id),
+            _ => {}
+        }
+    }
+
+    /// Sends the profile's reset commands, whose answers nobody waits for.
+    fn reset(&mut self) {
+        for command in self.profile.recover.reset.clone() {
+            self.out.trace(None, true, &self.config.name, &command);
+            self.out.write(AT_PORT, format!("{command}\r").into_bytes());
+        }
+    }
+
+    pub(super) fn remember(&mut self, sent: bool, line: &str) {
+        if self.tail.len() >= TAIL {
+            self.tail.pop_front();
+        }
+        let line = crate::context::redact(line);
+        self.tail.push_back(format!("{} {line}", if sent { '>' } else { '<' }));
+    }
+
+    /// What crossed the port before it failed, as one entry of the trace.
+    fn tell_tail(&mut self, reason: &str) {
+        let text = self.tail.drain(..).collect::<Vec<_>>().join("\n");
+        let summary = format!("out of service: {reason}");
+        let entry = Traced { sent: false, peer: self.config.name.clone(), summary, text: Some(text) };
+        self.out.event(Event::Trace { line: LINE, call: None, entry: Box::new(entry) });
+    }
+}
