@@ -9,7 +9,8 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "dle" => DLE.iter().map(|bytes| bytes.to_vec()).collect(),
         "caller-id" => CALLER_ID.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "pdu" => PDU.iter().map(|text| text.as_bytes().to_vec()).collect(),
-        "rtp" => rtp(),
+        "rtp" | "srtp" => rtp(),
+        "rtcp" => rtcp(),
         _ => SOCKET.iter().map(|text| text.as_bytes().to_vec()).collect(),
     }
 }
@@ -83,6 +84,21 @@ fn rtp() -> Vec<Vec<u8>> {
         packet(0xb2, 0, 6, &[0; 40]),
         packet(0x81, 200, 7, &[0; 24]),
         packet(0x80, 13, 8, &[40]),
+    ]
+}
+
+fn rtcp() -> Vec<Vec<u8>> {
+    let mut sender = vec![0x81, 200, 0, 12, 0, 0, 0, 9];
+    sender.extend([0, 0, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 160, 0, 0, 0, 5, 0, 0, 3, 32]);
+    sender.extend([1, 2, 3, 4, 12, 0, 0, 50, 0, 1, 1, 0xcf, 0, 0, 0, 20, 0, 1, 0x80, 0, 0, 0, 0x40, 0]);
+    let name = [0x81, 202, 0, 3, 0, 0, 0, 9, 1, 3, b'a', b'b', b'c', 0, 0, 0];
+    let bye = [0x81, 203, 0, 1, 0, 0, 0, 9];
+    let receiver = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    vec![
+        [&sender[..], &name, &bye].concat(),
+        [&receiver[..], &name].concat(),
+        [&sender[..], &name, &[0x80, 207, 0, 1, 0, 0, 0, 9]].concat(),
+        receiver.to_vec(),
     ]
 }
 

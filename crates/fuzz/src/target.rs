@@ -17,6 +17,8 @@ pub const ALL: &[Target] = &[
     Target { name: "caller-id", run: tsp_modem::fuzz::caller_id },
     Target { name: "pdu", run: tsp_modem::fuzz::pdu },
     Target { name: "rtp", run: msp_rtp::fuzz::rtp },
+    Target { name: "rtcp", run: msp_rtp::fuzz::rtcp },
+    Target { name: "srtp", run: msp_rtp::fuzz::srtp },
     Target { name: "socket-line", run: socket },
 ];
 

@@ -54,6 +54,8 @@ pub struct EventSender {
     elapsed: u32,
     /// Samples still to come; `None` until [`finish`](EventSender::finish).
     remaining: Option<u32>,
+    /// Ticks of the RTP clock in a sample at 8 kHz.
+    scale: u32,
     step: Step,
 }
 
@@ -68,7 +70,14 @@ enum Step {
 impl EventSender {
     /// An event that begins at `timestamp` and lasts so many samples, or until it is finished.
     pub fn new(code: u8, timestamp: u32, samples: Option<u32>) -> EventSender {
-        EventSender { code, timestamp, elapsed: 0, remaining: samples, step: Step::First }
+        EventSender { code, timestamp, elapsed: 0, remaining: samples, scale: 1, step: Step::First }
+    }
+
+    /// Counts durations by an RTP clock of so many times 8 kHz (RFC 4733 section 2.1): 6 beside Opus.
+    pub fn with_clock(mut self, scale: u32) -> EventSender {
+        self.scale = scale.clamp(1, 6);
+        self.remaining = self.remaining.map(|remaining| remaining.saturating_mul(self.scale));
+        self
     }
 
     /// It lasts no longer.
@@ -91,7 +100,7 @@ impl EventSender {
             self.timestamp = self.timestamp.wrapping_add(SEGMENT);
             self.elapsed = 0;
         }
-        let frame = FRAME_SAMPLES as u32;
+        let frame = FRAME_SAMPLES as u32 * self.scale;
         let grow = frame.min(self.remaining.unwrap_or(frame)).min(SEGMENT - self.elapsed);
         self.elapsed += grow;
         self.remaining = self.remaining.map(|remaining| remaining - grow);

@@ -119,8 +119,8 @@ impl Generate {
         self.frames * FRAME_MS
     }
 
-    /// The next 20 ms, which begin at `timestamp`; digits as events where `events`. `None`: it is done.
-    pub fn step(&mut self, timestamp: u32, events: bool) -> Option<Sound> {
+    /// The next 20 ms, which begin at `timestamp`; digits as events where there are `events`, with so many ticks of their clock in a sample. `None`: it is done.
+    pub fn step(&mut self, timestamp: u32, events: Option<u32>) -> Option<Sound> {
         let sound = match &mut self.kind {
             Kind::Tone { tone, left } => part_of(tone, left).map(Sound::Audio),
             Kind::Cadence(cadence) => cadence.step().map(Sound::Audio),
@@ -144,10 +144,12 @@ impl Generate {
 }
 
 impl Step {
-    fn of(digit: char, samples: u32, timestamp: u32, events: bool) -> Step {
-        match (code_of(digit), Tone::of_digit(digit)) {
-            (Some(code), _) if events => Step::Event(EventSender::new(code, timestamp, Some(samples))),
-            (Some(_), Some(tone)) => Step::Tone { tone, left: u64::from(samples) },
+    fn of(digit: char, samples: u32, timestamp: u32, events: Option<u32>) -> Step {
+        match (code_of(digit), events, Tone::of_digit(digit)) {
+            (Some(code), Some(scale), _) => {
+                Step::Event(EventSender::new(code, timestamp, Some(samples)).with_clock(scale))
+            }
+            (Some(_), None, Some(tone)) => Step::Tone { tone, left: u64::from(samples) },
             _ => Step::Quiet { frames: PAUSE_FRAMES },
         }
     }

@@ -276,10 +276,10 @@ impl Stream {
     fn sound(&mut self, at: Time, joined: &Joined, spoken: &mut Spoken) -> Option<Sound> {
         let (timestamp, events) = match &mut self.wire {
             Wire::Rtp(wire) => {
-                let events = wire.remote.as_ref().is_some_and(|remote| remote.events.is_some());
+                let events = wire.events();
                 (wire.timestamp(at), events)
             }
-            Wire::Frames(_) => (0, false),
+            Wire::Frames(_) => (0, None),
         };
         if let Some(generate) = &mut self.generate {
             if let Some(sound) = generate.step(timestamp, events) {
@@ -305,7 +305,7 @@ impl Stream {
     }
 
     /// Passes the joined stream's digit on, as an event or as a tone.
-    fn pass(&mut self, digit: Option<(char, Time)>, timestamp: u32, events: bool) -> Option<Sound> {
+    fn pass(&mut self, digit: Option<(char, Time)>, timestamp: u32, events: Option<u32>) -> Option<Sound> {
         match &mut self.passing {
             Some(Passing::Event { began, sender }) => {
                 if digit.is_none_or(|(_, since)| since != *began) {
@@ -325,8 +325,8 @@ impl Stream {
             None => {}
         }
         let (digit, began) = digit?;
-        let (passing, sound) = if events {
-            let mut sender = EventSender::new(code_of(digit)?, timestamp, None);
+        let (passing, sound) = if let Some(scale) = events {
+            let mut sender = EventSender::new(code_of(digit)?, timestamp, None).with_clock(scale);
             let sound = Sound::Event(sender.step()?);
             (Passing::Event { began, sender }, sound)
         } else {

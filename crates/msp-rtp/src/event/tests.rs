@@ -151,3 +151,20 @@ fn a_digit_is_told_when_it_begins() {
     assert_eq!(receiver.packet(ms(0), 0, true, &packets(11, 0, 8000)[0].payload), Some('#'));
     assert!(receiver.is_open(), "and it goes on");
 }
+
+#[test]
+fn beside_opus_durations_count_at_48_khz_and_a_long_event_is_still_one_digit() {
+    let mut sender = EventSender::new(7, 1000, Some(800)).with_clock(6);
+    let short: Vec<_> = std::iter::from_fn(|| sender.step()).collect();
+    assert_eq!(
+        short.iter().map(|packet| packet.duration).collect::<Vec<_>>(),
+        [960, 1920, 2880, 3840, 4800, 4800, 4800]
+    );
+    // Three seconds are more than two full segments.
+    let mut sender = EventSender::new(7, 1000, Some(24_000)).with_clock(6);
+    let long: Vec<_> = std::iter::from_fn(|| sender.step()).collect();
+    let mut begins: Vec<u32> = long.iter().map(|packet| packet.timestamp).collect();
+    begins.dedup();
+    assert_eq!(begins, [1000, 1000 + 0xffff, 1000 + 2 * 0xffff]);
+    assert_eq!(receive(&long), "7");
+}

@@ -173,6 +173,11 @@ impl RtpWire {
         }
     }
 
+    /// Ticks of the RTP clock in a sample at 8 kHz, where telephone events may be sent.
+    pub fn events(&self) -> Option<u32> {
+        self.remote.as_ref()?.events.map(|_| self.sender.scale())
+    }
+
     /// When something is due.
     pub fn due_at(&self) -> Option<Time> {
         let times = [self.keep_alive_at(), self.reports.due_at(), self.statistics_at, self.collision_at];
