@@ -1,7 +1,8 @@
 //! Reading files to play, on a thread of its own: WAV of 16 bits, mono or stereo, to 8 kHz mono.
 
 use crate::shard::{Message, Waker};
-use std::f64::consts::PI;
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Fft, FixedSync, Resampler};
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -12,12 +13,10 @@ use tapi::OperationId;
 const RATE: u32 = 8000;
 /// Seconds that are played at most.
 const MAX_SECONDS: u32 = 30 * 60;
-/// Highest rate, in multiples of ours.
-const MAX_FACTOR: u32 = 6;
-/// Coefficients of the low-pass on either side of its middle, for each multiple.
-const HALF_TAPS: usize = 24;
-/// Where the low-pass is halfway, in hertz.
-const CUT_OFF: f64 = 3_700.0;
+/// Rates of files, in hertz.
+const RATES: [u32; 8] = [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
+/// Samples that are resampled at once: the longer, the steeper the filter.
+const CHUNK: usize = 1024;
 
 /// A file to read.
 #[derive(Debug)]
@@ -36,9 +35,11 @@ pub(crate) enum LoadError {
     #[error("{0}")]
     Wav(#[from] hound::Error),
     #[error(
-        "{channels} channels of {bits} bits at {rate} Hz: 1 or 2 of 16 bits at a multiple of 8000 Hz up to 48000 are played"
+        "{channels} channels of {bits} bits at {rate} Hz: 1 or 2 of 16 bits at 8, 11.025, 16, 22.05, 24, 32, 44.1 or 48 kHz are played"
     )]
     Format { channels: u16, bits: u16, rate: u32 },
+    #[error("resampling: {0}")]
+    Resample(String),
     #[error("longer than 30 minutes")]
     TooLong,
 }
@@ -67,90 +68,91 @@ pub(crate) fn samples(mut file: File) -> Result<Arc<[i16]>, LoadError> {
     file.rewind()?;
     let mut reader = hound::WavReader::new(BufReader::with_capacity(1 << 16, file))?;
     let hound::WavSpec { channels, sample_rate: rate, bits_per_sample: bits, sample_format } = reader.spec();
-    let factor = rate / RATE;
     let known = sample_format == hound::SampleFormat::Int && bits == 16 && (1..=2).contains(&channels);
-    if !known || rate % RATE != 0 || !(1..=MAX_FACTOR).contains(&factor) {
+    if !known || !RATES.contains(&rate) {
         return Err(LoadError::Format { channels, bits, rate });
     }
     if reader.duration() > rate * MAX_SECONDS {
         return Err(LoadError::TooLong);
     }
-    let mut decimator = Decimator::new(factor as usize);
-    let mut output = Vec::with_capacity((reader.duration() / factor) as usize + 1);
+    let length = u64::from(reader.duration()) * u64::from(RATE) / u64::from(rate);
+    let mut output = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + CHUNK);
+    let mut resampler = if rate == RATE { None } else { Some(ToEight::new(rate)?) };
     let mut samples = reader.samples::<i16>();
     while let Some(first) = samples.next() {
-        let mut sample = f64::from(first?);
+        let mut sample = f32::from(first?);
         if channels == 2 {
             let Some(second) = samples.next() else { break };
-            sample = (sample + f64::from(second?)) / 2.0;
+            sample = (sample + f32::from(second?)) / 2.0;
         }
-        output.extend(decimator.push(sample));
+        match &mut resampler {
+            Some(resampler) => resampler.push(sample, &mut output)?,
+            None => output.push(rounded(sample)),
+        }
     }
-    output.extend(decimator.rest());
+    if let Some(resampler) = resampler {
+        resampler.finish(&mut output)?;
+    }
     Ok(output.into())
 }
 
-/// A low-pass that gives one sample for every so many: a windowed sinc.
-struct Decimator {
-    factor: usize,
-    taps: Vec<f64>,
-    /// The last samples, twice, so that they lie in one piece wherever the oldest is.
-    past: Vec<f64>,
-    next: usize,
-    phase: usize,
-    /// Samples to swallow before the first that is given: the filter's own delay.
+/// Samples of any rate to 8 kHz: the beginning stays where it is, and the length in time.
+struct ToEight {
+    resampler: Fft<f32>,
+    waiting: Vec<f32>,
+    /// Samples to leave out first: the filter's own delay.
     delay: usize,
+    taken: u64,
+    rate: u32,
 }
 
-impl Decimator {
-    fn new(factor: usize) -> Decimator {
-        let half = if factor == 1 { 0 } else { HALF_TAPS * factor };
-        let length = 2 * half + 1;
-        let turn = 2.0 * CUT_OFF / (f64::from(RATE) * factor as f64);
-        let mut taps: Vec<f64> = (0..length)
-            .map(|n| {
-                let x = n as f64 - half as f64;
-                let sinc = if x == 0.0 { turn } else { (PI * turn * x).sin() / (PI * x) };
-                // Blackman's window.
-                let w = PI * (x / (half as f64 + 1.0) + 1.0);
-                sinc * (0.42 - 0.5 * w.cos() + 0.08 * (2.0 * w).cos())
-            })
-            .collect();
-        let gain: f64 = taps.iter().sum();
-        taps.iter_mut().for_each(|tap| *tap /= gain);
-        Decimator { factor, taps, past: vec![0.0; 2 * length], next: 0, phase: 0, delay: half }
+impl ToEight {
+    fn new(rate: u32) -> Result<ToEight, LoadError> {
+        let resampler = Fft::new(rate as usize, RATE as usize, CHUNK, 1, FixedSync::Both)
+            .map_err(|error| LoadError::Resample(error.to_string()))?;
+        let delay = resampler.output_delay();
+        Ok(ToEight { resampler, waiting: Vec::new(), delay, taken: 0, rate })
     }
 
-    fn push(&mut self, sample: f64) -> Option<i16> {
-        let length = self.taps.len();
-        self.past[self.next] = sample;
-        self.past[self.next + length] = sample;
-        self.next = (self.next + 1) % length;
-        if self.delay > 0 {
-            self.delay -= 1;
-            return None;
-        }
-        let due = self.phase == 0;
-        self.phase = (self.phase + 1) % self.factor;
-        if !due {
-            return None;
-        }
-        let window = &self.past[self.next..self.next + length];
-        let sum: f64 = window.iter().zip(&self.taps).map(|(sample, tap)| sample * tap).sum();
-        Some(sum.round().clamp(-32_767.0, 32_767.0) as i16)
+    fn push(&mut self, sample: f32, output: &mut Vec<i16>) -> Result<(), LoadError> {
+        self.taken += 1;
+        self.waiting.push(sample);
+        if self.waiting.len() == self.resampler.input_frames_next() { self.convert(output) } else { Ok(()) }
+    }
+
+    fn convert(&mut self, output: &mut Vec<i16>) -> Result<(), LoadError> {
+        let failed = |error: &dyn std::fmt::Display| LoadError::Resample(error.to_string());
+        let count = self.waiting.len();
+        let input = InterleavedSlice::new(&self.waiting, 1, count).map_err(|error| failed(&error))?;
+        let made = self.resampler.process(&input, None).map_err(|error| failed(&error))?.take_data();
+        let skipped = self.delay.min(made.len());
+        self.delay -= skipped;
+        output.extend(made.iter().skip(skipped).map(|sample| rounded(*sample)));
+        self.waiting.clear();
+        Ok(())
     }
 
     /// What the filter still holds.
-    fn rest(&mut self) -> Vec<i16> {
-        let held = (self.taps.len() - 1) / 2;
-        (0..held).filter_map(|_| self.push(0.0)).collect()
+    fn finish(mut self, output: &mut Vec<i16>) -> Result<(), LoadError> {
+        let wanted = usize::try_from(self.taken * u64::from(RATE) / u64::from(self.rate)).unwrap_or(usize::MAX);
+        while output.len() < wanted {
+            self.waiting.resize(self.resampler.input_frames_next(), 0.0);
+            self.convert(output)?;
+        }
+        output.truncate(wanted);
+        Ok(())
     }
+}
+
+fn rounded(sample: f32) -> i16 {
+    sample.round().clamp(-32_767.0, 32_767.0) as i16
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use msp_rtp::tone::Meter;
+    use std::f64::consts::PI;
     use std::io::Write;
     use tspi::media::Frame;
 
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_rate_keeps_length_and_level_and_what_would_fold_is_gone() {
-        for rate in [8000, 16_000, 24_000, 32_000, 48_000] {
+        for rate in RATES {
             for channels in [1, 2] {
                 let heard = samples(wav(channels, rate, 1000.0, 1)).unwrap();
                 assert_eq!(heard.len(), 8000, "{rate} Hz, {channels} channels");
@@ -197,7 +199,7 @@ mod tests {
             }
         }
         // 5 kHz would come out as 3 kHz.
-        for rate in [16_000, 48_000] {
+        for rate in [16_000, 44_100, 48_000] {
             let folded = level(&samples(wav(1, rate, 5000.0, 1)).unwrap(), 3000);
             assert!(folded < -600, "{rate} Hz: {folded}");
         }
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_played_is_refused() {
-        assert!(matches!(samples(wav(1, 44_100, 440.0, 1)), Err(LoadError::Format { .. })));
+        assert!(matches!(samples(wav(1, 96_000, 440.0, 1)), Err(LoadError::Format { .. })));
         assert!(matches!(samples(wav(3, 8000, 440.0, 1)), Err(LoadError::Format { .. })));
         assert!(matches!(samples(file_of(b"RIFF is not all of it")), Err(LoadError::Wav(_))));
         assert!(matches!(samples(File::open("/dev/zero").unwrap()), Err(LoadError::NotAFile)));

@@ -4,7 +4,8 @@
 //! ([`tspi::media`]). What it is made of can be used by itself: [`rtp`], [`g711`], [`jitter`], [`event`], [`tone`].
 //!
 //! # What goes where
-//! A stream sends, in this order: digits or a tone, a playback, the stream that it is joined with, nothing. Nothing means
+//! A stream sends, in this order: digits or a tone, a playback, an application's audio, the stream that it is joined with
+//! or its mixer, nothing. Nothing means
 //! no packets but one of silence when the far end becomes known and one a second after that; a stream of frames gets a
 //! frame of silence instead.
 //!
