@@ -440,3 +440,44 @@ fn reports_leave_from_their_own_port_and_come_back_with_a_round_trip() {
         }
     }
 }
+
+#[test]
+fn an_application_talks_with_the_far_end_until_its_socket_is_closed() {
+    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+    let bench = Bench::with_ports(1);
+    let mut far = Far::new(Codec::Pcma);
+    bench.open(0, &Codec::Pcma, &far);
+    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let (ours, theirs) = pair.unwrap();
+    bench.engine.give(DescriptorId(1), ours);
+    let (operation, stream, descriptor) = (OperationId(1), StreamId(0), DescriptorId(1));
+    bench.engine.command(Command::Application { operation, stream, descriptor, rate: 16_000 });
+    let (mut to_far, mut from_far) = (Tone::new(&[(1000, -10.0)]).unwrap(), Tone::new(&[(500, -10.0)]).unwrap());
+    let (mut up, mut down) = (msp_rtp::resample::Up::default(), msp_rtp::resample::Down::default());
+    let (mut heard_here, mut heard_there) = (Meter::new(&[500]), Meter::new(&[1000]));
+    let (mut here, mut there): (i32, i32) = (-990, -990);
+    let deadline = Instant::now() + PATIENCE;
+    while (here + 100).abs() > 10 || (there + 100).abs() > 10 {
+        assert!(Instant::now() < deadline, "the application hears {here}, the far end {there}");
+        // The engine's clock: a message from it is answered with one.
+        let mut room = [0u8; 1000];
+        let (_, length) = recv(&theirs, &mut room[..], RecvFlags::empty()).unwrap();
+        assert_eq!(length, 640);
+        let wide: Vec<i16> =
+            room[..length].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        let mut narrow = Frame::SILENCE;
+        down.process(&wide, &mut narrow.0);
+        here = heard_here.frame(&narrow).map_or(here, |measured| measured.tones[0].level_ddbm0);
+        let mut wide = [0i16; 320];
+        up.process(&to_far.frame().0, &mut wide);
+        let octets: Vec<u8> = wide.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        send(&theirs, &octets, SendFlags::empty()).unwrap();
+        far.send(bench.address(0), &from_far.frame());
+        let (.., frame) = far.receive();
+        there = heard_there.frame(&frame).map_or(there, |measured| measured.tones[0].level_ddbm0);
+    }
+    drop(theirs);
+    let (number, end, millis) = bench.ended();
+    assert_eq!((number, end), (1, End::Done));
+    assert!(millis >= 100, "{millis}");
+}
