@@ -38,6 +38,7 @@ mod pdu;
 pub mod profile;
 mod resample;
 mod response;
+pub mod transcript;
 pub mod voice;
 mod vsm;
 

@@ -6,7 +6,8 @@
 mod world;
 
 use proptest::prelude::*;
-use world::{Way, run};
+use tsp_modem::transcript::{Numbers, Recorder};
+use world::{Way, World, read, run};
 
 fn names(prefix: &str) -> Vec<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
@@ -90,4 +91,22 @@ proptest! {
 fn a_number_that_is_no_marker_of_ours_is_just_a_number() {
     let heard = b"\r\n+CME ERROR: 30\r\n\r\nNO CAR\x10RI\xb8R\nNOVCON\r\nCOMMAND NOT SUPPORT\r\n\r\nCONNECT\r\n255";
     tsp_modem::fuzz::at(heard);
+}
+
+/// What is recorded of a run is a transcript that runs, and nobody's number is in it.
+#[test]
+fn a_recording_replays() {
+    for name in ["analogue-in-answered", "analogue-profile-usr5637", "analogue-profile-conexant-cx93001"] {
+        let text = read(name);
+        let id = text.lines().find_map(|line| line.strip_prefix("profile ")).unwrap();
+        let mut world = World::new(id, "", Way::Plain);
+        world.recorder = Some((Recorder::new(Numbers::Hidden), String::new()));
+        text.lines().skip_while(|line| line.starts_with("profile ")).for_each(|line| world.step(line));
+        world.end();
+        let (_, recording) = world.recorder.take().unwrap();
+        assert!(!recording.contains("8055554567") && !recording.contains("5559999"), "{recording}");
+        let mut again = World::new(id, "", Way::Plain);
+        recording.lines().for_each(|line| again.step(line));
+        assert_eq!(again.traces.len(), world.traces.len(), "{name}:\n{recording}");
+    }
 }

@@ -13,6 +13,7 @@
 //! << 80*160                … one of them so often
 //! @ 500                    so many milliseconds go by
 //! ~ 8000                   the same, and every AT+CLCC meanwhile is answered by OK
+//! ! *                      whatever the server was told
 //! ! 1 released remote busy the server must be told this (order matters, traces aside)
 //! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown,
 //!                          swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
@@ -58,6 +59,7 @@ pub struct World<'a> {
     pub wrote: Vec<u8>,
     commands: u64,
     turn: usize,
+    pub recorder: Option<(tsp_modem::transcript::Recorder, String)>,
     stream: StreamId,
     mark: String,
     step: String,
@@ -100,6 +102,7 @@ impl<'a> World<'a> {
             wrote: Vec::new(),
             commands: 0,
             turn: 0,
+            recorder: None,
             stream: StreamId(7),
             mark: String::new(),
             step: String::new(),
@@ -107,6 +110,9 @@ impl<'a> World<'a> {
     }
 
     pub fn give(&mut self, input: Input<'_>) {
+        if let Some((recorder, text)) = &mut self.recorder {
+            text.push_str(&recorder.input(self.now, &input));
+        }
         self.modem.handle(self.now, input);
         self.drain();
         if self.way == Way::Kept {
@@ -118,6 +124,9 @@ impl<'a> World<'a> {
 
     fn drain(&mut self) {
         while let Some(output) = self.modem.poll_output() {
+            if let Some((recorder, text)) = &mut self.recorder {
+                text.push_str(&recorder.output(self.now, &output));
+            }
             match output {
                 Output::Event(Event::Trace { entry, .. }) => {
                     self.traces.push(format!("{} {}", if entry.sent { ">" } else { "<" }, entry.summary));
@@ -331,6 +340,7 @@ impl<'a> World<'a> {
             }
             "@" => self.pass(rest.parse().unwrap()),
             "~" => self.pass_with_empty_lists(rest.parse().unwrap()),
+            "!" if rest == "*" => self.told.clear(),
             "!" => self.expect_told(rest),
             "$" => self.command(rest),
             "=" => self.port(rest),

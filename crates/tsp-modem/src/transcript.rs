@@ -1,0 +1,262 @@
+//! Transcripts: what crosses the ports of a modem and what it is told to do, as a small text that people read and tests
+//! replay. docs/adding-a-modem.md has the format.
+
+use crate::AT_PORT;
+use crate::voice::{Decoder, Heard};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use tapi::Time;
+use tspi::{Action, Event, Input, Output};
+
+/// Numbers that are told apart in one transcript.
+const MOST_NUMBERS: usize = 999;
+/// Samples are written this often, where nothing else is.
+const SAMPLES_WAIT: Duration = Duration::from_secs(1);
+/// The longest line that is put together.
+const LONGEST: usize = 4_096;
+/// A run of digits so long is hidden wherever it stands: subscribers, IMSI, IMEI, ICCID.
+const LONG_RUN: usize = 7;
+/// What is followed by somebody's number or by a PIN: there, shorter runs are hidden too.
+const PRIVATE: [&str; 15] = [
+    "ATD", "MAKE ", "NMBR", "NDID", "FM:", "RING;", "RING/", "RING:", "+CLIP", "+CLCC", "+CCWA", "+CNUM", "+CPIN=",
+    "+CPWD=", "+CLCK=",
+];
+
+/// Whether numbers, names and PINs are written as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Numbers {
+    /// As they are.
+    Kept,
+    /// Each is another one of the same length, the same one throughout.
+    Hidden,
+}
+
+/// Writes a transcript: give it every input before the modem has it, and every output of the modem.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    numbers: Numbers,
+    /// When the last line was written.
+    last: Option<Time>,
+    known: BTreeMap<String, String>,
+    decoder: Decoder,
+    place: Place,
+    line: String,
+    /// Samples of the line since the last entry.
+    samples: usize,
+    marked: bool,
+}
+
+/// What bytes of the port are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Lines,
+    /// After `CONNECT`, until the end of a stream.
+    Stream,
+}
+
+impl Recorder {
+    /// A recorder.
+    pub fn new(numbers: Numbers) -> Recorder {
+        Recorder {
+            numbers,
+            last: None,
+            known: BTreeMap::new(),
+            decoder: Decoder::new(),
+            place: Place::Lines,
+            line: String::new(),
+            samples: 0,
+            marked: false,
+        }
+    }
+
+    /// What an input adds.
+    pub fn input(&mut self, now: Time, input: &Input<'_>) -> String {
+        let mut text = String::new();
+        match input {
+            Input::Bytes { port: AT_PORT, bytes } => {
+                bytes.iter().for_each(|byte| self.byte(now, *byte, &mut text));
+                // A stream without samples would be taken for dead.
+                if self.samples > 0 && self.last.is_none_or(|last| now.since(last) >= SAMPLES_WAIT) {
+                    self.entry(now, "", &mut text);
+                }
+            }
+            Input::Opened { port } => self.entry(now, &format!("= opened {}", port.0), &mut text),
+            Input::Closed { port, reason } => {
+                self.entry(now, &format!("= closed {} {reason}", port.0), &mut text);
+            }
+            Input::Timeout if self.last.is_none() => self.entry(now, "= timeout", &mut text),
+            Input::Command(command) => {
+                if let Some(words) = words(&command.action) {
+                    let words = self.hide(&words);
+                    self.entry(now, &format!("$ {words}"), &mut text);
+                }
+            }
+            _ => {}
+        }
+        text
+    }
+
+    /// What an output adds. Samples that were written are left out, and events are `! *`: what is told is for the reader to
+    /// fill in.
+    pub fn output(&mut self, now: Time, output: &Output) -> String {
+        let mut text = String::new();
+        match output {
+            Output::Event(Event::Trace { .. }) | Output::Frame { .. } => {}
+            Output::Event(_) | Output::Open { .. } | Output::Close { .. } | Output::Dtr { .. } => {
+                self.entry(now, "! *", &mut text);
+            }
+            Output::Write { port: AT_PORT, bytes } => self.wrote(now, bytes, &mut text),
+            _ => {}
+        }
+        text
+    }
+
+    fn wrote(&mut self, now: Time, bytes: &[u8], text: &mut String) {
+        let shown = match bytes {
+            b"\r" => "<CR>".to_owned(),
+            [b'A', b'T', line @ .., b'\r'] => {
+                let line = format!("AT{}", String::from_utf8_lossy(line));
+                self.marked = line.starts_with("ATS10=") && line.ends_with("S10?");
+                if self.marked { "mark".to_owned() } else { self.hide(&line) }
+            }
+            [0x10, code, rest @ ..] if *code != 0x10 && rest.len() <= 2 => {
+                bytes.iter().map(|byte| shown(*byte)).collect()
+            }
+            [b'!'] => "!".to_owned(),
+            _ => return,
+        };
+        self.entry(now, &format!("> {shown}"), text);
+    }
+
+    fn byte(&mut self, now: Time, byte: u8, text: &mut String) {
+        match self.decoder.push(byte) {
+            None => {}
+            Some(Heard::Data(_)) if self.place == Place::Stream => self.samples += 1,
+            Some(Heard::TwoEscapes) => self.samples += 2,
+            Some(Heard::Data(byte) | Heard::Report(byte)) => self.character(now, byte, text),
+            Some(Heard::End) => {
+                self.place = Place::Lines;
+                self.entry(now, "<< 10 03", text);
+            }
+            Some(Heard::Digit(digit, _)) => self.entry(now, &format!("<< 10 {:02X}", digit as u32 & 0xFF), text),
+            Some(Heard::Code(code)) => self.entry(now, &format!("<< 10 {code:02X}"), text),
+        }
+    }
+
+    fn character(&mut self, now: Time, byte: u8, text: &mut String) {
+        if !matches!(byte, b'\r' | b'\n') {
+            if byte != 0 && self.line.len() < LONGEST {
+                self.line.push(char::from(byte));
+            }
+            return;
+        }
+        let line = std::mem::take(&mut self.line);
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        if line == "CONNECT" || line.starts_with("CONNECT ") {
+            self.place = Place::Stream;
+        }
+        let mark = self.marked && line.bytes().all(|byte| byte.is_ascii_digit());
+        let shown = if mark { "mark".to_owned() } else { self.hide(line) };
+        self.entry(now, &format!("< {shown}"), text);
+    }
+
+    fn entry(&mut self, now: Time, entry: &str, text: &mut String) {
+        let passed = self.last.map_or(0, |last| now.since(last).as_millis());
+        if passed > 0 {
+            let _ = writeln!(text, "@ {passed}");
+        }
+        if self.samples > 0 {
+            let _ = writeln!(text, "<< 80*{}", std::mem::take(&mut self.samples));
+        }
+        self.last = Some(now);
+        if !entry.is_empty() {
+            let _ = writeln!(text, "{entry}");
+        }
+    }
+
+    /// The line with every number in it another one.
+    fn hide(&mut self, line: &str) -> String {
+        let upper = line.to_ascii_uppercase();
+        if self.numbers == Numbers::Kept {
+            return line.to_owned();
+        }
+        for (key, value) in [("MESG", ""), ("NAME", "SOMEBODY")] {
+            if upper.starts_with(key) && upper.contains('=') {
+                return format!("{key}={value}");
+            }
+        }
+        let shortest = if PRIVATE.iter().any(|word| upper.contains(word)) { 4 } else { LONG_RUN };
+        let (mut hidden, mut run) = (String::new(), String::new());
+        for character in line.chars().chain(['\n']) {
+            if character.is_ascii_digit() {
+                run.push(character);
+                continue;
+            }
+            hidden.push_str(&if run.len() >= shortest { self.other(&run) } else { run.clone() });
+            run.clear();
+            hidden.push(character);
+        }
+        hidden.trim_end_matches('\n').to_owned()
+    }
+
+    fn other(&mut self, number: &str) -> String {
+        if !self.known.contains_key(number) && self.known.len() < MOST_NUMBERS {
+            let next = self.known.len() + 1;
+            self.known.insert(number.to_owned(), format!("{next:0>width$}", width = number.len()));
+        }
+        self.known.get(number).cloned().unwrap_or_else(|| "0".repeat(number.len()))
+    }
+}
+
+/// A command of the server as transcripts write it.
+fn words(action: &Action) -> Option<String> {
+    Some(match action {
+        Action::MakeCall { to, params, .. } => {
+            let plain: String = to.chars().filter(|c| !" -.()".contains(*c)).collect();
+            format!("{} {plain}", if params.block_id { "hide" } else { "make" })
+        }
+        Action::Answer { call, .. } => format!("answer {}", call.0),
+        Action::Accept { call } => format!("accept {}", call.0),
+        Action::Drop { call, .. } => format!("drop {}", call.0),
+        Action::Hold { call } => format!("hold {}", call.0),
+        Action::Unhold { call } => format!("unhold {}", call.0),
+        Action::CloseCall { call } => format!("close {}", call.0),
+        Action::Shutdown => "shutdown".to_owned(),
+        _ => return None,
+    })
+}
+
+fn shown(byte: u8) -> String {
+    match byte {
+        0x10 => "<DLE>".to_owned(),
+        0x03 => "<ETX>".to_owned(),
+        0x18 => "<CAN>".to_owned(),
+        0x1B => "<ESC>".to_owned(),
+        other => char::from(other).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_hidden_and_stay_the_same_ones() {
+        let mut recorder = Recorder::new(Numbers::Hidden);
+        let mut hide = |line: &str| recorder.hide(line);
+        assert_eq!(hide("make 8055554567"), "make 0000000001");
+        assert_eq!(hide("ATDT8055554567;"), "ATDT0000000001;");
+        assert_eq!(hide("+CLIP: \"49170123\",145"), "+CLIP: \"00000002\",145");
+        assert_eq!(hide("262011234567890"), "000000000000003");
+        assert_eq!(hide("NAME = SMITH JOHN"), "NAME=SOMEBODY");
+        assert_eq!(hide("AT+CPIN=\"1234\""), "AT+CPIN=\"0004\"");
+        assert_eq!(hide("CONNECT 115200"), "CONNECT 115200");
+        let mut open = Recorder::new(Numbers::Kept);
+        assert_eq!(open.hide("ATDT8055554567;"), "ATDT8055554567;");
+    }
+}
