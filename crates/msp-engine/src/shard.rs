@@ -6,7 +6,6 @@ use msp_rtp::Msp;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::sockopt;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
@@ -15,12 +14,15 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use tapi::{End, OperationId, Time};
 use tspi::media::{Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, StreamId};
 
 mod applications;
+
+mod mark;
+mod recordings;
 
 const WAKE: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
@@ -169,7 +171,7 @@ impl Shard {
         };
         for (port, udp) in config.sockets {
             udp.set_nonblocking(true)?;
-            mark(&udp, config.dscp);
+            mark::mark(&udp, config.dscp);
             let number = shard.sockets.len();
             watch(&shard.epoll, &udp, number as u64)?;
             shard.ports.insert(port, number);
@@ -429,62 +431,6 @@ impl Shard {
         (self.on_event)(event);
     }
 
-    fn written(&mut self, operation: OperationId, failed: Option<End>) {
-        let Some(Some(Event::Ended { operation, stream, end, millis })) = self.finishing.remove(&operation) else {
-            return;
-        };
-        (self.on_event)(Event::Ended { operation, stream, end: failed.unwrap_or(end), millis });
-    }
-
-    fn write(&mut self, job: record::Job) {
-        if !self.unwritten.is_empty() {
-            return self.postpone(job);
-        }
-        match self.files.record.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job)) => self.postpone(job),
-            Err(TrySendError::Disconnected(job)) => self.writer_died(&job),
-        }
-    }
-
-    /// The thread that writes recordings is no more: each ends where it is.
-    fn writer_died(&mut self, job: &record::Job) {
-        let (record::Job::Begin { operation, .. }
-        | record::Job::Frame { operation, .. }
-        | record::Job::Finish { operation }) = job;
-        tracing::error!(operation = operation.0, "the thread that writes recordings has died");
-        self.dead_recordings.push(*operation);
-    }
-
-    fn end_dead_recordings(&mut self, now: Time) {
-        while let Some(operation) = self.dead_recordings.pop() {
-            // One that was about to be completed, or one that goes on.
-            self.written(operation, Some(End::Failed));
-            self.msp.handle(now, Input::Failed { operation, end: End::Failed });
-        }
-    }
-
-    /// The disk is slow: audio is lost, beginnings and ends are not.
-    fn postpone(&mut self, job: record::Job) {
-        match job {
-            record::Job::Frame { .. } => self.counters.lost_frames += 1,
-            other => self.unwritten.push_back(other),
-        }
-    }
-
-    fn retry(&mut self) {
-        while let Some(job) = self.unwritten.pop_front() {
-            match self.files.record.try_send(job) {
-                Ok(()) => {}
-                Err(TrySendError::Full(job)) => {
-                    self.unwritten.push_front(job);
-                    return;
-                }
-                Err(TrySendError::Disconnected(job)) => self.writer_died(&job),
-            }
-        }
-    }
-
     fn publish(&self) {
         let counted = self.msp.counters();
         let counters = Counters {
@@ -539,18 +485,6 @@ impl Files {
             .name("media-record".into())
             .spawn(move || record::run(&to_record, &results, &wake))?;
         Ok(Files { load, record, threads: [loader, writer] })
-    }
-}
-
-/// Marks what a socket sends (RFC 2474); a system that does not let us sends it unmarked.
-fn mark(udp: &UdpSocket, dscp: u8) {
-    let class = i32::from(dscp & 0x3f) << 2;
-    let marked = match udp.local_addr() {
-        Ok(SocketAddr::V6(_)) => nix::sys::socket::setsockopt(udp, sockopt::Ipv6TClass, &class),
-        _ => nix::sys::socket::setsockopt(udp, sockopt::Ipv4Tos, &class),
-    };
-    if let Err(error) = marked {
-        tracing::debug!(dscp, %error, "a socket is not marked");
     }
 }
 
