@@ -98,7 +98,7 @@ fn reason(data: &[u8]) -> Option<Told> {
 
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
-    if digits.len() % 2 != 0 || digits.len() < 4 || digits.len() > LONGEST {
+    if !digits.len().is_multiple_of(2) || digits.len() < 4 || digits.len() > LONGEST {
         return None;
     }
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
