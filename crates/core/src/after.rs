@@ -5,6 +5,7 @@
 //!                          └── Busy, SpecialInfo: the call still exists ──┘
 //! found:      Unknown → Offering → Accepted → Connected
 //! hold:       Connected(active) ⇄ OnHold          the far end holds us: Connected(active) ⇄ Connected(active_held)
+//! conference: Connected, OnHold → Conferenced → Connected        a member that its conference holds stays Conferenced
 //! end:        any → Released by us → Idle         any → Released by the far end → Disconnected(mode) → Idle
 //! ```
 //!
@@ -35,7 +36,8 @@ pub fn after(state: &CallState, report: &Report) -> Option<CallState> {
         Report::PeerRetrieved => peer_retrieved(state),
         Report::Unchanged { .. } => None,
         Report::TransferProgress { .. } | Report::Transferred | Report::TransferFailed { .. } => None,
-        Report::Conferenced | Report::Unconferenced => None,
+        Report::Conferenced => conferenced(state),
+        Report::Unconferenced => unconferenced(state),
         Report::Released { by: ReleasedBy::Local, .. } => Some(CallState::Idle),
         Report::Released { by: ReleasedBy::Remote, cause } => {
             (!state.is_over()).then(|| CallState::Disconnected(cause.mode.clone()))
@@ -88,6 +90,19 @@ fn retrieved(state: &CallState) -> Option<CallState> {
         CallState::OnHold | CallState::OnHoldPendConf | CallState::OnHoldPendTransfer | CallState::Unknown
     );
     can.then_some(CallState::Connected(ConnectedMode::Active))
+}
+
+fn conferenced(state: &CallState) -> Option<CallState> {
+    let can = matches!(
+        state,
+        CallState::Connected(_) | CallState::OnHold | CallState::OnHoldPendConf | CallState::OnHoldPendTransfer
+    );
+    can.then_some(CallState::Conferenced)
+}
+
+/// Active, unless the next report says that it is held.
+fn unconferenced(state: &CallState) -> Option<CallState> {
+    matches!(state, CallState::Conferenced).then_some(CallState::Connected(ConnectedMode::Active))
 }
 
 fn peer_held(state: &CallState) -> Option<CallState> {

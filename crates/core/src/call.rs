@@ -1,6 +1,9 @@
 //! A call: its facts, its state, who has a handle on it, and its trace.
 
+use crate::conference::Conference;
 use crate::features::{self, Audio};
+use crate::ledger::Ledger;
+use crate::server::Timer;
 use crate::media::Stream;
 use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
@@ -9,13 +12,124 @@ use tapi::{
     CallId, CallInfo, CallState, CallStatus, Feature, InfoKind, LineId, Names, OperationId, Party, PartyFlag,
     Privilege, SessionId, Time, TraceEntry,
 };
-use tspi::{CallFacts, CallRef, CommandId, DigitsBy};
+use tspi::{CallFacts, CallRef, CommandId, DigitsBy, TransferRequest};
 
 /// A call that was asked for, until its provider took it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Draft {
     pub(crate) info: CallInfo,
     pub(crate) stream: Option<Stream>,
+    /// What it is made for.
+    pub(crate) purpose: Purpose,
+}
+
+/// What a call is made for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// Somebody dialled.
+    Direct,
+    /// To ask somebody, while this call is held.
+    Consultation { of: CallId, kind: Consultation },
+    /// To be joined with this call once it is answered.
+    Leg { of: CallId, why: Why },
+    /// The far end of this call asked for it.
+    Accepted { of: CallId },
+}
+
+/// What a consultation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Consultation {
+    Transfer,
+    /// A conference is to be made of the held call.
+    Conference,
+    /// The held call is a conference.
+    Add,
+}
+
+/// Why two calls are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Why {
+    Transfer,
+    Forward,
+}
+
+/// Who holds a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Held {
+    #[default]
+    No,
+    /// The network does, on our command.
+    ByNetwork,
+    /// The server alone: nobody speaks to it.
+    Here,
+}
+
+/// What a call is in the middle of.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Control {
+    pub(crate) held: Held,
+    /// A consultation call is placed once this one is held.
+    pub(crate) setup: Option<CommandId>,
+    /// The call that this one is the consultation of.
+    pub(crate) consults: Option<CallId>,
+    /// The call to retrieve once this one is held.
+    pub(crate) swap: Option<CallId>,
+    /// The call to retrieve if this one cannot be.
+    pub(crate) restore: Option<CallId>,
+    /// A transfer by the network is under way.
+    pub(crate) transfer: Option<Transferring>,
+    /// The call to be joined with, once both are connected.
+    pub(crate) joining: Option<(CallId, Why)>,
+    /// The call that is to be joined with this one.
+    pub(crate) awaits: Option<CallId>,
+    /// The call that ends with this one.
+    pub(crate) tied: Option<CallId>,
+    /// The far end asked to be transferred; until when it waits.
+    pub(crate) asked: Option<(Box<TransferRequest>, Time)>,
+    /// The call whose place this one takes.
+    pub(crate) replaces: Option<CallId>,
+    /// It is a conference.
+    pub(crate) conference: Option<Conference>,
+    /// The conference that the network is taking it into.
+    pub(crate) enters: Option<CallId>,
+    /// Whether nobody took it yet.
+    pub(crate) unclaimed: Unclaimed,
+}
+
+/// How far a call that nobody took has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Unclaimed {
+    /// It was taken, or was never offered.
+    #[default]
+    No,
+    /// It waits for somebody until then.
+    Waiting(Time),
+    /// Its line's policy is in effect.
+    Policy,
+    /// It is answered to hear a file, which is this operation once it plays.
+    Playing(Option<OperationId>),
+}
+
+/// A transfer by the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Transferring {
+    pub(crate) target: Target,
+    /// Whether it may be done by bridging where the network cannot.
+    pub(crate) or_bridge: Flexible,
+}
+
+/// To whom a call goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Target {
+    Address(String),
+    Consultation(CallId),
+}
+
+/// Whether bridging may take the network's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Flexible {
+    NetworkOnly,
+    OrBridge,
 }
 
 /// A call.
@@ -37,6 +151,8 @@ pub(crate) struct Call {
     pub(crate) trace: Trace,
     /// When its handles are taken back, once it is idle.
     pub(crate) idle_until: Option<Time>,
+    pub(crate) control: Control,
+    pub(crate) ledger: Ledger,
 }
 
 /// Whether sessions can see a call.
@@ -58,11 +174,13 @@ pub(crate) struct Handle {
     pub(crate) digits: bool,
     /// Frequencies whose levels are reported.
     pub(crate) tones: Vec<u32>,
+    /// Whether progress is reported.
+    pub(crate) progress: bool,
 }
 
 impl Handle {
     pub(crate) fn new(privilege: Privilege) -> Handle {
-        Handle { privilege, told: false, digits: false, tones: Vec::new() }
+        Handle { privilege, told: false, digits: false, tones: Vec::new(), progress: false }
     }
 }
 
@@ -88,6 +206,8 @@ impl Call {
             operations: BTreeSet::new(),
             trace: Trace::default(),
             idle_until: None,
+            control: Control::default(),
+            ledger: Ledger::new(wall),
         }
     }
 
@@ -145,6 +265,39 @@ impl Call {
     }
 }
 
+impl Call {
+    /// After a crash: what was in the middle of something is not any more, and what leads to a call that is gone leads
+    /// nowhere.
+    pub(crate) fn recover_control(&mut self, present: &BTreeSet<CallId>) {
+        let there = |id: &CallId| present.contains(id);
+        let control = &mut self.control;
+        (control.setup, control.swap, control.restore) = (None, None, None);
+        (control.transfer, control.asked, control.enters) = (None, None, None);
+        control.consults = control.consults.filter(there);
+        control.joining = control.joining.filter(|(with, _)| there(with));
+        control.awaits = control.awaits.filter(there);
+        control.tied = control.tied.filter(there);
+        control.replaces = control.replaces.filter(there);
+        if let Some(conference) = &mut control.conference {
+            conference.members.retain(there);
+        }
+        if let Unclaimed::Playing(_) = control.unclaimed {
+            control.unclaimed = Unclaimed::Policy;
+        }
+        self.info.conference = self.info.conference.filter(there);
+    }
+
+    /// Its deadlines, as they stand in it.
+    pub(crate) fn timers(&mut self, id: CallId) -> Vec<(Time, Timer)> {
+        let ledger = self.ledger.recovered().map(|due| (due, Timer::Ledger(id)));
+        let unclaimed = match self.control.unclaimed {
+            Unclaimed::Waiting(until) => Some((until, Timer::Unclaimed(id))),
+            _ => None,
+        };
+        ledger.into_iter().chain(unclaimed).collect()
+    }
+}
+
 /// A party always says how much is known of it.
 fn tidy(mut party: Party) -> Party {
     if party.flags.is_empty() {
@@ -197,7 +350,19 @@ impl Server {
     pub(crate) fn features_of(&self, call: &Call, privilege: &Privilege) -> Names<Feature> {
         let Some(line) = self.lines.by_id.get(&call.info.line) else { return Names::new() };
         let audio = call.audio(line.description.digits);
-        features::features(&call.state, audio, &line.description.caps.call_features, privilege)
+        match &call.control.conference {
+            Some(_) => features::features(&call.state, audio, &features::of_conference(), privilege),
+            None => {
+                let caps = &line.description.caps.call_features;
+                let mut now = features::features(&call.state, audio, caps, privilege);
+                now.remove(&Feature::PrepareAddToConference);
+                if call.control.asked.is_none() {
+                    now.remove(&Feature::AcceptTransfer);
+                    now.remove(&Feature::RejectTransfer);
+                }
+                now
+            }
+        }
     }
 
     /// A call as a session with `privilege` sees it.

@@ -1,7 +1,7 @@
 //! What must hold after every input, for tests and the simulator.
 
-use crate::Server;
 use crate::call::Call;
+use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tapi::{CallId, CallState, Privilege};
@@ -81,8 +81,11 @@ impl Server {
         hold(call.info.call == id, "has another id")?;
         let line = self.lines.by_id.get(&call.info.line).ok_or("its line is gone")?;
         hold(line.calls.contains(&id), "its line does not know it")?;
-        let provider = self.providers.get(&call.provider).ok_or("its provider is gone")?;
-        hold(provider.calls.get(&call.reference) == Some(&id), "its provider's name leads elsewhere")?;
+        if call.provider != ProviderId::SERVER {
+            let provider = self.providers.get(&call.provider).ok_or("its provider is gone")?;
+            hold(provider.calls.get(&call.reference) == Some(&id), "its provider's name leads elsewhere")?;
+        }
+        self.check_control(id, call)?;
         for session in call.handles.keys() {
             let session = self.sessions.get(session).ok_or("a handle of a session that is gone")?;
             hold(session.calls.contains(&id), "a session does not know its handle")?;
@@ -104,6 +107,40 @@ impl Server {
         for operation in &call.operations {
             let known = self.operations.get(operation).ok_or("an operation that is not known")?;
             hold(known.call == id, "an operation of another call")?;
+        }
+        Ok(())
+    }
+
+    /// What calls have with one another leads both ways, and to calls that go on.
+    fn check_control(&self, id: CallId, call: &Call) -> Result<(), String> {
+        let control = &call.control;
+        hold(control.conference.is_some() == (call.provider == ProviderId::SERVER), "is half a conference")?;
+        if let Some((with, _)) = control.joining {
+            let back = self.calls.get(&with).and_then(|with| with.control.awaits);
+            hold(back == Some(id), "is to be joined with a call that does not know it")?;
+            hold(!call.state.is_over(), "is over and to be joined")?;
+        }
+        if let Some(other) = control.tied {
+            let back = self.calls.get(&other).and_then(|other| other.control.tied);
+            hold(back == Some(id), "is tied to a call that does not know it")?;
+            hold(!call.state.is_over(), "is over and tied")?;
+        }
+        if let Some(conference) = call.info.conference {
+            let parent = self.calls.get(&conference).and_then(|parent| parent.control.conference.as_ref());
+            hold(parent.is_some_and(|parent| parent.members.contains(&id)), "is no member of its conference")?;
+            hold(!call.state.is_over() && call.info.bridged.is_none(), "is a member, and over or bridged")?;
+        }
+        for member in control.conference.iter().flat_map(|conference| &conference.members) {
+            let of = self.calls.get(member).and_then(|member| member.info.conference);
+            hold(of == Some(id), "has a member that does not know it")?;
+        }
+        let members = control.conference.as_ref().map_or(0, |conference| conference.members.len());
+        hold(members == 0 || !call.state.is_over(), "is a conference that is over and has members")?;
+        if let Some((_, until)) = control.asked {
+            hold(self.timers.contains(&(until, crate::server::Timer::Asked(id))), "waits for ever for a transfer")?;
+        }
+        if let Some(setup) = control.setup {
+            hold(self.pending.contains_key(&setup), "is set up for nothing")?;
         }
         Ok(())
     }
@@ -141,7 +178,8 @@ impl Server {
             let opens = |session| self.sessions.get(session).is_some_and(|session| session.lines.contains(id));
             hold(line.opens.keys().all(opens), &name("is open to a session that does not know it"))?;
             let mut counts = crate::line::Counts { making: line.counts.making, ..Default::default() };
-            for call in line.calls.iter().filter_map(|call| self.calls.get(call)) {
+            let of_provider = |call: &&Call| call.provider != ProviderId::SERVER;
+            for call in line.calls.iter().filter_map(|call| self.calls.get(call)).filter(of_provider) {
                 if let Some(count) = counts.of(&call.state) {
                     *count += 1;
                 }
@@ -169,8 +207,15 @@ impl Server {
         for (id, operation) in &self.operations {
             let session = self.sessions.get(&operation.session);
             let known = session.is_some_and(|session| session.operations.contains(id));
-            hold(known, &format!("operation {id}: its session is gone"))?;
+            let ours = operation.session == crate::policy::NOBODY && self.calls.contains_key(&operation.call);
+            hold(known || ours, &format!("operation {id}: its session is gone"))?;
         }
+        let gathered = |id: &tapi::OperationId| self.operations.contains_key(id);
+        hold(self.gathers.keys().all(gathered), "digits are gathered for nobody")?;
+        let ended = |(id, call): (&tspi::StreamId, &CallId)| {
+            self.calls.get(call).is_some_and(|call| call.ledger.stream == Some(*id))
+        };
+        hold(self.ended_streams.iter().all(ended), "a stream that is over belongs to no call")?;
         Ok(())
     }
 

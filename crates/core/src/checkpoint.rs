@@ -6,15 +6,19 @@
 //! connections, traces) is not kept; what can be concluded from the rest (ports, streams, counts, timers) neither.
 
 use crate::call::{Call, Presence, Trace};
+use crate::conference::Mixing;
 use crate::line::{Counts, Line, Open};
 use crate::media::{Operation, Ports};
+use crate::policy::Standing;
 use crate::provider::Provider;
 use crate::server::Timer;
 use crate::session::{Kept, Session};
 use crate::{Config, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tapi::{CallId, Cause, DisconnectMode, End, Generation, LineId, OperationId, SessionId, Time};
+use tapi::{
+    CallId, Cause, DisconnectMode, End, ForwardRule, Generation, LineId, MediaMode, OperationId, SessionId, Time,
+};
 use tspi::media::Command as Media;
 use tspi::{CallRef, LineDescription, LineRef, ReleasedBy, Report};
 
@@ -60,6 +64,11 @@ struct Head {
     next_id: u64,
     seq: u64,
     opens: u64,
+    /// What was set while the server runs.
+    #[serde(default)]
+    standing: BTreeMap<String, Standing>,
+    #[serde(default)]
+    priorities: BTreeMap<MediaMode, Vec<String>>,
 }
 
 /// A line without its calls.
@@ -71,6 +80,8 @@ struct LineEntry {
     signal: Option<u8>,
     operator: Option<String>,
     message_waiting: Option<bool>,
+    #[serde(default)]
+    forwarding: Vec<ForwardRule>,
     opens: BTreeMap<SessionId, Open>,
 }
 
@@ -147,6 +158,7 @@ impl Server {
                 signal: line.signal,
                 operator: line.operator.clone(),
                 message_waiting: line.message_waiting,
+                forwarding: line.forwarding.clone(),
                 opens: std::mem::take(&mut line.opens),
             };
             let bytes = serde_json::to_vec(&entry).unwrap_or_default();
@@ -168,7 +180,8 @@ impl Server {
         if (self.written.seq, self.written.next_id) != (self.seq, self.next_id) || self.seq == 0 {
             (self.written.seq, self.written.next_id) = (self.seq, self.next_id);
             let (next_id, seq, opens) = (self.next_id, self.seq, self.lines.opens);
-            let head = Head { generation: self.config.generation, next_id, seq, opens };
+            let (standing, priorities) = (self.standing.clone(), self.priorities.clone());
+            let head = Head { generation: self.config.generation, next_id, seq, opens, standing, priorities };
             if let Ok(bytes) = serde_json::to_vec(&head) {
                 keep(EntryKey { kind: EntryKind::Head, number: 0 }, Some(&bytes));
             }
@@ -223,6 +236,7 @@ impl Server {
         let head = head.ok_or(RecoverError::NoHead)?;
         server.config.generation = head.generation;
         (server.next_id, server.seq, server.lines.opens) = (head.next_id.max(server.next_id), head.seq, head.opens);
+        (server.standing, server.priorities) = (head.standing, head.priorities);
         server.kept.make_contiguous().sort_by_key(|kept| kept.event.seq);
         server.recover_lines(providers, lines);
         server.recover_calls(calls);
@@ -260,6 +274,7 @@ impl Server {
                 signal: entry.signal,
                 operator: entry.operator,
                 message_waiting: entry.message_waiting,
+                forwarding: entry.forwarding,
                 opens: entry.opens,
                 calls: BTreeSet::new(),
                 counts: Counts::default(),
@@ -273,14 +288,16 @@ impl Server {
         for (id, mut call) in calls {
             let Some(line) = self.lines.by_id.get_mut(&call.info.line) else { continue };
             let Some(provider) = self.providers.get_mut(&line.provider) else { continue };
-            call.provider = line.provider;
+            if call.control.conference.is_none() {
+                call.provider = line.provider;
+                if let Some(count) = line.counts.of(&call.state) {
+                    *count += 1;
+                }
+                provider.calls.insert(call.reference, id);
+            }
             call.answering = None;
             call.trace = Trace::default();
             line.calls.insert(id);
-            if let Some(count) = line.counts.of(&call.state) {
-                *count += 1;
-            }
-            provider.calls.insert(call.reference, id);
             if let Some(stream) = &call.stream {
                 self.streams.insert(stream.id, id);
                 used.extend(stream.port());
@@ -311,11 +328,14 @@ impl Server {
             line.opens.retain(|session, _| sessions.contains_key(session));
         }
         let present: BTreeSet<CallId> = self.calls.keys().copied().collect();
+        let timers = &mut self.timers;
         for id in &present {
             let Some(call) = self.calls.get_mut(id) else { continue };
             call.handles.retain(|session, _| sessions.contains_key(session));
             call.operations.retain(|operation| operations.contains_key(operation));
             call.info.bridged = call.info.bridged.filter(|other| present.contains(other));
+            call.recover_control(&present);
+            timers.extend(call.timers(*id));
             call.recount();
         }
         let lost: Vec<OperationId> = self
@@ -325,7 +345,11 @@ impl Server {
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
-            self.operations.remove(&id);
+            if let Some(operation) = self.operations.remove(&id)
+                && let Some(call) = self.calls.get_mut(&operation.call)
+            {
+                call.operations.remove(&id);
+            }
         }
     }
 
@@ -339,7 +363,8 @@ impl Server {
         let gone: Vec<CallId> = self
             .calls
             .iter()
-            .filter(|(_, call)| !call.state.is_over() && !calls.contains(&(call.provider, call.reference)))
+            .filter(|(_, call)| call.provider != ProviderId::SERVER && !call.state.is_over())
+            .filter(|(_, call)| !calls.contains(&(call.provider, call.reference)))
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
@@ -360,6 +385,11 @@ impl Server {
             let hz = call.monitored_tones();
             if !hz.is_empty() {
                 commands.push((call.provider, Media::MonitorTones { stream: stream.id, hz }));
+            }
+            let conference = call.info.conference.or(Some(*id)).and_then(|id| self.calls.get(&id));
+            let mixing = conference.and_then(|call| call.control.conference.as_ref()).map(|own| own.mixing);
+            if let Some(Mixing::Here(mixer)) = mixing {
+                commands.push((call.provider, Media::Mix { stream: stream.id, mixer }));
             }
             // Each pair once, when the second of the two is open.
             let other = call.info.bridged.filter(|other| other <= id).and_then(|other| self.calls.get(&other));

@@ -43,12 +43,6 @@ impl Server {
         }
     }
 
-    /// Tells every session.
-    pub(crate) fn emit_to_all(&mut self, now: Time, body: EventBody) {
-        let all: Vec<SessionId> = self.sessions.keys().copied().collect();
-        self.emit(now, body, all);
-    }
-
     /// The oldest event that can be replayed; the next one to come when none is kept.
     pub(crate) fn oldest_kept(&self) -> u64 {
         self.kept.front().map_or(self.seq + 1, |kept| kept.event.seq)

@@ -16,11 +16,32 @@ pub enum Audio {
 }
 
 /// What needs audio.
-const MEDIA: [Feature; 6] =
-    [Feature::GenerateDigits, Feature::GenerateTone, Feature::Play, Feature::Record, Feature::Bridge, Feature::Part];
+const MEDIA: [Feature; 7] = [
+    Feature::GenerateDigits,
+    Feature::GenerateTone,
+    Feature::Play,
+    Feature::Record,
+    Feature::Bridge,
+    Feature::Part,
+    Feature::Audio,
+];
+
+/// What the server does with calls that have audio, where the network does not.
+const SERVED: [Feature; 10] = [
+    Feature::GatherDigits,
+    Feature::BlindTransfer,
+    Feature::SetupTransfer,
+    Feature::CompleteTransfer,
+    Feature::SetupConference,
+    Feature::PrepareAddToConference,
+    Feature::AddToConference,
+    Feature::RemoveFromConference,
+    Feature::AcceptTransfer,
+    Feature::RejectTransfer,
+];
 
 /// What needs no more than a handle on a call that is not over.
-const MONITORING: [Feature; 2] = [Feature::MonitorDigits, Feature::MonitorTones];
+const MONITORING: [Feature; 3] = [Feature::MonitorDigits, Feature::MonitorTones, Feature::MonitorMedia];
 
 /// What a line can do: what its provider says, and what the media provider adds where the line has audio.
 pub fn with_media(mut provider: Names<Feature>, wire: MediaWire, digits: DigitsBy) -> Names<Feature> {
@@ -28,8 +49,29 @@ pub fn with_media(mut provider: Names<Feature>, wire: MediaWire, digits: DigitsB
         let ours = |feature: &Feature| *feature != Feature::GenerateDigits || digits == DigitsBy::Media;
         provider.extend(MEDIA.into_iter().filter(ours));
         provider.extend(MONITORING);
+        provider.extend(SERVED);
+    }
+    if provider.contains(&Feature::Hold) && provider.contains(&Feature::Unhold) {
+        provider.insert(Feature::SwapHold);
     }
     provider
+}
+
+/// What can be done with a conference that this server mixes.
+pub fn of_conference() -> Names<Feature> {
+    let own = [
+        Feature::Drop,
+        Feature::Unhold,
+        Feature::PrepareAddToConference,
+        Feature::AddToConference,
+        Feature::GatherDigits,
+        Feature::GenerateDigits,
+        Feature::GenerateTone,
+        Feature::Play,
+        Feature::Record,
+        Feature::Audio,
+    ];
+    own.into_iter().chain(MONITORING).collect()
 }
 
 /// Whether `feature` fits `state`, whatever the line can do.
@@ -45,14 +87,43 @@ pub fn fits(state: &CallState, audio: Audio, feature: &Feature) -> bool {
             state,
             CallState::Connected(ConnectedMode::Active | ConnectedMode::ActiveHeld | ConnectedMode::Confirmed)
         ),
-        Feature::Unhold => {
-            matches!(state, CallState::OnHold | CallState::OnHoldPendConf | CallState::OnHoldPendTransfer)
+        Feature::Unhold => is_held(state),
+        Feature::MonitorDigits | Feature::MonitorTones | Feature::MonitorMedia | Feature::GatherDigits => true,
+        Feature::Redirect => matches!(state, CallState::Offering(_)),
+        Feature::Dial => matches!(state, CallState::Dialtone(_) | CallState::Dialing),
+        Feature::BlindTransfer => matches!(state, CallState::Connected(_)),
+        Feature::SetupTransfer | Feature::SetupConference => {
+            matches!(state, CallState::Connected(_) | CallState::OnHold)
         }
-        Feature::MonitorDigits | Feature::MonitorTones => true,
+        Feature::SwapHold => matches!(state, CallState::Connected(_)) || is_held(state),
+        Feature::CompleteTransfer => {
+            matches!(
+                state,
+                CallState::Connected(_)
+                    | CallState::Ringback
+                    | CallState::Busy(_)
+                    | CallState::Proceeding
+                    | CallState::OnHold
+                    | CallState::OnHoldPendTransfer
+            )
+        }
+        Feature::PrepareAddToConference => matches!(state, CallState::Connected(_) | CallState::OnHoldPendConf),
+        Feature::AddToConference => {
+            matches!(state, CallState::Connected(_) | CallState::Ringback | CallState::Proceeding) || is_held(state)
+        }
+        Feature::RemoveFromConference => matches!(state, CallState::Conferenced),
+        Feature::AcceptTransfer | Feature::RejectTransfer => {
+            matches!(state, CallState::Connected(_) | CallState::Conferenced) || is_held(state)
+        }
         Feature::GenerateDigits => audio != Audio::None,
         feature if MEDIA.contains(feature) => audio == Audio::Flows,
         _ => false,
     }
+}
+
+/// Whether we hold the call.
+pub fn is_held(state: &CallState) -> bool {
+    matches!(state, CallState::OnHold | CallState::OnHoldPendConf | CallState::OnHoldPendTransfer)
 }
 
 /// Whether audio flows in `state`, given a stream, whether its far end is known, and who sends digits.

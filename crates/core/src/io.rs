@@ -1,9 +1,10 @@
 //! What goes into the server and what comes out of it.
 
+use crate::Options;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
-use tapi::{Error, Event, Generation, Reply, Request, RequestId};
+use tapi::{CallId, CallRecord, Error, Event, Generation, Reply, Request, RequestId};
 use tspi::media::{self, DescriptorId};
 
 /// The shell's name for one connection of a client.
@@ -16,13 +17,21 @@ pub struct ClientId(pub u64);
 #[serde(transparent)]
 pub struct ProviderId(pub u32);
 
-/// What the kernel says of a client (SO_PEERCRED).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl ProviderId {
+    /// The server itself: whose conferences have no provider.
+    pub const SERVER: ProviderId = ProviderId(u32::MAX);
+}
+
+/// What the kernel says of a client (SO_PEERCRED, SO_PEERGROUPS).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// User.
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// Further groups.
+    #[serde(default)]
+    pub groups: Vec<u32>,
     /// Process.
     pub pid: i32,
 }
@@ -78,6 +87,13 @@ pub enum Input {
     },
     /// The media provider said something.
     Media(media::Event),
+    /// The file of [`Output::OpenMedia`] is open, or why not.
+    MediaOpened {
+        /// For which call.
+        call: CallId,
+        /// The file.
+        descriptor: Result<DescriptorId, String>,
+    },
     /// The wall clock was stepped: microseconds to add to [`tapi::Time`] to get microseconds since 1970 UTC.
     WallClock(u64),
     /// The state was just restored by a new process: no connection is left, sessions linger.
@@ -128,6 +144,19 @@ pub enum Output {
         /// What.
         command: media::Command,
     },
+    /// Open a file below the configured directories, to be played. [`Input::MediaOpened`] answers, in the same turn or a
+    /// later one.
+    OpenMedia {
+        /// For which call.
+        call: CallId,
+        /// Its relative path.
+        file: String,
+    },
+    /// A call is over: a line for the ledger.
+    Ended {
+        /// What is kept of it.
+        record: Box<CallRecord>,
+    },
     /// A file that came with a request is not used: close it.
     Discard {
         /// Which.
@@ -163,4 +192,7 @@ pub struct Config {
     pub replay_events: usize,
     /// How long the calls' idle handles and their information are kept when nobody deallocates them, in milliseconds.
     pub idle_grace_ms: u64,
+    /// Who may do what, and what becomes of calls that nobody takes.
+    #[serde(default)]
+    pub options: Options,
 }

@@ -7,13 +7,16 @@ use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tapi::{
-    CallId, CallState, Cause, DisconnectMode, Error, ErrorCode, EventBody, LineFeature, LineId, LineSelector,
-    LineStateKind, LineStatus, MediaMode, Names, Privilege, Ring, Service, SessionId, Time,
+    CallId, CallState, Cause, DisconnectMode, Error, ErrorCode, EventBody, ForwardRule, LineFeature, LineId,
+    LineSelector, LineStateKind, LineStatus, MediaMode, Names, Privilege, Right, Ring, Service, SessionId, Time,
 };
 use tspi::{Action, CommandId, LineChange, LineDescription, LineRef};
 
 /// Lines that are remembered after they are gone, to tell "gone" from "never was".
 const MAX_REMOVED: usize = 4_096;
+
+/// Rules of forwarding that are kept of a network.
+const MAX_FORWARDING: usize = 64;
 
 /// All lines, and those that were.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub(crate) struct Line {
     pub(crate) signal: Option<u8>,
     pub(crate) operator: Option<String>,
     pub(crate) message_waiting: Option<bool>,
+    /// As the network told.
+    pub(crate) forwarding: Vec<ForwardRule>,
     pub(crate) opens: BTreeMap<SessionId, Open>,
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) counts: Counts,
@@ -102,12 +107,21 @@ impl Line {
             signal: self.signal,
             operator: self.operator.clone(),
             message_waiting: self.message_waiting,
-            forwarding: Vec::new(),
+            forwarding: self.forwarding.clone(),
         }
     }
 }
 
 impl Server {
+    /// A line's status, with the forwarding that the server does itself.
+    fn status_of(&self, line: &Line) -> LineStatus {
+        let mut status = line.status();
+        if let Some(standing) = self.standing.get(&line.description.name) {
+            status.forwarding.extend(standing.rules.iter().cloned());
+        }
+        status
+    }
+
     /// A line as clients see it.
     pub(crate) fn view_line(&self, line: &Line) -> tapi::Line {
         let provider = self.providers.get(&line.provider).map(|provider| provider.name.clone()).unwrap_or_default();
@@ -118,7 +132,7 @@ impl Server {
             description: line.description.description.clone(),
             addresses: line.description.addresses.clone(),
             caps: line.description.caps.clone(),
-            status: line.status(),
+            status: self.status_of(line),
             rights: Names::new(),
         }
     }
@@ -174,13 +188,28 @@ impl Server {
             signal: None,
             operator: None,
             message_waiting: None,
+            forwarding: Vec::new(),
             opens: BTreeMap::new(),
             calls: BTreeSet::new(),
             counts: Counts::default(),
         };
         let view = Box::new(self.view_line(&line));
         self.lines.by_id.insert(id, line);
-        self.emit_to_all(now, EventBody::LineAdded { line: view });
+        self.emit_line_added(now, view);
+    }
+
+    /// Tells of a line: each who may see it, with its rights there.
+    fn emit_line_added(&mut self, now: Time, line: Box<tapi::Line>) {
+        let mut groups: BTreeMap<Names<Right>, Vec<SessionId>> = BTreeMap::new();
+        for session in self.who_see(&line.name) {
+            let peer = self.sessions.get(&session).map(|session| &session.peer);
+            let rights = peer.map(|peer| self.config.options.rights.of(peer, &line.name)).unwrap_or_default();
+            groups.entry(rights).or_default().push(session);
+        }
+        for (rights, audience) in groups {
+            let line = Box::new(tapi::Line { rights, ..tapi::Line::clone(&line) });
+            self.emit(now, EventBody::LineAdded { line }, audience);
+        }
     }
 
     fn line_told_again(&mut self, now: Time, id: LineId, mut description: LineDescription) {
@@ -226,9 +255,12 @@ impl Server {
             }
             LineChange::Addresses(addresses) => {
                 let before = std::mem::replace(&mut line.description.addresses, addresses);
-                (before != line.description.addresses).then_some(LineStateKind::CapsChange)
+                (before != line.description.addresses).then_some(LineStateKind::Addresses)
             }
-            LineChange::Forwarding(_) => None,
+            LineChange::Forwarding(mut rules) => {
+                rules.truncate(MAX_FORWARDING);
+                (std::mem::replace(&mut line.forwarding, rules.clone()) != rules).then_some(LineStateKind::Forwarding)
+            }
         };
         if let Some(kind) = kind {
             self.emit_line_state(now, id, kind, None);
@@ -241,7 +273,7 @@ impl Server {
         let audience: Vec<SessionId> =
             line.opens.iter().filter(|(_, open)| open.states.contains(&change)).map(|(session, _)| *session).collect();
         if !audience.is_empty() {
-            let status = line.status();
+            let status = self.status_of(line);
             self.emit(now, EventBody::LineState { line: id, change, ring, status }, audience);
         }
     }
@@ -269,9 +301,10 @@ impl Server {
         if let Some(provider) = self.providers.get_mut(&provider) {
             provider.lines.remove(&line.reference);
         }
+        let see = self.who_see(&line.description.name);
         self.forget_name(id, line.description.name, provider);
         self.emit(now, EventBody::LineClosed { line: id, reason: reason.to_owned() }, opens);
-        self.emit_to_all(now, EventBody::LineRemoved { line: id, reason: reason.to_owned() });
+        self.emit(now, EventBody::LineRemoved { line: id, reason: reason.to_owned() }, see);
     }
 
     fn forget_name(&mut self, id: LineId, name: String, provider: ProviderId) {
@@ -330,7 +363,12 @@ impl Server {
     /// The calls of a line that go on without an owner.
     fn ownerless_on(&self, id: LineId) -> Vec<CallId> {
         let on_line = self.lines.by_id.get(&id).into_iter().flat_map(|line| &line.calls).copied();
-        let goes_on = |call: &Call| call.info.owners == 0 && !call.state.is_over();
+        // A transfer or a forwarding by bridging goes on by itself, as one by the network would.
+        let by_itself = |call: &Call| {
+            let control = &call.control;
+            control.tied.is_some() || control.joining.is_some() || control.awaits.is_some()
+        };
+        let goes_on = |call: &Call| call.info.owners == 0 && !call.state.is_over() && !by_itself(call);
         on_line.filter(|call| self.calls.get(call).is_some_and(goes_on)).collect()
     }
 

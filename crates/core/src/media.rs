@@ -5,7 +5,8 @@ use crate::{Output, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use tapi::{
-    CallId, End, Error, ErrorCode, EventBody, InfoKind, MediaInfo, Names, OperationId, SessionId, Time, ToneLevel,
+    CallId, End, Error, ErrorCode, EventBody, GatherEnd, InfoKind, MediaInfo, Names, OperationId, SessionId, Time,
+    ToneLevel,
 };
 use tspi::media::{self, Codec};
 use tspi::{Format, LocalMedia, LocalRtp, MediaWire, RemoteMedia, StreamId};
@@ -35,6 +36,8 @@ pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) local: LocalMedia,
     pub(crate) remote: Option<RemoteMedia>,
+    /// What is listened for: digits in the audio, progress.
+    pub(crate) detect: (bool, bool),
 }
 
 impl Stream {
@@ -65,6 +68,10 @@ pub(crate) enum Kind {
     Generate,
     /// Digits that the line's provider sends.
     ProviderDigits,
+    /// An application's audio.
+    Application,
+    /// The gathering of digits, which the server does.
+    Gather,
 }
 
 impl Kind {
@@ -72,6 +79,11 @@ impl Kind {
         match self {
             Kind::Play => EventBody::CallPlayed { call, operation, end, played_ms: millis },
             Kind::Record => EventBody::CallRecorded { call, operation, end, recorded_ms: millis },
+            Kind::Application => EventBody::CallAudioEnded { call, operation, end, audio_ms: millis },
+            Kind::Gather => {
+                let end = if end == End::CallEnded { GatherEnd::CallEnded } else { GatherEnd::Cancelled };
+                EventBody::CallGathered { call, operation, digits: String::new(), end }
+            }
             Kind::Generate | Kind::ProviderDigits => EventBody::CallGenerated { call, operation, end },
         }
     }
@@ -105,7 +117,7 @@ impl Server {
         self.fresh_id();
         self.streams.insert(id, call);
         self.media(provider, media::Command::Open { local: local.clone() });
-        Ok(Some(Stream { id, local, remote: None }))
+        Ok(Some(Stream { id, local, remote: None, detect: (false, false) }))
     }
 
     pub(crate) fn media(&mut self, provider: ProviderId, command: media::Command) {
@@ -123,9 +135,11 @@ impl Server {
     pub(crate) fn close_media(&mut self, now: Time, id: CallId) {
         self.unbridge(now, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.info.media = None;
+        // What is known of the audio stays, with its last figures.
         let (provider, stream) = (call.provider, call.stream.take());
         if let Some(stream) = stream {
+            call.ledger.stream = Some(stream.id);
+            self.ended_streams.insert(stream.id, id);
             self.release_stream(provider, &stream);
         }
     }
@@ -147,7 +161,8 @@ impl Server {
     pub(crate) fn remote_media(&mut self, now: Time, id: CallId, remote: RemoteMedia) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.state.is_over()) else { return };
         let provider = call.provider;
-        let info = Some(describe(&remote));
+        let statistics = call.info.media.as_ref().and_then(|media| media.statistics.clone());
+        let info = Some(MediaInfo { statistics, ..describe(&remote) });
         let changed = std::mem::replace(&mut call.info.media, info.clone()) != info;
         let stream = call.stream.as_mut().map(|stream| {
             stream.remote = Some(remote.clone());
@@ -159,6 +174,7 @@ impl Server {
             if !tones.is_empty() {
                 self.media(provider, media::Command::MonitorTones { stream, hz: tones });
             }
+            self.detect(id);
         }
         if changed {
             self.emit_info(now, id, Names::from([InfoKind::Media]), None);
@@ -179,11 +195,24 @@ impl Server {
                     self.tones(now, call, &tones, level_ddbm0);
                 }
             }
-            media::Event::Progress { .. } => {}
+            media::Event::Progress { stream, tone, measured } => {
+                if let Some(call) = self.streams.get(&stream).and_then(|call| self.calls.get(call)) {
+                    let heard = call.handles.iter().filter(|(_, handle)| handle.progress);
+                    let audience: Vec<SessionId> = heard.map(|(session, _)| *session).collect();
+                    let body = EventBody::CallProgress { call: call.info.call, tone, measured };
+                    self.emit(now, body, audience);
+                }
+            }
             media::Event::Statistics { stream, statistics } => {
-                let call = self.streams.get(&stream).and_then(|call| self.calls.get_mut(call));
-                if let Some(media) = call.and_then(|call| call.info.media.as_mut()) {
+                let ended = self.ended_streams.remove(&stream);
+                let id = self.streams.get(&stream).copied().or(ended);
+                let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else { return };
+                if let Some(media) = call.info.media.as_mut() {
                     media.statistics = Some(*statistics);
+                }
+                if let Some(id) = ended {
+                    call.ledger.stream = None;
+                    self.write_record(id);
                 }
             }
         }
@@ -192,6 +221,7 @@ impl Server {
     /// An operation ended: tells who began it.
     pub(crate) fn operation_ended(&mut self, now: Time, id: OperationId, end: End, millis: u64) {
         if let Some(operation) = self.forget_operation(id) {
+            self.played_to_unclaimed(now, operation.call, id);
             let body = operation.kind.ended(operation.call, id, end, millis);
             self.emit(now, body, [operation.session]);
         }
@@ -199,6 +229,7 @@ impl Server {
 
     pub(crate) fn forget_operation(&mut self, id: OperationId) -> Option<Operation> {
         let operation = self.operations.remove(&id)?;
+        self.forget_gather(id);
         if let Some(session) = self.sessions.get_mut(&operation.session) {
             session.operations.remove(&id);
         }
@@ -215,7 +246,7 @@ impl Server {
         let picked = |id: &&OperationId| self.operations.get(id).is_some_and(&which);
         let stopped: Vec<OperationId> = call.operations.iter().filter(picked).copied().collect();
         for operation in &stopped {
-            if !self.is_provider_digits(*operation) {
+            if !self.is_provider_digits(*operation) && !self.gathers.contains_key(operation) {
                 self.media(provider, media::Command::Stop { operation: *operation });
             }
         }
@@ -228,7 +259,26 @@ impl Server {
         let Some(call) = self.calls.get(&id).filter(|_| is_digit(digit)) else { return };
         let audience: Vec<SessionId> =
             call.handles.iter().filter(|(_, handle)| handle.digits).map(|(session, _)| *session).collect();
+        let conference = call.info.conference;
         self.emit(now, EventBody::CallDigit { call: id, digit, duration_ms }, audience);
+        self.gather_digit(now, id, digit);
+        // What a member sends, its conference hears.
+        if let Some(conference) = conference {
+            self.digit(now, conference, digit, duration_ms);
+        }
+    }
+
+    /// Tells the media provider what is listened for on a call, where it listens at all.
+    pub(crate) fn detect(&mut self, id: CallId) {
+        let gathers = self.gathering(id).is_some();
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let digits = gathers || call.handles.values().any(|handle| handle.digits);
+        let progress = call.handles.values().any(|handle| handle.progress);
+        let provider = call.provider;
+        let Some(stream) = call.stream.as_mut().filter(|stream| stream.detect != (digits, progress)) else { return };
+        stream.detect = (digits, progress);
+        let stream = stream.id;
+        self.media(provider, media::Command::Detect { stream, digits, progress });
     }
 
     /// Levels of tones, to each who asked, those that it asked for.

@@ -1,12 +1,15 @@
 //! Requests that wait for a provider: each is answered exactly once.
 
-use crate::call::Draft;
+use crate::call::{Draft, Flexible};
+use crate::consult::Plan;
 use crate::media::Kind;
 use crate::server::Timer;
 use crate::{ClientId, Output, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tapi::{CallId, CallState, Error, ErrorCode, LineId, OperationId, Reply, RequestId, SessionId, Time, reply};
+use tapi::{
+    CallId, CallState, Error, ErrorCode, ForwardRule, LineId, OperationId, Reply, RequestId, SessionId, Time, reply,
+};
 use tspi::{Action, Command, CommandId, Refusal, Taken};
 
 /// How long a provider may take to take a command.
@@ -43,6 +46,26 @@ pub(crate) enum What {
     Drop(CallId),
     /// To send digits.
     Digits(OperationId),
+    /// To hold a call before another is placed.
+    SetupHold(Box<Plan>),
+    /// No command: the plan waits until its call is held.
+    Setup(Box<Plan>),
+    /// To swap two calls in one step.
+    Swap { active: CallId, held: CallId },
+    /// To hold the active one of two that are swapped.
+    SwapHold(CallId),
+    /// To retrieve the held one.
+    SwapUnhold(CallId),
+    /// To have the network transfer a call.
+    Transfer(CallId),
+    /// To send an incoming call elsewhere, as a policy or a rule says.
+    Forward { call: CallId, to: String, line: Option<String>, or_bridge: Flexible },
+    /// To have the network take a call into a conference.
+    Conference { conference: CallId, call: CallId },
+    /// To have the network make a conference of two.
+    ConferenceOf { a: CallId, b: CallId },
+    /// To have the network forward a line's calls.
+    Rules { line: LineId, rules: Vec<ForwardRule> },
     /// Accept, hold, unhold: the reply is all there is to it.
     Plain,
 }
@@ -76,8 +99,34 @@ impl Server {
         id
     }
 
+    /// Keeps a request that waits for what a provider reports.
+    pub(crate) fn wait_for(
+        &mut self,
+        now: Time,
+        asker: Option<Asker>,
+        (provider, line): (ProviderId, LineId),
+        what: What,
+    ) -> CommandId {
+        let id = CommandId(self.fresh_id());
+        let deadline = now + COMMAND_DEADLINE;
+        self.timers.insert((deadline, Timer::Command(id)));
+        if let Some(session) = asker.and_then(|asker| self.sessions.get_mut(&asker.session)) {
+            session.commands.insert(id);
+        }
+        self.pending.insert(id, Pending { asker, provider, line, what, deadline });
+        id
+    }
+
+    /// What a request waited for is here.
+    pub(crate) fn take_waiting(&mut self, id: CommandId) -> Option<(Option<Asker>, What)> {
+        self.take_pending(id).map(|pending| (pending.asker, pending.what))
+    }
+
     /// Sends a command whose answer does not matter.
     pub(crate) fn notify(&mut self, provider: ProviderId, action: Action) {
+        if provider == ProviderId::SERVER {
+            return;
+        }
         let id = CommandId(self.fresh_id());
         self.output(Output::Command { provider, command: Command { id, action } });
     }
@@ -115,14 +164,53 @@ impl Server {
                 Ok(Taken::Call(reference)) => self.made(now, provider, asker, *draft, reference),
                 Ok(Taken::Done) => {
                     let error = ErrorCode::OperationFailed.because(format!("line {line}: the provider made no call"));
-                    self.not_made(provider, asker, *draft, error);
+                    self.not_made(now, provider, asker, *draft, error);
                 }
-                Err(error) => self.not_made(provider, asker, *draft, error),
+                Err(error) => self.not_made(now, provider, asker, *draft, error),
             },
             What::Answer(call) => self.answer_completed(now, asker, call, id, result.err()),
             What::Drop(call) => self.drop_completed(now, asker, call, result.err()),
             What::Digits(operation) => self.digits_completed(asker, operation, result.err()),
             What::Plain => self.answer_done(asker, result.err()),
+            what => self.stepped(now, asker, what, result.map(|_| ())),
+        }
+    }
+
+    /// A step of something that takes several was taken, or was not.
+    fn stepped(&mut self, now: Time, asker: Option<Asker>, what: What, result: Result<(), Error>) {
+        match what {
+            What::SetupHold(plan) => self.setup_taken(now, asker, plan, result),
+            What::Setup(plan) => {
+                if let Some(call) = plan.consults().and_then(|of| self.calls.get_mut(&of)) {
+                    call.control.setup = None;
+                }
+                self.answer_done(asker, result.err());
+            }
+            What::Swap { active, held } => match result {
+                Err(error) if error.code == ErrorCode::OperationUnavail => self.swap_by_steps(now, asker, active, held),
+                result => self.answer_done(asker, result.err()),
+            },
+            What::SwapHold(active) => {
+                if result.is_err()
+                    && let Some(call) = self.calls.get_mut(&active)
+                {
+                    call.control.swap = None;
+                }
+                self.answer_done(asker, result.err());
+            }
+            What::SwapUnhold(held) => {
+                if result.is_err() {
+                    self.swap_restores(now, held);
+                }
+            }
+            What::Transfer(call) => self.transfer_taken(now, asker, call, result),
+            What::Forward { call, to, line, or_bridge } => {
+                self.forward_taken(now, (call, to, line), or_bridge, result.err());
+            }
+            What::Conference { conference, call } => self.conference_taken(now, asker, (conference, call), result),
+            What::ConferenceOf { a, b } => self.conference_of_taken(now, asker, (a, b), result),
+            What::Rules { line, rules } => self.rules_taken(now, asker, line, rules, result),
+            What::Make(_) | What::Answer(_) | What::Drop(_) | What::Digits(_) | What::Plain => {}
         }
     }
 
@@ -146,7 +234,7 @@ impl Server {
     pub(crate) fn fail_command(&mut self, now: Time, id: CommandId, error: Error) {
         let Some(pending) = self.take_pending(id) else { return };
         match pending.what {
-            What::Make(draft) => self.not_made(pending.provider, pending.asker, *draft, error),
+            What::Make(draft) => self.not_made(now, pending.provider, pending.asker, *draft, error),
             What::Answer(call) => {
                 if let Some(call) = self.calls.get_mut(&call).filter(|call| call.answering == Some(id)) {
                     // Its answer may still be on its way: the port stays open for it.
@@ -157,6 +245,7 @@ impl Server {
             What::Drop(call) => self.drop_completed(now, pending.asker, call, Some(error)),
             What::Digits(operation) => self.digits_completed(pending.asker, operation, Some(error)),
             What::Plain => self.answer_done(pending.asker, Some(error)),
+            what => self.stepped(now, pending.asker, what, Err(error)),
         }
     }
 
@@ -181,6 +270,10 @@ impl Server {
         call.answering = None;
         if refused && matches!(call.state, CallState::Offering(_) | CallState::Accepted) {
             self.close_media(now, id);
+            // Nobody else would end a call that the server answers by itself.
+            if asker.is_none() && self.calls.get(&id).is_some_and(|call| call.info.owners == 0) {
+                self.hang_up(now, id);
+            }
         }
     }
 

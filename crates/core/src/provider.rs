@@ -5,8 +5,8 @@ use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use tapi::{
-    AddressId, BearerMode, CallId, CallInfo, CallOrigin, CallReason, End, LineId, LineStateKind, MediaMode, Names,
-    Party, Ring, Time, TraceEntry,
+    AddressId, BearerMode, CallId, CallInfo, CallOrigin, CallReason, End, EventBody, LineId, LineStateKind, MediaMode,
+    Names, Party, Ring, SessionId, Time, TraceEntry,
 };
 use tspi::{CallFacts, CallRef, Event, LineRef, Traced};
 
@@ -57,13 +57,14 @@ impl Server {
             Event::Reply { id: command, result } => self.completed(now, id, command, result),
             Event::LineAdded { line, description } => self.line_added(now, id, line, *description),
             Event::NewCall { line, call, facts } => self.new_call(now, id, line, call, *facts),
-            Event::LineRemoved { line, .. } | Event::LineChanged { line, .. } | Event::Ringing { line, .. } => {
-                match provider.lines.get(&line).copied() {
-                    Some(line) => self.line_event(now, line, event),
-                    None => self.unexpected += 1,
-                }
-            }
-            Event::Trace { call: None, .. } | Event::Device { .. } => {}
+            Event::LineRemoved { line, .. }
+            | Event::LineChanged { line, .. }
+            | Event::Device { line, .. }
+            | Event::Ringing { line, .. } => match provider.lines.get(&line).copied() {
+                Some(line) => self.line_event(now, line, event),
+                None => self.unexpected += 1,
+            },
+            Event::Trace { call: None, .. } => {}
             Event::Trace { call: Some(call), .. }
             | Event::Call { call, .. }
             | Event::CallInfo { call, .. }
@@ -84,6 +85,12 @@ impl Server {
             Event::Ringing { count, pattern, .. } => {
                 self.emit_line_state(now, line, LineStateKind::Ringing, Some(Ring { count, pattern }));
             }
+            Event::Device { event, .. } => {
+                let opens = self.lines.by_id.get(&line).into_iter().flat_map(|line| &line.opens);
+                let watch = opens.filter(|(_, open)| !open.privileges.is_empty());
+                let audience: Vec<SessionId> = watch.map(|(session, _)| *session).collect();
+                self.emit(now, EventBody::LineDevice { line, event: *event }, audience);
+            }
             _ => {}
         }
     }
@@ -96,6 +103,7 @@ impl Server {
                     self.emit_info(now, id, changed, None);
                 }
             }
+            Event::TransferRequested { request, .. } => self.transfer_requested(now, id, *request),
             Event::Media { remote, .. } => self.remote_media(now, id, remote),
             Event::Digit { digit, duration_ms, .. } => self.digit(now, id, digit, duration_ms),
             Event::DigitsSent { operation, complete, .. } => {
@@ -162,13 +170,19 @@ impl Server {
         let mut info = blank(line.id, line.description.name.clone());
         info.media_mode = Names::from([media_mode(&line.description.caps.media_modes)]);
         info.origin = CallOrigin::Inbound;
+        let replaces = facts.replaces.and_then(|old| known.and_then(|known| known.calls.get(&old)).copied());
         info.call = CallId(self.fresh_id());
         info.uid = self.uid(info.call);
+        info.conversation.clone_from(&info.uid);
+        let id = info.call;
         let mut call = Call::new(now, self.wall(now), info, (provider, reference), Presence::Found);
         call.learn(facts);
         let line = call.info.line;
         self.insert_call(call);
         self.emit_line_state(now, line, LineStateKind::NumCalls, None);
+        if let Some(old) = replaces.filter(|old| self.calls.get(old).is_some_and(|old| !old.state.is_over())) {
+            self.replaces(now, old, id);
+        }
         self.take_early(now, provider, reference);
     }
 }

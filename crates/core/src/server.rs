@@ -2,16 +2,18 @@
 
 use crate::call::Call;
 use crate::checkpoint::Written;
+use crate::gather::Gather;
 use crate::line::Lines;
 use crate::media::{Operation, Ports};
 use crate::pending::Pending;
+use crate::policy::Standing;
 use crate::provider::Provider;
 use crate::session::{Client, Kept, Session};
 use crate::table::Table;
 use crate::{ClientId, Config, Input, Output, ProviderId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tapi::{CallId, Generation, OperationId, SessionId, Time};
+use tapi::{CallId, Generation, MediaMode, OperationId, SessionId, Time};
 use tspi::{CommandId, Random, StreamId};
 
 /// All telephony state, and what decides on it: lines, calls, sessions and their rights, requests under way.
@@ -38,6 +40,13 @@ pub struct Server {
     pub(crate) pending: BTreeMap<CommandId, Pending>,
     pub(crate) streams: BTreeMap<StreamId, CallId>,
     pub(crate) operations: Table<OperationId, Operation>,
+    pub(crate) gathers: BTreeMap<OperationId, Gather>,
+    /// Streams that are over, whose last figures are still to come.
+    pub(crate) ended_streams: BTreeMap<StreamId, CallId>,
+    /// What was set for lines while the server runs, by their permanent names.
+    pub(crate) standing: BTreeMap<String, Standing>,
+    /// Names of applications by medium, the first to be offered a call first.
+    pub(crate) priorities: BTreeMap<MediaMode, Vec<String>>,
     pub(crate) ports: Ports,
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     /// Events of providers that fit nothing.
@@ -67,6 +76,14 @@ pub(crate) enum Timer {
     Linger(SessionId),
     /// Nobody deallocated the idle call.
     Idle(CallId),
+    /// The gathering of digits waits no longer.
+    Gather(OperationId),
+    /// A transfer that the far end asked for is not answered.
+    Asked(CallId),
+    /// Nobody took the call.
+    Unclaimed(CallId),
+    /// The call is over, and its last figures did not come.
+    Ledger(CallId),
 }
 
 impl Server {
@@ -88,6 +105,10 @@ impl Server {
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             operations: Table::new(),
+            gathers: BTreeMap::new(),
+            ended_streams: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            priorities: BTreeMap::new(),
             ports: Ports::new(&config.rtp_ports),
             timers: BTreeSet::new(),
             unexpected: 0,
@@ -107,6 +128,7 @@ impl Server {
             Input::Provider { provider, event } => self.provider_event(now, provider, event),
             Input::ProviderStopped { provider, reason } => self.provider_stopped(now, provider, &reason),
             Input::Media(event) => self.media_event(now, event),
+            Input::MediaOpened { call, descriptor } => self.media_opened(now, call, descriptor),
             Input::WallClock(offset) => self.config.wall_offset = offset,
             Input::Restored => self.restored(now),
             Input::Recovered { calls } => self.recovered(now, &calls),
@@ -160,6 +182,10 @@ impl Server {
                 Timer::Command(id) => self.command_expired(now, id),
                 Timer::Linger(session) => self.linger_over(now, session),
                 Timer::Idle(call) => self.idle_grace_over(now, call),
+                Timer::Gather(operation) => self.gather_expired(now, operation),
+                Timer::Asked(call) => self.asked_expired(now, call),
+                Timer::Unclaimed(call) => self.unclaimed_expired(now, call),
+                Timer::Ledger(call) => self.ledger_due(call),
             }
         }
     }

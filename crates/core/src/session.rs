@@ -35,6 +35,8 @@ pub(crate) struct Client {
 /// An application's registration.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
+    /// Who it belongs to.
+    pub(crate) peer: Peer,
     pub(crate) app: String,
     pub(crate) token: String,
     pub(crate) linger_ms: u64,
@@ -128,7 +130,10 @@ impl Server {
         let id = SessionId(self.fresh_id());
         let token = self.random.token(26);
         self.tokens.insert(token.clone(), id);
+        let peer = self.clients.get(&client).map(|client| client.peer.clone());
+        let peer = peer.ok_or_else(|| ErrorCode::InvalAppHandle.because("this connection is not known"))?;
         let session = Session {
+            peer,
             app: open.app,
             token: token.clone(),
             linger_ms: open.linger_ms.min(MAX_LINGER_MS),

@@ -1,69 +1,31 @@
 //! Requests that make, answer, hold, end and look at calls.
 
+use super::transfer::{check_address, check_comment};
 use super::{Answer, Outcome};
 use crate::Server;
-use crate::call::{Call, Draft, Presence};
+use crate::call::{Call, Held, Presence, Purpose};
+use crate::consult::Plan;
 use crate::pending::{Asker, What};
-use crate::provider::{blank, media_mode};
 use tapi::request::{CallDrop, CallList, CallMake, CallSetPrivilege, CallTrace};
 use tapi::{
-    CallId, CallInfo, CallOrigin, CallState, ErrorCode, Feature, InfoKind, LineId, Names, Party, Privilege, Reply,
+    CallId, CallState, ConnectedMode, Error, ErrorCode, Feature, InfoKind, LineId, Names, Privilege, Reply, Right,
     SessionId, Time, reply,
 };
-use tspi::{Action, CallParams, LocalMedia};
-
-/// Longest destination and longest comment, in bytes.
-const MAX_TEXT: usize = 1_024;
+use tspi::{Action, LocalMedia};
 
 impl Server {
     pub(super) fn call_make(&mut self, now: Time, asker: Asker, make: CallMake) -> Outcome {
         let id = self.opened_line(asker.session, &make.line)?;
-        let line = self.in_service(id)?;
-        let name = &line.description.name;
-        let addresses = line.description.addresses.len().max(1);
-        if usize::try_from(make.address.0).is_ok_and(|address| address >= addresses) {
-            let why = format!("line {name} has {addresses} addresses, no number {}", make.address.0);
-            return Err(ErrorCode::InvalAddressId.because(why));
-        }
-        if make.to.len() > MAX_TEXT || make.to.chars().any(char::is_control) {
-            return Err(ErrorCode::InvalAddress.because("the destination is too long or has control characters"));
-        }
-        if make.comment.as_ref().is_some_and(|comment| comment.len() > MAX_TEXT) {
-            return Err(ErrorCode::InvalParam.because(format!("comment is longer than {MAX_TEXT} bytes")));
-        }
-        if !line.can_make() {
-            let calls = line.description.caps.max_calls;
-            return Err(ErrorCode::CallUnavail.because(format!("all {calls} calls of line {name} are in use")));
-        }
-        let (provider, reference, wire) = (line.provider, line.reference, line.description.media);
-        let mut info = blank(id, name.clone());
-        info.media_mode = Names::from([media_mode(&line.description.caps.media_modes)]);
-        info.call = CallId(self.fresh_id());
-        let stream = self.open_stream(provider, wire, info.call)?;
-        let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
-        let params = CallParams { address: make.address.0, block_id: make.block_id, bearer: None };
-        let action = Action::MakeCall { line: reference, to: make.to.clone(), params, media };
-        let info = self.outbound(info, asker.session, make);
-        self.count_making(id, 1);
-        self.command(now, Some(asker), (provider, id), What::Make(Box::new(Draft { info, stream })), action);
+        self.allow(asker.session, id, &Right::Originate)?;
+        check_address(&make.to)?;
+        check_comment(make.comment.as_deref())?;
+        let CallMake { to, address, block_id, comment, .. } = make;
+        self.place(now, Some(asker), Plan { line: id, to, address, block_id, comment, purpose: Purpose::Direct })?;
         Ok(Answer::Later)
     }
 
-    fn outbound(&self, info: CallInfo, maker: SessionId, make: CallMake) -> CallInfo {
-        CallInfo {
-            uid: self.uid(info.call),
-            address: make.address,
-            origin: CallOrigin::Outbound,
-            caller: if make.block_id { Party::blocked() } else { Party::unavailable() },
-            called: Party::new(Some(make.to), None),
-            app: self.sessions.get(&maker).map(|session| session.app.clone()),
-            comment: make.comment,
-            ..info
-        }
-    }
-
     /// Sends a command about a call whose reply is all there is to it.
-    fn plain(&mut self, now: Time, asker: Asker, call: CallId, action: Action) -> Outcome {
+    pub(super) fn plain(&mut self, now: Time, asker: Asker, call: CallId, action: Action) -> Outcome {
         let call = self.owned(asker.session, call)?;
         let (provider, line) = (call.provider, call.info.line);
         self.command(now, Some(asker), (provider, line), What::Plain, action);
@@ -76,7 +38,14 @@ impl Server {
     }
 
     pub(super) fn call_answer(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
-        let call = self.controlled(asker.session, id, &Feature::Answer)?;
+        self.controlled(asker.session, id, &Feature::Answer)?;
+        self.answer_call(now, id, Some(asker))?;
+        Ok(Answer::Later)
+    }
+
+    /// Answers a call, for an application or of the server's own accord.
+    pub(crate) fn answer_call(&mut self, now: Time, id: CallId, asker: Option<Asker>) -> Result<(), Error> {
+        let call = self.calls.get(&id).ok_or_else(|| ErrorCode::InvalCallHandle.because(format!("no call {id}")))?;
         if call.answering.is_some() {
             return Err(ErrorCode::InvalCallState.because(format!("call {id} is being answered")));
         }
@@ -88,11 +57,11 @@ impl Server {
         };
         let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
         let action = Action::Answer { call: reference, media };
-        let command = self.command(now, Some(asker), (provider, line), What::Answer(id), action);
+        let command = self.command(now, asker, (provider, line), What::Answer(id), action);
         if let Some(call) = self.calls.get_mut(&id) {
             (call.stream, call.answering) = (stream, Some(command));
         }
-        Ok(Answer::Later)
+        Ok(())
     }
 
     /// A call that the far end ended is idle at once: the provider has nothing left to do with it.
@@ -129,9 +98,24 @@ impl Server {
 
     pub(super) fn call_unhold(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
         let call = self.controlled(asker.session, id, &Feature::Unhold)?;
+        if call.control.held != Held::ByNetwork
+            && (call.control.held == Held::Here || call.control.conference.is_some())
+        {
+            let id = call.info.call;
+            return Ok(self.unhold_here(now, id));
+        }
         let (reference, line) = (call.reference, call.info.line);
         self.in_service(line)?;
         self.plain(now, asker, id, Action::Unhold { call: reference })
+    }
+
+    /// Nobody but the server held it.
+    fn unhold_here(&mut self, now: Time, id: CallId) -> Answer {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.control.held = Held::No;
+        }
+        self.enter(now, id, CallState::Connected(ConnectedMode::Active));
+        Answer::DONE
     }
 
     pub(super) fn call_get(&self, session: SessionId, id: CallId) -> Outcome {
@@ -145,6 +129,11 @@ impl Server {
             Some(line) => vec![self.opened_line(session, line)?],
             None => self.sessions.get(&session).into_iter().flat_map(|session| session.lines.clone()).collect(),
         };
+        if let (Some(_), Some(line)) = (&list.line, lines.first()) {
+            self.allow(session, *line, &Right::Monitor)?;
+        }
+        let may = |line: &LineId| self.permits(session, *line, &Right::Monitor);
+        let lines: Vec<LineId> = lines.into_iter().filter(may).collect();
         let on_lines = lines.iter().filter_map(|line| self.lines.by_id.get(line)).flat_map(|line| &line.calls);
         let told = |id: &&CallId| self.calls.get(id).is_some_and(|call| call.presence == Presence::Told);
         let mut ids: Vec<CallId> = on_lines.filter(told).copied().collect();
@@ -182,6 +171,7 @@ impl Server {
                     let why = format!("this session has not opened line {}", call.info.line);
                     return Err(ErrorCode::InvalLineHandle.because(why));
                 }
+                self.allow(session, call.info.line, &Right::Own)?;
                 [InfoKind::OwnersIncreased, InfoKind::Monitors]
             }
             (Privilege::Owner, Privilege::Monitor) => {

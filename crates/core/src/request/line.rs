@@ -5,12 +5,17 @@ use crate::Server;
 use crate::line::Open;
 use tapi::request::{LineClose, LineOpen, LineSetStatusMessages};
 use tapi::{
-    Error, ErrorCode, LineId, LineSelector, LineStateKind, MediaMode, Names, Privilege, Reply, SessionId, Time, reply,
+    Error, ErrorCode, LineId, LineSelector, LineStateKind, MediaMode, Names, Privilege, Reply, Right, SessionId, Time,
+    reply,
 };
+
+/// Media modes that a session names, and their length in bytes.
+const MAX_MODES: usize = 16;
+const MAX_MODE: usize = 64;
 
 impl Server {
     pub(super) fn state_get(&self, session: SessionId) -> Answer {
-        let lines = self.lines.by_id.values().map(|line| self.view_line(line)).collect();
+        let lines = self.lines_of(session);
         let handles = self.sessions.get(&session).into_iter().flat_map(|session| &session.calls);
         let calls = handles
             .filter_map(|id| self.calls.get(id))
@@ -20,15 +25,48 @@ impl Server {
         Answer::Now(Reply::Snapshot(reply::Snapshot { generation, seq: self.seq, lines, calls }))
     }
 
-    pub(super) fn line_list(&self) -> Answer {
-        let lines = self.lines.by_id.values().map(|line| self.view_line(line)).collect();
+    /// The lines that a session may see.
+    fn lines_of(&self, session: SessionId) -> Vec<tapi::Line> {
+        let Some(session) = self.sessions.get(&session) else { return Vec::new() };
+        let rights = &self.config.options.rights;
+        let sees = |line: &&crate::line::Line| rights.permit(&session.peer, &line.description.name, &Right::See);
+        let view = |line: &crate::line::Line| tapi::Line {
+            rights: rights.of(&session.peer, &line.description.name),
+            ..self.view_line(line)
+        };
+        self.lines.by_id.values().filter(sees).map(view).collect()
+    }
+
+    /// A line that a session may see; another is not there.
+    pub(super) fn seen_line(&self, session: SessionId, selector: &LineSelector) -> Result<LineId, Error> {
+        let id = self.select_line(selector)?;
+        if self.permits(session, id, &Right::See) {
+            return Ok(id);
+        }
+        let named = match selector {
+            LineSelector::Id(id) => format!("line {id}"),
+            LineSelector::Name(name) => format!("line {name}"),
+        };
+        Err(ErrorCode::BadDeviceId.because(format!("there is no {named}")))
+    }
+
+    pub(super) fn line_list(&self, session: SessionId) -> Answer {
+        let lines = self.lines_of(session);
         Answer::Now(Reply::Lines(reply::Lines { lines }))
     }
 
     pub(super) fn line_open(&mut self, now: Time, session: SessionId, open: LineOpen) -> Outcome {
-        let id = self.select_line(&open.line)?;
+        let id = self.seen_line(session, &open.line)?;
         let privileges = check_privileges(open.privileges)?;
+        for (privilege, right) in [(Privilege::Monitor, Right::Monitor), (Privilege::Owner, Right::Own)] {
+            if privileges.contains(&privilege) {
+                self.allow(session, id, &right)?;
+            }
+        }
         let mut media_modes = open.media_modes;
+        if media_modes.len() > MAX_MODES || media_modes.iter().any(|mode| mode.as_str().len() > MAX_MODE) {
+            return Err(ErrorCode::InvalMediaMode.because("there are too many media modes, or one is too long"));
+        }
         if media_modes.is_empty() {
             media_modes.insert(MediaMode::InteractiveVoice);
         }
@@ -82,7 +120,7 @@ impl Server {
 
     /// A line that this session has open.
     pub(super) fn opened_line(&self, session: SessionId, selector: &LineSelector) -> Result<LineId, Error> {
-        let id = self.select_line(selector)?;
+        let id = self.seen_line(session, selector)?;
         let open = self.lines.by_id.get(&id).is_some_and(|line| line.opens.contains_key(&session));
         match open {
             true => Ok(id),

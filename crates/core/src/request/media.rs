@@ -8,7 +8,9 @@ use crate::{ProviderId, Server};
 use tapi::request::{
     CallBridge, CallMonitorDigits, CallMonitorTones, CallPlay, CallRecord, CallSendDigits, CallStop, CallTone,
 };
-use tapi::{CallId, Error, ErrorCode, Feature, InfoKind, Names, OperationId, Reply, SessionId, Time, reply};
+use tapi::{
+    CallId, Error, ErrorCode, Feature, GatherEnd, OperationId, ProgressTone, Reply, Right, SessionId, Time, reply,
+};
 use tspi::media::{Command, DescriptorId};
 use tspi::{Action, DigitsBy, StreamId};
 
@@ -20,17 +22,31 @@ const MAX_TONES: usize = 8;
 
 impl Server {
     /// The stream of a call that this session owns and that `feature` fits now.
-    fn stream_of(&self, session: SessionId, id: CallId, feature: &Feature) -> Result<(ProviderId, StreamId), Error> {
+    pub(super) fn stream_of(
+        &self,
+        session: SessionId,
+        id: CallId,
+        feature: &Feature,
+    ) -> Result<(ProviderId, StreamId), Error> {
         let call = self.controlled(session, id, feature)?;
         let stream = call.stream.as_ref().map(|stream| (call.provider, stream.id));
         stream.ok_or_else(|| ErrorCode::InvalCallState.because(format!("call {id} has no audio")))
     }
 
     /// Begins an operation. Only one of a kind runs on a call, whoever owns it: another ends the one before.
-    fn begin(&mut self, session: SessionId, call: CallId, kind: Kind) -> OperationId {
+    pub(super) fn begin(&mut self, session: SessionId, call: CallId, kind: Kind) -> OperationId {
         if kind != Kind::ProviderDigits {
             self.stop_operations(call, |operation| operation.kind == kind);
         }
+        self.begun(session, call, kind)
+    }
+
+    /// Begins the gathering of digits; the one before is ended by who asked for this one.
+    pub(super) fn begin_gather(&mut self, session: SessionId, call: CallId) -> OperationId {
+        self.begun(session, call, Kind::Gather)
+    }
+
+    fn begun(&mut self, session: SessionId, call: CallId, kind: Kind) -> OperationId {
         let id = OperationId(self.fresh_id());
         self.operations.insert(id, Operation { kind, call, session });
         if let Some(call) = self.calls.get_mut(&call) {
@@ -42,7 +58,7 @@ impl Server {
         id
     }
 
-    fn started(operation: OperationId) -> Outcome {
+    pub(super) fn started(operation: OperationId) -> Outcome {
         Ok(Answer::Now(Reply::Started(reply::Started { operation })))
     }
 
@@ -76,6 +92,9 @@ impl Server {
 
     pub(super) fn call_tone(&mut self, session: SessionId, tone: CallTone) -> Outcome {
         let (provider, stream) = self.stream_of(session, tone.call, &Feature::GenerateTone)?;
+        if let Some(named) = tone.named.clone() {
+            return self.named_tone(session, (provider, stream), named, tone);
+        }
         if tone.hz.is_empty() || tone.hz.len() > 4 || tone.hz.iter().any(|hz| !(100..=3_900).contains(hz)) {
             return Err(ErrorCode::InvalTone.because("a tone has one to four frequencies from 100 to 3900 Hz"));
         }
@@ -92,6 +111,42 @@ impl Server {
         Self::started(operation)
     }
 
+    /// A tone of call progress, as the country has it.
+    fn named_tone(
+        &mut self,
+        session: SessionId,
+        (provider, stream): (ProviderId, StreamId),
+        named: ProgressTone,
+        tone: CallTone,
+    ) -> Outcome {
+        let made = ProgressTone::KNOWN.contains(&named);
+        if !made || matches!(named, ProgressTone::Voice | ProgressTone::Silence) || !tone.hz.is_empty() {
+            return Err(
+                ErrorCode::InvalTone.because(format!("{named} is no tone that can be made, or has frequencies"))
+            );
+        }
+        let ours = Some(self.config.options.country.as_str()).filter(|ours| !ours.is_empty()).unwrap_or("us");
+        let country = tone.country.as_deref().unwrap_or(ours).to_ascii_lowercase();
+        if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return Err(ErrorCode::InvalTone.because("country is not two letters"));
+        }
+        if tone.duration_ms > 600_000 {
+            return Err(ErrorCode::InvalParam.because("duration_ms is greater than 600000"));
+        }
+        let duration_ms = Some(tone.duration_ms).filter(|millis| *millis > 0);
+        let operation = self.begin(session, tone.call, Kind::Generate);
+        self.media(provider, Command::Progress { operation, stream, tone: named, country, duration_ms });
+        Self::started(operation)
+    }
+
+    /// Refuses what needs a right on the line of a call.
+    fn allow_on(&self, session: SessionId, id: CallId, right: &Right) -> Result<(), Error> {
+        match self.calls.get(&id) {
+            Some(call) => self.allow(session, call.info.line, right),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn call_play(
         &mut self,
         session: SessionId,
@@ -99,6 +154,7 @@ impl Server {
         file: &mut Option<DescriptorId>,
     ) -> Outcome {
         let (provider, stream) = self.stream_of(session, play.call, &Feature::Play)?;
+        self.allow_on(session, play.call, &Right::Listen)?;
         let descriptor = file.take().ok_or_else(no_file)?;
         let operation = self.begin(session, play.call, Kind::Play);
         self.media(provider, Command::Play { operation, stream, descriptor, repeat: play.repeat });
@@ -112,6 +168,7 @@ impl Server {
         file: &mut Option<DescriptorId>,
     ) -> Outcome {
         let (provider, stream) = self.stream_of(session, record.call, &Feature::Record)?;
+        self.allow_on(session, record.call, &Right::Record)?;
         if record.max_ms == Some(0) {
             return Err(ErrorCode::InvalParam.because("max_ms is 0"));
         }
@@ -121,7 +178,7 @@ impl Server {
         Self::started(operation)
     }
 
-    pub(super) fn call_stop(&mut self, session: SessionId, stop: &CallStop) -> Outcome {
+    pub(super) fn call_stop(&mut self, now: Time, session: SessionId, stop: &CallStop) -> Outcome {
         let provider = self.owned(session, stop.call)?.provider;
         let known = self.operations.get(&stop.operation).filter(|operation| operation.call == stop.call);
         match known.map(|operation| operation.kind) {
@@ -131,6 +188,10 @@ impl Server {
             }
             Some(Kind::ProviderDigits) => {
                 Err(ErrorCode::OperationUnavail.because("the line cannot take back digits that it was given"))
+            }
+            Some(Kind::Gather) => {
+                self.gather_ended(now, stop.operation, GatherEnd::Cancelled);
+                Ok(Answer::DONE)
             }
             Some(_) => {
                 self.media(provider, Command::Stop { operation: stop.operation });
@@ -143,10 +204,12 @@ impl Server {
         let (call, _): (&Call, _) = self.handled(session, monitor.call)?;
         if monitor.on {
             self.can(call, &Feature::MonitorDigits)?;
+            self.allow(session, call.info.line, &Right::Listen)?;
         }
         if let Some(handle) = self.calls.get_mut(&monitor.call).and_then(|call| call.handles.get_mut(&session)) {
             handle.digits = monitor.on;
         }
+        self.detect(monitor.call);
         Ok(Answer::DONE)
     }
 
@@ -154,6 +217,7 @@ impl Server {
         let (call, _): (&Call, _) = self.handled(session, monitor.call)?;
         if !monitor.hz.is_empty() {
             self.can(call, &Feature::MonitorTones)?;
+            self.allow(session, call.info.line, &Right::Listen)?;
         }
         if monitor.hz.iter().any(|hz| !(100..=3_900).contains(hz)) {
             return Err(ErrorCode::InvalTone.because("tones from 100 to 3900 Hz can be measured"));
@@ -180,24 +244,19 @@ impl Server {
     }
 
     pub(super) fn call_bridge(&mut self, now: Time, session: SessionId, bridge: &CallBridge) -> Outcome {
-        let (provider, a) = self.stream_of(session, bridge.call, &Feature::Bridge)?;
-        let (_, b) = self.stream_of(session, bridge.with, &Feature::Bridge)?;
-        let joined = |id: &CallId| self.calls.get(id).and_then(|call| call.info.bridged);
-        if joined(&bridge.call) == Some(bridge.with) {
-            return Ok(Answer::DONE);
-        }
+        self.stream_of(session, bridge.call, &Feature::Bridge)?;
+        self.stream_of(session, bridge.with, &Feature::Bridge)?;
         for id in [bridge.call, bridge.with] {
-            self.part(now, id);
-        }
-        for (id, other) in [(bridge.call, bridge.with), (bridge.with, bridge.call)] {
-            if let Some(call) = self.calls.get_mut(&id) {
-                call.info.bridged = Some(other);
+            if self
+                .calls
+                .get(&id)
+                .is_some_and(|call| call.info.conference.is_some() || call.control.conference.is_some())
+            {
+                return Err(ErrorCode::InvalCallState.because(format!("call {id} is in a conference")));
             }
         }
-        self.media(provider, Command::Join { a, b });
-        self.emit_info(now, bridge.call, Names::from([InfoKind::Bridge]), None);
-        if bridge.with != bridge.call {
-            self.emit_info(now, bridge.with, Names::from([InfoKind::Bridge]), None);
+        if self.calls.get(&bridge.call).and_then(|call| call.info.bridged) != Some(bridge.with) {
+            self.bridge(now, bridge.call, bridge.with);
         }
         Ok(Answer::DONE)
     }
@@ -210,15 +269,6 @@ impl Server {
         }
         self.part(now, id);
         Ok(Answer::DONE)
-    }
-
-    fn part(&mut self, now: Time, id: CallId) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.info.bridged.is_some()) else { return };
-        let provider = call.provider;
-        if let Some(stream) = call.stream.as_ref().map(|stream| stream.id) {
-            self.media(provider, Command::Part { stream });
-        }
-        self.unbridge(now, id);
     }
 }
 

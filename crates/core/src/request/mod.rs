@@ -2,7 +2,10 @@
 
 mod call;
 mod line;
+mod listen;
 mod media;
+mod service;
+mod transfer;
 
 use crate::call::Call;
 use crate::pending::Asker;
@@ -19,6 +22,8 @@ pub(crate) enum Answer {
     Now(Reply),
     /// The reply comes with the provider's.
     Later,
+    /// The reply is out, before the events that it causes.
+    Told,
 }
 
 impl Answer {
@@ -47,7 +52,7 @@ impl Server {
         };
         let reply = match result {
             Ok(Answer::Now(reply)) => Some(Ok(reply)),
-            Ok(Answer::Later) => None,
+            Ok(Answer::Later | Answer::Told) => None,
             Err(error) => Some(Err(error)),
         };
         if let Some(result) = reply {
@@ -109,17 +114,54 @@ impl Server {
             Request::CallMonitorTones(monitor) => self.call_monitor_tones(asker.session, monitor),
             Request::CallPlay(play) => self.call_play(asker.session, &play, file),
             Request::CallRecord(record) => self.call_record(asker.session, &record, file),
-            Request::CallStop(stop) => self.call_stop(asker.session, &stop),
+            Request::CallStop(stop) => self.call_stop(now, asker.session, &stop),
             Request::CallBridge(bridge) => self.call_bridge(now, asker.session, &bridge),
             Request::CallPart(part) => self.call_part(now, asker.session, part.call),
             Request::ClientClose(_) => self.client_close(now, asker).map(Answer::Now),
             Request::StateGet(_) => Ok(self.state_get(asker.session)),
-            Request::LineList(_) => Ok(self.line_list()),
+            Request::LineList(_) => Ok(self.line_list(asker.session)),
             Request::LineOpen(open) => self.line_open(now, asker.session, open),
             Request::LineClose(close) => self.line_close(now, asker.session, &close),
             Request::LineSetStatusMessages(set) => self.line_set_status_messages(asker.session, set),
             Request::ClientOpen(_) | Request::ClientResume(_) => Ok(Answer::DONE),
-            other => Err(ErrorCode::OperationUnavail.because(format!("{} is not served yet", other.method()))),
+            other => self.perform_further(now, asker, other, file),
+        }
+    }
+
+    fn perform_further(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        request: Request,
+        file: &mut Option<DescriptorId>,
+    ) -> Outcome {
+        match request {
+            Request::CallRedirect(redirect) => self.call_redirect(now, asker, redirect),
+            Request::CallDial(dial) => self.call_dial(now, asker, dial),
+            Request::CallSwapHold(swap) => self.call_swap_hold(now, asker, &swap),
+            Request::CallBlindTransfer(blind) => self.call_blind_transfer(now, asker, blind),
+            Request::CallSetupTransfer(setup) => self.call_setup_transfer(now, asker, setup),
+            Request::CallCompleteTransfer(complete) => self.call_complete_transfer(now, asker, &complete),
+            Request::CallAcceptTransfer(accept) => self.call_accept_transfer(now, asker, accept.call),
+            Request::CallRejectTransfer(reject) => self.call_reject_transfer(now, asker, reject.call),
+            Request::CallSetupConference(setup) => self.call_setup_conference(now, asker, setup),
+            Request::CallPrepareAdd(prepare) => self.call_prepare_add(now, asker, prepare),
+            Request::CallAddToConference(add) => self.call_add_to_conference(now, asker, &add),
+            Request::CallRemoveFromConference(remove) => self.call_remove_from_conference(now, asker, remove.call),
+            Request::CallGatherDigits(gather) => self.call_gather_digits(now, asker.session, &gather),
+            Request::CallPause(pause) => self.call_pause(asker.session, pause.call, pause.operation, true),
+            Request::CallResume(resume) => self.call_pause(asker.session, resume.call, resume.operation, false),
+            Request::CallMonitorMedia(monitor) => self.call_monitor_media(asker.session, &monitor),
+            Request::CallAudio(audio) => self.call_audio(asker.session, &audio, file),
+            Request::CallHandoff(handoff) => self.call_handoff(now, asker, &handoff),
+            Request::CallSetAppData(set) => self.call_set_app_data(now, asker.session, set),
+            Request::LineForward(forward) => self.line_forward(now, asker, forward),
+            Request::LineDevice(device) => self.line_device(now, asker, device),
+            Request::LineSetPolicy(set) => self.line_set_policy(asker.session, set),
+            Request::LineGetPolicy(get) => self.line_get_policy(asker.session, &get),
+            Request::ClientSetPriority(set) => self.client_set_priority(asker.session, set),
+            Request::ClientGetPriority(_) => Ok(self.client_get_priority()),
+            other => Err(ErrorCode::InvalFeature.because(format!("{} is not served", other.method()))),
         }
     }
 
@@ -143,7 +185,11 @@ impl Server {
         let line = self.lines.by_id.get(&call.info.line);
         let Some(line) = line else { return Err(ErrorCode::NoDevice.because("the call's line is gone")) };
         let id = call.info.call;
-        if !line.description.caps.call_features.contains(feature) {
+        let ever = match &call.control.conference {
+            Some(_) => crate::features::of_conference().contains(feature),
+            None => line.description.caps.call_features.contains(feature),
+        };
+        if !ever {
             let name = &line.description.name;
             return Err(ErrorCode::OperationUnavail.because(format!("line {name} cannot {feature}")));
         }

@@ -32,6 +32,8 @@ pub enum Said {
     Command(ProviderId, Command),
     Media(media::Command),
     Discard(DescriptorId),
+    OpenMedia(CallId, String),
+    Ended(Box<tapi::CallRecord>),
     Close(ClientId),
 }
 
@@ -61,6 +63,7 @@ pub fn config() -> Config {
         seed: [7; 32],
         replay_events: 1_000,
         idle_grace_ms: 30_000,
+        options: Default::default(),
     }
 }
 
@@ -178,6 +181,8 @@ impl World {
                 Said::Command(provider, command)
             }
             Output::Media { command, .. } => Said::Media(command),
+            Output::OpenMedia { call, file } => Said::OpenMedia(call, file),
+            Output::Ended { record } => Said::Ended(record),
             Output::Discard { descriptor } => Said::Discard(descriptor),
             Output::CloseClient { client, .. } => Said::Close(client),
         });
@@ -198,7 +203,7 @@ impl World {
     pub fn connect(&mut self) -> ClientId {
         let client = ClientId(self.next_client);
         self.next_client += 1;
-        self.input(Input::ClientConnected { client, peer: Peer { uid: 1000, gid: 1000, pid: 42 } });
+        self.input(Input::ClientConnected { client, peer: Peer { uid: 1000, gid: 1000, groups: Vec::new(), pid: 42 } });
         client
     }
 
