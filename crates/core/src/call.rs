@@ -3,8 +3,8 @@
 use crate::conference::Conference;
 use crate::features::{self, Audio};
 use crate::ledger::Ledger;
-use crate::server::Timer;
 use crate::media::Stream;
+use crate::server::Timer;
 use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -4,7 +4,7 @@ use crate::Options;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
-use tapi::{CallId, CallRecord, Error, Event, Generation, Reply, Request, RequestId};
+use tapi::{CallId, Error, Event, Generation, LedgerEntry, Reply, Request, RequestId};
 use tspi::media::{self, DescriptorId};
 
 /// The shell's name for one connection of a client.
@@ -155,7 +155,7 @@ pub enum Output {
     /// A call is over: a line for the ledger.
     Ended {
         /// What is kept of it.
-        record: Box<CallRecord>,
+        record: Box<LedgerEntry>,
     },
     /// A file that came with a request is not used: close it.
     Discard {

@@ -4,7 +4,7 @@ use crate::server::{Life, Timer};
 use crate::{Output, Server};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tapi::{CallId, CallRecord, CallState, Time};
+use tapi::{CallId, CallState, LedgerEntry, Time};
 use tspi::StreamId;
 
 /// How long the last figures of a stream may take.
@@ -86,7 +86,7 @@ impl Server {
         }
         let Some(call) = self.calls.get(&id) else { return };
         let (info, ledger) = (&call.info, &call.ledger);
-        let record = CallRecord {
+        let record = LedgerEntry {
             call: id,
             uid: info.uid.clone(),
             conversation: info.conversation.clone(),

@@ -54,6 +54,11 @@ pub(crate) struct Standing {
 }
 
 impl Server {
+    /// The administrator changed who may do what: it counts from the next request on.
+    pub fn configure(&mut self, options: Options) {
+        self.config.options = options;
+    }
+
     /// What becomes of a call of a line that no application takes.
     pub(crate) fn policy_of(&self, line: &str) -> IncomingPolicy {
         let set = self.standing.get(line).and_then(|standing| standing.policy.clone());

@@ -285,7 +285,10 @@ fn s10_latecomers_ask_and_may_take_over() {
     let Reply::Calls(calls) = world.ok(late, CallList { line: None }) else { panic!() };
     assert_eq!(calls.calls[0].info.call, call);
     assert_eq!(calls.calls[0].status.privilege, Privilege::Monitor);
-    assert_eq!(calls.calls[0].status.features, [Feature::MonitorDigits, Feature::MonitorTones].into());
+    assert_eq!(
+        calls.calls[0].status.features,
+        [Feature::MonitorDigits, Feature::MonitorTones, Feature::MonitorMedia].into()
+    );
     world.ok(late, CallSetPrivilege { call, privilege: Privilege::Owner });
     world.taken(late, drop(call));
     assert_eq!(world.told(owner), ["info monitors", "info owners_increased monitors"]);
@@ -652,6 +655,14 @@ fn s45_a_state_of_offering_has_its_features() {
     let call = world.new_call(owner);
     let status = world.call(owner, call).status;
     assert_eq!(status.state, CallState::Offering(OfferingMode::Active));
-    let features = [Feature::Accept, Feature::Answer, Feature::Drop, Feature::MonitorDigits, Feature::MonitorTones];
+    let features = [
+        Feature::Accept,
+        Feature::Answer,
+        Feature::Drop,
+        Feature::MonitorDigits,
+        Feature::GatherDigits,
+        Feature::MonitorTones,
+        Feature::MonitorMedia,
+    ];
     assert_eq!(status.features, features.into());
 }

@@ -189,7 +189,7 @@ pub use id::*;
 pub use line::*;
 pub use name::Names;
 pub use policy::*;
-pub use record::CallRecord;
+pub use record::LedgerEntry;
 pub use reply::Reply;
 pub use request::{LineSelector, Method, PlaySource, RecordSink, Request};
 pub use state::*;

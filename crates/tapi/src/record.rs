@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is kept of a call leg once it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallRecord {
+pub struct LedgerEntry {
     /// The call.
     pub call: CallId,
     /// Its name, unique in the world.

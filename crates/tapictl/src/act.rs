@@ -4,7 +4,7 @@ use crate::args::{Args, Command};
 use crate::failure::{Code, Failure};
 use crate::out::{Out, wall_now};
 use crate::session::{Moment, Session};
-use crate::{dial, events, ladder, media, paper, show};
+use crate::{control, dial, events, ladder, media, paper, show};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tapi::request::{CallAccept, CallAnswer, CallBridge, CallDrop, CallHold, CallPart, CallTrace, CallUnhold};
@@ -67,12 +67,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
         }
         Command::Bridge { id, with } => bridge(args, id, with, out),
         Command::Part { id } => part(args, id, out),
+        Command::Control(command) => control::run(args, command, out),
         Command::Events { all } => events::run(args, *all, out),
     }
 }
 
 /// A misspelt reason must not go out as an unknown one.
-fn known(reason: Option<&DisconnectMode>) -> Result<(), Failure> {
+pub fn known(reason: Option<&DisconnectMode>) -> Result<(), Failure> {
     match reason {
         Some(DisconnectMode::Other(name)) => {
             let names: Vec<&str> = DisconnectMode::KNOWN.iter().map(DisconnectMode::as_str).collect();

@@ -132,6 +132,8 @@ pub enum Command {
         /// One of its calls.
         id: String,
     },
+    #[command(flatten)]
+    Control(Control),
     /// Tell what happens, as it happens.
     Events {
         /// Also who opens and closes lines, and who monitors or owns calls (in JSON: always).
@@ -157,6 +159,201 @@ pub enum Command {
         /// The directory.
         directory: PathBuf,
     },
+}
+
+/// What moves calls about, and what lines can do beside calls.
+#[derive(Debug, Subcommand)]
+pub enum Control {
+    /// Transfer a call without asking, and wait until that is done.
+    Transfer {
+        /// The call.
+        id: String,
+        /// To where.
+        to: String,
+        /// By whom alone: network or bridge. A bridged transfer goes on in the daemon.
+        #[arg(long)]
+        how: Option<String>,
+    },
+    /// Hold a call and place a consultation call; another program must have the line open.
+    Consult {
+        /// The call.
+        id: String,
+        /// Whom to ask.
+        to: String,
+        /// On which line.
+        #[arg(long)]
+        line: Option<String>,
+    },
+    /// Join a held call with its consultation call.
+    Complete {
+        /// The held call.
+        id: String,
+        /// The consultation call.
+        with: String,
+        /// Into a conference of three.
+        #[arg(long)]
+        conference: bool,
+    },
+    /// Send an offered call elsewhere.
+    Redirect {
+        /// The call.
+        id: String,
+        /// To where.
+        to: String,
+    },
+    /// Hold one call and take back another.
+    Swap {
+        /// The active call.
+        id: String,
+        /// The held one.
+        with: String,
+    },
+    /// Do what the far end asks: talk to somebody else.
+    AcceptTransfer {
+        /// The call.
+        id: String,
+    },
+    /// Decline it.
+    RejectTransfer {
+        /// The call.
+        id: String,
+    },
+    /// Make a conference of calls, or add calls to the first one's.
+    Conference {
+        /// The first call.
+        id: String,
+        /// The others.
+        #[arg(required = true)]
+        with: Vec<String>,
+    },
+    /// Take a call out of its conference.
+    Leave {
+        /// The call.
+        id: String,
+    },
+    /// Collect digits of the far end. Exit code 6: they did not come in time.
+    Gather {
+        /// The call.
+        id: String,
+        /// How many at most.
+        #[arg(long, default_value_t = 16)]
+        count: u32,
+        /// Digits that end it, such as #.
+        #[arg(long, value_name = "DIGITS")]
+        until: Option<String>,
+        /// How long to wait for the first.
+        #[arg(long, value_name = "S", value_parser = seconds)]
+        first: Option<Duration>,
+        /// How long to wait for each further one.
+        #[arg(long, value_name = "S", value_parser = seconds)]
+        inter: Option<Duration>,
+    },
+    /// Let a playback or a recording stand still.
+    Pause {
+        /// The call.
+        id: String,
+        /// Its number.
+        operation: u64,
+    },
+    /// Let it go on.
+    Resume {
+        /// The call.
+        id: String,
+        /// Its number.
+        operation: u64,
+    },
+    /// Give a call to another application.
+    Handoff {
+        /// The call.
+        id: String,
+        /// The application's name.
+        app: String,
+    },
+    /// Set the words and the data kept with a call; an empty text takes them away.
+    Note {
+        /// The call.
+        id: String,
+        /// Words.
+        #[arg(long)]
+        comment: Option<String>,
+        /// Data.
+        #[arg(long)]
+        data: Option<String>,
+    },
+    /// Send a text message.
+    Sms {
+        /// The line.
+        line: String,
+        /// To where.
+        to: String,
+        /// Its text.
+        text: String,
+    },
+    /// Send a supplementary service code, such as *100#, and show the answer.
+    Ussd {
+        /// The line.
+        line: String,
+        /// The code.
+        text: String,
+    },
+    /// How a line's calls are forwarded; with rules: set them, all at once.
+    Forward {
+        /// The line.
+        line: String,
+        /// WHEN:TO with WHEN one of unconditional, busy, no_answer, unreachable; no_answer/20:TO waits 20 s.
+        rules: Vec<String>,
+        /// No longer.
+        #[arg(long, conflicts_with = "rules")]
+        off: bool,
+    },
+    /// What becomes of a call that no application takes.
+    Policy {
+        /// The line.
+        line: String,
+        #[command(subcommand)]
+        action: Option<PolicyAction>,
+    },
+    /// Who is offered new calls first.
+    Priority {
+        /// An application's name.
+        #[arg(requires = "place")]
+        app: Option<String>,
+        /// Its place; 0 takes it off the list.
+        place: Option<u32>,
+    },
+}
+
+/// What becomes of a call that no application takes.
+#[derive(Debug, Subcommand)]
+pub enum PolicyAction {
+    /// It is turned away.
+    Reject {
+        /// As busy, reject, no_answer, do_not_disturb, …
+        cause: Option<String>,
+    },
+    /// It rings for so many seconds.
+    Ring {
+        /// Seconds.
+        seconds: u32,
+    },
+    /// It hears a file of the daemon's directories, and is hung up.
+    Play {
+        /// The file.
+        file: String,
+    },
+    /// It is sent elsewhere.
+    Forward {
+        /// To where.
+        to: String,
+        /// On which line.
+        #[arg(long)]
+        on: Option<String>,
+        /// By whom alone: network or bridge.
+        #[arg(long)]
+        how: Option<String>,
+    },
+    /// As configured.
+    Default,
 }
 
 /// Seconds, with a fraction if need be, up to a day.

@@ -4,6 +4,7 @@
 
 mod act;
 mod args;
+mod control;
 mod dial;
 mod events;
 mod failure;

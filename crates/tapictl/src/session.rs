@@ -88,6 +88,12 @@ impl Session {
         Ok(self.call(LineList {})?.lines)
     }
 
+    /// The line that is meant: by id, by name, or by the beginning of its name.
+    pub fn line(&mut self, wanted: &str) -> Result<Line, Failure> {
+        let lines = self.lines()?;
+        pick::line(&lines, wanted).cloned()
+    }
+
     /// Opens a line to make calls on it, or to see its calls too.
     pub fn open_line(&mut self, line: LineId, privilege: Privilege) -> Result<(), Failure> {
         let (line, privileges) = (LineSelector::Id(line), Names::from([privilege]));

@@ -193,6 +193,8 @@ fn device(event: &DeviceEvent) -> String {
         DeviceEvent::MessageSent { to, error: None } => format!("message to {to} sent"),
         DeviceEvent::MessageSent { to, error: Some(error) } => format!("message to {to} not sent: {error}"),
         DeviceEvent::MessageReceived { from, text, .. } => format!("message from {from}: {text}"),
+        DeviceEvent::MessageDelivered { to, error: None } => format!("message to {to} delivered"),
+        DeviceEvent::MessageDelivered { to, error: Some(error) } => format!("message to {to} not delivered: {error}"),
         DeviceEvent::Ussd { text, more } => format!("network says: {text}{}", if *more { " (answer it)" } else { "" }),
         DeviceEvent::UssdEnded { reason } => format!("service code ended: {reason}"),
         DeviceEvent::Sim { state } => format!("SIM {state}"),

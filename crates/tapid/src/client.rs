@@ -53,10 +53,11 @@ pub struct Connection {
 pub async fn serve(connection: Connection) {
     let Connection { client, peer, stream, core, directories } = connection;
     let (outbox, outgoing) = outbox();
+    let (uid, pid) = (peer.uid, peer.pid);
     if core.send(Message::ClientConnected { client, peer, outbox: outbox.clone() }).await.is_err() {
         return;
     }
-    tracing::debug!(client = client.0, uid = peer.uid, pid = peer.pid, "client connected");
+    tracing::debug!(client = client.0, uid, pid, "client connected");
     let mut reader = Reader { client, stream: &stream, core: &core, outbox: &outbox, directories: &directories };
     let reading = async {
         outbox.until_greeted().await;
@@ -186,6 +187,11 @@ impl Reader<'_> {
             | Request::CallRecord(CallRecord { sink: RecordSink::Descriptor, .. }) => {
                 let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
                 let file = files::passed(passed.pop_front().ok_or_else(missing)?)?;
+                Ok(Some(PassedFile { file, created: None }))
+            }
+            Request::CallAudio(_) => {
+                let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
+                let file = files::passed_socket(passed.pop_front().ok_or_else(missing)?)?;
                 Ok(Some(PassedFile { file, created: None }))
             }
             Request::CallPlay(CallPlay { source: PlaySource::File(name), .. }) => {

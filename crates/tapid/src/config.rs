@@ -6,6 +6,7 @@
 mod calls;
 mod check;
 mod file;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,10 @@ pub struct Config {
     pub rtp_address: IpAddr,
     /// Their ports.
     pub rtp_ports: Vec<u16>,
+    /// Who may do what, and what becomes of calls that nobody takes.
+    pub options: tapi_core::Options,
+    /// The file that a line is added to for each call that ended.
+    pub ledger: Option<PathBuf>,
     /// The providers, in the file's order: SIP, then modems, then loopback.
     pub providers: Vec<ProviderConfig>,
 }
@@ -120,6 +125,8 @@ impl Default for Config {
             replay_events: 8_192,
             rtp_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             rtp_ports: (20_000..=20_199).collect(),
+            options: tapi_core::Options::default(),
+            ledger: None,
             providers: Vec::new(),
         }
     }

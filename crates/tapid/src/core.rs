@@ -4,14 +4,17 @@
 //! for any of them: a client that does not read is cut off, a provider that does not take its commands is stuck.
 
 mod ending;
+mod ledger;
 mod services;
 
 use crate::clock;
 use crate::files::Created;
+use crate::files::Directories;
 use crate::outbox::Outbox;
 use crate::provider::ToProvider;
 use ending::Phase;
 pub use ending::{Ending, Late, ParkedCore};
+use ledger::Ledger;
 use msp_engine::Engine;
 use serde::{Deserialize, Serialize};
 use services::Services;
@@ -162,6 +165,10 @@ pub struct Core {
     /// Providers that did not take a command: they are stopped once what the server says now is handed out.
     stuck: Vec<ProviderId>,
     services: Services,
+    ledger: Ledger,
+    directories: Arc<Directories>,
+    /// Files that policies name, opened elsewhere.
+    opening: tokio::task::JoinSet<(tapi::CallId, Result<OwnedFd, String>)>,
     next_descriptor: u64,
     wall_offset: u64,
     phase: Phase,
@@ -187,6 +194,10 @@ pub struct Start {
     pub first_descriptor: u64,
     /// What the server was told of the wall clock.
     pub wall_offset: u64,
+    /// Where the files of policies lie.
+    pub directories: Arc<Directories>,
+    /// The file that ended calls are written into.
+    pub ledger: Option<std::path::PathBuf>,
 }
 
 impl Core {
@@ -204,6 +215,9 @@ impl Core {
             created: BTreeMap::new(),
             stuck: Vec::new(),
             services: Services::default(),
+            ledger: Ledger::new(start.ledger),
+            directories: start.directories,
+            opening: tokio::task::JoinSet::new(),
             next_descriptor: start.first_descriptor,
             wall_offset: start.wall_offset,
             phase: Phase::Running,
@@ -231,6 +245,7 @@ impl Core {
                     Some(message) => self.take(message),
                     None => return self.end(ending::Outcome::Stopped).await,
                 },
+                Some(Ok((call, file))) = self.opening.join_next() => self.opened(call, file),
                 _ = wall_clock.tick() => self.look_at_wall_clock(),
             }
             for _ in 0..TURN {
@@ -325,6 +340,20 @@ impl Core {
         self.tell(Input::Request { client, id, request, descriptor });
     }
 
+    /// The file of a policy is open, or is not.
+    fn opened(&mut self, call: tapi::CallId, file: Result<OwnedFd, String>) {
+        let descriptor = file.map(|file| {
+            let descriptor = DescriptorId(self.next_descriptor);
+            self.next_descriptor += 1;
+            self.engine.give(descriptor, file);
+            descriptor
+        });
+        if let Err(error) = &descriptor {
+            tracing::error!(call = call.0, error, "a call that nobody took is hung up: its file cannot be played");
+        }
+        self.tell(Input::MediaOpened { call, descriptor });
+    }
+
     fn provider_said(&mut self, provider: ProviderId, event: tspi::Event) {
         if let tspi::Event::Reply { id, .. } = &event {
             self.outstanding.remove(&(provider, *id));
@@ -371,6 +400,12 @@ impl Core {
                 Output::Command { provider, command } => self.command(provider, command),
                 Output::Media { provider, command } => self.media_command(provider, command),
                 Output::Discard { descriptor } => self.discard(descriptor),
+                Output::OpenMedia { call, file } => {
+                    let directories = Arc::clone(&self.directories);
+                    self.opening
+                        .spawn_blocking(move || (call, directories.open_media(&file).map_err(|error| error.message)));
+                }
+                Output::Ended { record } => self.ledger.add(&record),
                 Output::CloseClient { client, reason } => {
                     if let Some(outbox) = self.clients.remove(&client) {
                         tracing::info!(client = client.0, reason, "client connection closed");

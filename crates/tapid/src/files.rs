@@ -72,6 +72,18 @@ pub fn passed(file: OwnedFd) -> Result<OwnedFd, Error> {
     regular(file).map_err(|what| refused("the passed descriptor", what))
 }
 
+/// A socket that a client passed: a Unix socket that keeps the borders of messages, or nothing.
+pub fn passed_socket(socket: OwnedFd) -> Result<OwnedFd, Error> {
+    use rustix::net::{AddressFamily, SocketType, sockopt};
+    let unix = sockopt::socket_domain(&socket).is_ok_and(|domain| domain == AddressFamily::UNIX);
+    let kind = sockopt::socket_type(&socket);
+    let keeps = kind.is_ok_and(|kind| matches!(kind, SocketType::SEQPACKET | SocketType::DGRAM));
+    if unix && keeps {
+        return Ok(socket);
+    }
+    Err(refused("the passed descriptor", "not a Unix socket of kind seqpacket or datagram"))
+}
+
 /// A path that stays where it is: no root, no `..`.
 fn relative(name: &str) -> Result<&Path, Error> {
     let path = Path::new(name);

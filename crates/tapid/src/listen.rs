@@ -29,23 +29,30 @@ pub struct Gate {
 impl Gate {
     /// As configured.
     pub fn new(config: &Config) -> Gate {
-        Gate { users: config.allow_users.clone(), groups: config.allow_groups.clone() }
+        let (mut users, mut groups) = (config.allow_users.clone(), config.allow_groups.clone());
+        // Whoever has rights may connect to use them.
+        if let tapi_core::Rights::Rules { rules, .. } = &config.options.rights {
+            users.extend(rules.iter().flat_map(|rule| rule.users.clone()));
+            groups.extend(rules.iter().flat_map(|rule| rule.groups.clone()));
+        }
+        Gate { users, groups }
     }
 
-    /// Whether the kernel's word on a peer is enough. Asks the user database for its groups; may block.
-    pub fn admits(&self, peer: Peer) -> bool {
+    /// Whether the peer may use the server.
+    pub fn admits(&self, peer: &Peer) -> bool {
         let own = nix::unistd::geteuid().as_raw();
         if peer.uid == 0 || peer.uid == own || self.users.contains(&peer.uid) || self.groups.contains(&peer.gid) {
             return true;
         }
-        !self.groups.is_empty() && groups_of(peer).iter().any(|group| self.groups.contains(group))
+        peer.groups.iter().any(|group| self.groups.contains(group))
     }
 }
 
-fn groups_of(peer: Peer) -> Vec<u32> {
-    let user = nix::unistd::User::from_uid(peer.uid.into()).ok().flatten();
+/// The groups of a user, as its database has them; may block.
+fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
     let name = user.and_then(|user| std::ffi::CString::new(user.name).ok());
-    let groups = name.and_then(|name| nix::unistd::getgrouplist(&name, peer.gid.into()).ok());
+    let groups = name.and_then(|name| nix::unistd::getgrouplist(&name, gid.into()).ok());
     groups.unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect()
 }
 
@@ -128,9 +135,10 @@ pub async fn accept(accept: Accept) {
 
 async fn admitted(stream: &UnixStream, gate: Arc<Gate>) -> Option<Peer> {
     let credentials = stream.peer_cred().ok()?;
-    let peer = Peer { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid().unwrap_or_default() };
-    let admitted = tokio::task::spawn_blocking(move || gate.admits(peer)).await.unwrap_or(false);
-    if admitted {
+    let (uid, gid, pid) = (credentials.uid(), credentials.gid(), credentials.pid().unwrap_or_default());
+    let groups = tokio::task::spawn_blocking(move || groups_of(uid, gid)).await.unwrap_or_default();
+    let peer = Peer { uid, gid, groups, pid };
+    if gate.admits(&peer) {
         return Some(peer);
     }
     tracing::warn!(uid = peer.uid, gid = peer.gid, pid = peer.pid, "client turned away: its user may not connect");
@@ -153,11 +161,11 @@ mod tests {
     fn root_the_own_user_and_the_listed_are_admitted() {
         let own = nix::unistd::geteuid().as_raw();
         let gate = Gate { users: vec![4_242], groups: vec![4_343] };
-        let peer = |uid, gid| Peer { uid, gid, pid: 1 };
-        assert!(gate.admits(peer(0, 0)));
-        assert!(gate.admits(peer(own, 1)));
-        assert!(gate.admits(peer(4_242, 1)));
-        assert!(gate.admits(peer(60_001, 4_343)));
-        assert!(!gate.admits(peer(60_001, 60_001)));
+        let peer = |uid, gid| Peer { uid, gid, groups: vec![gid], pid: 1 };
+        assert!(gate.admits(&peer(0, 0)));
+        assert!(gate.admits(&peer(own, 1)));
+        assert!(gate.admits(&peer(4_242, 1)));
+        assert!(gate.admits(&peer(60_001, 4_343)));
+        assert!(!gate.admits(&peer(60_001, 60_001)));
     }
 }

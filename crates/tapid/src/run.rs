@@ -60,15 +60,14 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     let providers = start_providers(std::mem::take(&mut parts.supervised), &core_sender);
     let rtp = std::mem::take(&mut parts.rtp_ports);
     let rtp = (parts.rtp_address, rtp);
-    let core = tokio::spawn(start_core(parts, messages));
+    let directories =
+        Arc::new(Directories { media: config.media_directories.clone(), record: config.record_directory.clone() });
+    let core = tokio::spawn(start_core(parts, messages, Arc::clone(&directories), config.ledger.clone()));
     let providers = providers.settled().await;
     let accepting = tokio::spawn(listen::accept(Accept {
         listener: UnixListener::from_std(listener.try_clone()?)?,
         gate: Arc::new(Gate::new(&config)),
-        directories: Arc::new(Directories {
-            media: config.media_directories.clone(),
-            record: config.record_directory.clone(),
-        }),
+        directories,
         core: core_sender.clone(),
     }));
     let reserving = tokio::spawn(reserve(ids));
@@ -95,7 +94,12 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
 }
 
 /// The core task with everything it goes on with.
-fn start_core(parts: Parts, messages: mpsc::Receiver<Message>) -> impl Future<Output = Ending> {
+fn start_core(
+    parts: Parts,
+    messages: mpsc::Receiver<Message>,
+    directories: Arc<Directories>,
+    ledger: Option<std::path::PathBuf>,
+) -> impl Future<Output = Ending> {
     for command in &parts.kept.late.media {
         parts.engine.command(command.clone());
     }
@@ -108,6 +112,8 @@ fn start_core(parts: Parts, messages: mpsc::Receiver<Message>) -> impl Future<Ou
         outstanding: parts.kept.outstanding,
         first_descriptor: parts.first_descriptor,
         wall_offset: parts.wall_offset,
+        directories,
+        ledger,
     });
     core.run(parts.inputs)
 }
@@ -185,6 +191,7 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
         seed: seed(),
         replay_events: config.replay_events,
         idle_grace_ms: config.idle_grace_ms,
+        options: config.options.clone(),
     });
     Ok(Parts {
         server,

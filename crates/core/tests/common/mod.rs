@@ -33,7 +33,7 @@ pub enum Said {
     Media(media::Command),
     Discard(DescriptorId),
     OpenMedia(CallId, String),
-    Ended(Box<tapi::CallRecord>),
+    Ended(Box<tapi::LedgerEntry>),
     Close(ClientId),
 }
 

@@ -39,7 +39,12 @@ impl World {
         let client = ClientId(self.next_client);
         self.next_client += 1;
         self.clients.insert(client, id);
-        let peer = Credentials { uid: 1_000, gid: 1_000, pid: 100 + i32::try_from(id.0).unwrap_or_default() };
+        let peer = Credentials {
+            uid: 1_000,
+            gid: 1_000,
+            groups: Vec::new(),
+            pid: 100 + i32::try_from(id.0).unwrap_or_default(),
+        };
         self.queues.push(Way::AppToServer(client), Work::Server(Input::ClientConnected { client, peer }));
         client
     }

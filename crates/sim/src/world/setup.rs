@@ -65,6 +65,7 @@ impl World {
             seed: seed(1),
             replay_events: setup.replay_events,
             idle_grace_ms: setup.idle_grace_ms,
+            options: tapi_core::Options::default(),
         };
         World {
             now: Time::ZERO,

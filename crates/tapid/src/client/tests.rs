@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 fn served() -> (tokio::net::UnixStream, mpsc::Receiver<Message>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (core, messages) = mpsc::channel(16);
-    let peer = Peer { uid: 0, gid: 0, pid: 1 };
+    let peer = Peer { uid: 0, gid: 0, groups: Vec::new(), pid: 1 };
     let directories = Arc::new(Directories::default());
     tokio::spawn(serve(Connection { client: ClientId(1), peer, stream: theirs, core, directories }));
     (ours, messages)

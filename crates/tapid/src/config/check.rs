@@ -19,6 +19,7 @@ pub fn check(source: &Source<'_>, file: File) -> Result<Config, Problems> {
     let mut config = Config::default();
     checker.daemon(&mut config, &file);
     checker.rtp(&mut config, &file);
+    checker.options(&mut config, &file);
     for sip in file.sip {
         let provider = checker.sip(sip);
         config.providers.extend(provider);
@@ -311,7 +312,7 @@ impl Checker<'_> {
         }
     }
 
-    fn absolute(&mut self, path: &Spanned<PathBuf>, what: &str) {
+    pub(super) fn absolute(&mut self, path: &Spanned<PathBuf>, what: &str) {
         if !path.as_ref().is_absolute() {
             self.wrong(path, format!("{what}: expected a path from the root"));
         }
@@ -330,7 +331,7 @@ impl Checker<'_> {
         Some(path.as_ref().clone())
     }
 
-    fn account(&mut self, at: &Spanned<NameOrId>, what: &str, find: fn(&str) -> Option<u32>) -> Option<u32> {
+    pub(super) fn account(&mut self, at: &Spanned<NameOrId>, what: &str, find: fn(&str) -> Option<u32>) -> Option<u32> {
         match at.as_ref() {
             NameOrId::Id(id) => Some(*id),
             NameOrId::Name(name) => {
@@ -350,11 +351,11 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
-fn user_id(name: &str) -> Option<u32> {
+pub(super) fn user_id(name: &str) -> Option<u32> {
     nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
 }
 
-fn group_id(name: &str) -> Option<u32> {
+pub(super) fn group_id(name: &str) -> Option<u32> {
     nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
 }
 

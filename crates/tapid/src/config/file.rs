@@ -13,6 +13,40 @@ pub struct File {
     pub sip: Vec<Sip>,
     pub modem: Vec<Modem>,
     pub loopback: Vec<Loopback>,
+    pub rights: Vec<RightsRule>,
+    pub policy: Vec<LinePolicy>,
+}
+
+/// `[[rights]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RightsRule {
+    pub lines: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub users: Vec<Spanned<NameOrId>>,
+    #[serde(default)]
+    pub groups: Vec<Spanned<NameOrId>>,
+    pub allow: Vec<Spanned<String>>,
+}
+
+/// `[[policy]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinePolicy {
+    pub lines: Vec<Spanned<String>>,
+    pub action: Spanned<String>,
+    #[serde(default)]
+    pub cause: Option<Spanned<String>>,
+    #[serde(default)]
+    pub timeout_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub to: Option<Spanned<String>>,
+    #[serde(default)]
+    pub line: Option<Spanned<String>>,
+    #[serde(default)]
+    pub how: Option<Spanned<String>>,
 }
 
 /// `[daemon]`
@@ -28,6 +62,9 @@ pub struct Daemon {
     pub record_directory: Option<Spanned<PathBuf>>,
     pub state_directory: Option<Spanned<PathBuf>>,
     pub idle_grace_s: Option<Spanned<u64>>,
+    pub ledger: Option<Spanned<PathBuf>>,
+    pub priority: Vec<Spanned<String>>,
+    pub country: Option<Spanned<String>>,
     pub replay_events: Option<Spanned<usize>>,
 }
 

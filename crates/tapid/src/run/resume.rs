@@ -47,12 +47,14 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
     }
     let (engine, events) = media_threads(inherited, &state, media)?;
     let wall_offset = clock::wall_offset();
+    let mut server = state.server;
+    server.configure(config.options.clone());
     let mut inputs = vec![Input::Restored, Input::WallClock(wall_offset)];
     let mut late = state.late;
     let supervised = providers(config, inherited, state.providers, &mut inputs, &mut late)?;
     tracing::info!(written_by = state.written_by, streams = state.streams.len(), "going on after a restart");
     Ok(Parts {
-        server: state.server,
+        server,
         engine,
         media: events,
         wall_offset,
