@@ -3,6 +3,7 @@
 //! Every message names file, line and column. Reading has two halves: [`mod@file`] is the shape of the TOML, where unknown
 //! keys are errors; [`check`] is what the shape cannot say, and tells all it finds.
 
+mod account;
 mod calls;
 mod check;
 mod file;

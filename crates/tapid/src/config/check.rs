@@ -168,13 +168,14 @@ impl Checker<'_> {
         {
             self.wrong(proxy, "proxy: expected host:port");
         }
-        if line.peers.is_empty() && line.proxy.is_none() {
-            self.wrong(&line.name, "lines: neither peers nor proxy: no call could come or go");
+        if line.peers.is_empty() && line.proxy.is_none() && line.register.is_none() {
+            self.wrong(&line.name, "lines: neither peers nor proxy nor registrar: no call could come or go");
         }
         if let Some(max_calls) = &line.max_calls {
             self.within(max_calls, "max_calls", 1..=100_000);
         }
         let calls = self.calls(&line);
+        let account = self.sip_account(&line);
         tsp_sip::LineConfig {
             name: line.name.into_inner(),
             description: line.description,
@@ -184,7 +185,7 @@ impl Checker<'_> {
             proxy: line.proxy.map(Spanned::into_inner),
             max_calls: line.max_calls.map_or(100, Spanned::into_inner),
             calls,
-            ..tsp_sip::LineConfig::default()
+            account,
         }
     }
 
@@ -245,8 +246,13 @@ impl Checker<'_> {
         }
     }
 
+    /// A path of the file is one beside it.
+    pub(super) fn beside(&self, path: &Path) -> PathBuf {
+        self.source.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
     fn profile_file(&mut self, file: &Spanned<PathBuf>) -> Option<ProfileSource> {
-        let beside = self.source.path.parent().unwrap_or(Path::new("")).join(file.as_ref());
+        let beside = self.beside(file.as_ref());
         let text = match std::fs::read_to_string(&beside) {
             Ok(text) => text,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! The shape of the configuration file.
 
+use super::account::{Auth, Mwi, Register, Tables};
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -121,6 +122,25 @@ pub struct SipLine {
     pub proxy: Option<Spanned<String>>,
     #[serde(default)]
     pub max_calls: Option<Spanned<u32>>,
+    // Its account: read in account.rs.
+    #[serde(default)]
+    pub register: Option<Spanned<Register>>,
+    #[serde(default)]
+    pub auth: Tables<Auth>,
+    #[serde(default)]
+    pub md5: Option<bool>,
+    #[serde(default)]
+    pub require_auth: Tables<Auth>,
+    #[serde(default)]
+    pub qualify_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub calls_per_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub allow_to: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub users: Vec<String>,
+    #[serde(default)]
+    pub mwi: Mwi,
     // How its calls are made: read in calls.rs.
     #[serde(default)]
     pub reliable: tsp_sip::Reliable,
