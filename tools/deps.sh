@@ -4,7 +4,7 @@
 set -euo pipefail
 
 declare -A package=(
-  [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core
+  [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio
 )
 case "${1:-}" in
   "") ;;

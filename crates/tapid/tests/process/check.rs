@@ -62,3 +62,15 @@ fn the_example_configuration_is_good() {
     let output = tapid(&["--check", "--config", example.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn the_configurations_of_trunks_are_good() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/trunks.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 5, "{}", blocks.len());
+    for block in blocks {
+        let (code, said) = check(block);
+        assert_eq!(code, Some(0), "{said}\n{block}");
+    }
+}
