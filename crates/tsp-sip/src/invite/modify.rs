@@ -2,8 +2,7 @@
 //! refreshes of its session timer (RFC 4028).
 
 use super::request::Request;
-use super::timer;
-use super::{Call, Role, State, Timer, uac, warning};
+use super::{Call, Role, State, Timer, timer, uac, warning};
 use crate::cause;
 use crate::endpoint::{Answer, Endpoint, Purpose};
 use crate::message::{Message, Method, Name, description};
