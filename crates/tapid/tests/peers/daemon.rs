@@ -60,6 +60,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one whose line `sip:trunk` takes calls from 127.0.0.1 and sends its own to `proxy`.
     pub fn start(proxy: Option<u16>) -> Daemon {
+        Daemon::start_with(proxy, "")
+    }
+
+    /// The same with more keys for its line.
+    pub fn start_with(proxy: Option<u16>, keys: &str) -> Daemon {
         let directory = Directory::new();
         let sip = free_port();
         let rtp = 30_000
@@ -69,7 +74,7 @@ impl Daemon {
         let config = format!(
             "[daemon]\nsocket = {:?}\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"{rtp}-{}\"\n\n[[sip]]\nname = \"trunk\"\n\
              listen = \"127.0.0.1:{sip}\"\n\n[[sip.lines]]\nname = \"sip:trunk\"\nuser = \"100\"\ndomain = \"127.0.0.1\"\n\
-             peers = [\"127.0.0.1\"]\n{proxy}",
+             peers = [\"127.0.0.1\"]\n{proxy}{keys}",
             directory.path().join("api.sock"),
             rtp + 60
         );

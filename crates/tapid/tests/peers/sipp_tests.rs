@@ -144,3 +144,53 @@ fn we_hold_and_retrieve_and_hang_up_on_sipps_own_callee() {
     let line = &app.ask(LineList {}).lines[0];
     assert_eq!((line.status.active_calls, line.status.held_calls), (0, 0), "nothing is left on the line");
 }
+
+#[test]
+fn a_ring_is_acknowledged_and_a_session_refreshed_by_the_caller() {
+    let daemon = Daemon::start(None);
+    let mut app = App::new(&daemon.socket());
+    let sipp = Sipp::caller(daemon.directory.path(), "caller_acknowledges", daemon.sip, &["-m", "1"]);
+    let call = app.offered();
+    app.ask(CallAccept { call });
+    app.ask(CallAnswer { call });
+    let states = app.wait_for_hang_up(call);
+    assert_eq!(states, ["accepted", "connected (active)", "disconnected (normal)"]);
+    sipp.finish();
+}
+
+#[test]
+fn a_caller_without_an_offer_gets_one() {
+    let daemon = Daemon::start(None);
+    let mut app = App::new(&daemon.socket());
+    let sipp = Sipp::caller(daemon.directory.path(), "caller_offers_nothing", daemon.sip, &["-m", "1"]);
+    let call = app.offered();
+    app.ask(CallAnswer { call });
+    assert_eq!(app.wait_for_hang_up(call), ["connected (active)", "disconnected (normal)"]);
+    let media = app.ask(CallGet { call }).info.media.unwrap();
+    assert_eq!(media.codec, "PCMA");
+    sipp.finish();
+}
+
+#[test]
+fn a_callee_offers_and_rings_reliably_where_the_line_offers_late() {
+    let port = free_port();
+    let daemon = Daemon::start_with(Some(port), "offer = \"late\"\nreliable = \"supported\"\n");
+    let mut app = App::new(&daemon.socket());
+    let sipp = Sipp::callee(daemon.directory.path(), "callee_offers", port);
+    let call = make(&mut app, "200");
+    app.states_to(call, "connected");
+    app.hang_up(call);
+    sipp.finish();
+}
+
+#[test]
+fn a_session_that_is_too_short_is_asked_for_again() {
+    let port = free_port();
+    let daemon = Daemon::start(Some(port));
+    let mut app = App::new(&daemon.socket());
+    let sipp = Sipp::callee(daemon.directory.path(), "callee_asks_longer", port);
+    let call = make(&mut app, "200");
+    app.states_to(call, "connected");
+    app.hang_up(call);
+    sipp.finish();
+}
