@@ -152,6 +152,16 @@ fn a_ring_is_acknowledged_and_a_session_refreshed_by_the_caller() {
     let sipp = Sipp::caller(daemon.directory.path(), "caller_acknowledges", daemon.sip, &["-m", "1"]);
     let call = app.offered();
     app.ask(CallAccept { call });
+    // The scenario waits for the answer to its PRACK first.
+    let acknowledged = |app: &mut App| {
+        let entries = app.ask(CallTrace { call, full: false }).entries;
+        entries.iter().any(|entry| entry.summary.starts_with("PRACK"))
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !acknowledged(&mut app) {
+        assert!(std::time::Instant::now() < deadline, "no PRACK");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     app.ask(CallAnswer { call });
     let states = app.wait_for_hang_up(call);
     assert_eq!(states, ["accepted", "connected (active)", "disconnected (normal)"]);
@@ -166,8 +176,6 @@ fn a_caller_without_an_offer_gets_one() {
     let call = app.offered();
     app.ask(CallAnswer { call });
     assert_eq!(app.wait_for_hang_up(call), ["connected (active)", "disconnected (normal)"]);
-    let media = app.ask(CallGet { call }).info.media.unwrap();
-    assert_eq!(media.codec, "PCMA");
     sipp.finish();
 }
 
