@@ -61,6 +61,31 @@ pub struct ProviderConfig {
     pub name: String,
     /// What it is.
     pub kind: Kind,
+    /// What the shell around it needs for connections and names.
+    #[serde(default)]
+    pub network: NetworkConfig,
+}
+
+/// What the shell around a provider needs for connections and names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkConfig {
+    /// Files for TLS.
+    pub tls: TlsConfig,
+    /// Name servers; none: the system's.
+    pub nameservers: Vec<SocketAddr>,
+}
+
+/// Files for TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsConfig {
+    /// Our certificate, with those between it and its authority.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Authorities that are trusted; none: the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether only those are let in who show a certificate.
+    pub client_certificate_required: bool,
 }
 
 /// What a provider is.

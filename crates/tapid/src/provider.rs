@@ -111,6 +111,11 @@ impl Driver {
             Ready::Bytes { port, length } => self.tell(Input::Bytes { port, bytes: bytes(length) }),
             Ready::Opened { port } => self.tell(Input::Opened { port }),
             Ready::Closed { port, reason } => self.tell(Input::Closed { port, reason: &reason }),
+            Ready::Connected { port, local } => self.tell(Input::Connected { port, local }),
+            Ready::Accepted { listener, port, local, from, names } => {
+                self.tell(Input::Accepted { listener, port, local, from, names: &names });
+            }
+            Ready::Heard { port, bytes } => self.tell(Input::Bytes { port, bytes: &bytes }),
             Ready::Found { query, result } => self.tell(Input::Found { query: &query, result: &result }),
         }
     }
@@ -137,10 +142,10 @@ impl Driver {
                 }
             }
             Output::Datagram { port, to, bytes } => self.ports.send(port, to, &bytes),
-            Output::Write { port, bytes } => self.ports.write(port, &bytes),
+            Output::Write { port, bytes } => self.ports.write(port, bytes),
             Output::Open { port } => self.ports.open(port),
             Output::Close { port } => self.ports.close(port),
-            Output::Connect { port, .. } => self.ports.close(port),
+            Output::Connect { port, to, security } => self.ports.connect(port, to, security),
             Output::Lookup { query } => self.ports.look_up(query),
             Output::Raw { .. } => {}
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),

@@ -1,7 +1,11 @@
 //! From the file's shape to a configuration that can be run.
 
+mod transports;
+
 use super::file::{File, Loopback, Modem, NameOrId, Sip, SipLine, Timers};
-use super::{Config, Kind, ModemConfig, Problems, ProfileSource, ProviderConfig, Source, socket_address};
+use super::{
+    Config, Kind, ModemConfig, NetworkConfig, Problems, ProfileSource, ProviderConfig, Source, socket_address,
+};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -126,7 +130,7 @@ impl Checker<'_> {
             Some(_) => {}
         }
         let timers = self.timers(sip.timers.as_ref());
-        let transports = tsp_sip::Transports::default();
+        let (transports, network) = self.transports(&sip);
         if sip.lines.is_empty() {
             self.wrong(&sip.name, format!("sip {}: no lines", sip.name.as_ref()));
         }
@@ -134,7 +138,7 @@ impl Checker<'_> {
         let name = sip.name.into_inner();
         let user_agent = sip.user_agent.unwrap_or_else(|| concat!("tapid/", env!("CARGO_PKG_VERSION")).to_string());
         let config = tsp_sip::Config { name: name.clone(), listen: listen?, user_agent, timers, transports, lines };
-        Some(ProviderConfig { name, kind: Kind::Sip(config) })
+        Some(ProviderConfig { name, kind: Kind::Sip(config), network })
     }
 
     fn timers(&mut self, timers: Option<&Spanned<Timers>>) -> tsp_sip::Timers {
@@ -159,14 +163,16 @@ impl Checker<'_> {
             }
         }
         for peer in &line.peers {
-            if let Err(what) = network(peer.as_ref()) {
+            if !is_host(peer.as_ref())
+                && let Err(what) = network(peer.as_ref())
+            {
                 self.wrong(peer, format!("peers: {what}"));
             }
         }
         if let Some(proxy) = &line.proxy
-            && !is_host_port(proxy.as_ref())
+            && tsp_sip::locate::Destination::parse(proxy.as_ref()).is_none()
         {
-            self.wrong(proxy, "proxy: expected host:port");
+            self.wrong(proxy, "proxy: expected host, host:port, or either with ;transport=tcp or ;transport=tls");
         }
         if line.peers.is_empty() && line.proxy.is_none() && line.register.is_none() {
             self.wrong(&line.name, "lines: neither peers nor proxy nor registrar: no call could come or go");
@@ -225,7 +231,7 @@ impl Checker<'_> {
             audio_device: modem.audio_device.map(Spanned::into_inner),
             baud: modem.baud.map_or(115_200, Spanned::into_inner),
         });
-        Some(ProviderConfig { name, kind })
+        Some(ProviderConfig { name, kind, network: NetworkConfig::default() })
     }
 
     fn profile(&mut self, modem: &Modem) -> Option<ProfileSource> {
@@ -280,7 +286,11 @@ impl Checker<'_> {
         for line in 0..lines {
             self.unique(&loopback.name, format!("line {name}:{line}"));
         }
-        ProviderConfig { name: name.clone(), kind: Kind::Loopback(tsp_loopback::Config { name, lines }) }
+        ProviderConfig {
+            name: name.clone(),
+            kind: Kind::Loopback(tsp_loopback::Config { name, lines }),
+            network: NetworkConfig::default(),
+        }
     }
 
     fn provider_name(&mut self, name: &Spanned<String>) {
@@ -383,8 +393,8 @@ fn network(text: &str) -> Result<(), String> {
     }
 }
 
-fn is_host_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port != 0)
-    })
+/// A host name: letters somewhere, a dot somewhere, and nothing that no name has.
+fn is_host(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    text.bytes().all(fits) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

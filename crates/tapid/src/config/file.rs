@@ -95,7 +95,35 @@ pub struct Sip {
     pub user_agent: Option<String>,
     #[serde(default)]
     pub timers: Option<Spanned<Timers>>,
+    #[serde(default)]
+    pub listen_tcp: Option<Spanned<String>>,
+    #[serde(default)]
+    pub listen_tls: Option<Spanned<String>>,
+    #[serde(default)]
+    pub tls: Option<Spanned<TlsFiles>>,
+    #[serde(default)]
+    pub external_address: Option<Spanned<String>>,
+    #[serde(default)]
+    pub local_networks: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub stun: Option<Spanned<String>>,
+    #[serde(default)]
+    pub keepalive_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub requests_per_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub nameservers: Vec<Spanned<String>>,
     pub lines: Vec<SipLine>,
+}
+
+/// `tls` of `[[sip]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsFiles {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
+    pub client_certificate_required: bool,
 }
 
 /// `timers` of `[[sip]]`

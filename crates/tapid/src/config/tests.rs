@@ -23,7 +23,7 @@ fn an_empty_file_is_a_quiet_daemon() {
 #[test]
 fn a_sip_provider_is_read_whole() {
     let config = parse(SIP).unwrap();
-    let [ProviderConfig { name, kind: Kind::Sip(sip) }] = &config.providers[..] else { panic!("{config:?}") };
+    let [ProviderConfig { name, kind: Kind::Sip(sip), .. }] = &config.providers[..] else { panic!("{config:?}") };
     assert_eq!(name, "office");
     assert_eq!(sip.listen, "127.0.0.1:5070".parse().unwrap());
     assert_eq!(sip.lines[0].peers, ["192.0.2.0/24"]);
@@ -59,7 +59,7 @@ lines = [{ name = "sip:a", user = "a", domain = "x", peers = ["10.0.0.0/33"] }]
 [[sip]]
 name = "a"
 listen = "127.0.0.1"
-lines = [{ name = "sip:a", user = "a", domain = "x", proxy = "nohost" }]
+lines = [{ name = "sip:a", user = "a", domain = "x", proxy = "no host" }]
 "#;
     let message = problem(text);
     let lines: Vec<&str> = message.lines().collect();
@@ -72,7 +72,7 @@ lines = [{ name = "sip:a", user = "a", domain = "x", proxy = "nohost" }]
         ("10:63", "network's length is 0 to 32"),
         ("12:8", "provider a is there already, in line 8"),
         ("14:19", "line sip:a is there already, in line 10"),
-        ("14:62", "proxy: expected host:port"),
+        ("14:62", "proxy: expected host"),
     ] {
         let found = lines.iter().any(|said| said.starts_with(&format!("tapid.toml:{line}: ")) && said.contains(what));
         assert!(found, "no message at {line} with {what:?} in:\n{message}");

@@ -2,7 +2,11 @@
 
 mod dns;
 mod serial;
+mod streams;
+mod tls;
 
+use crate::config::{NetworkConfig, TlsConfig};
+use dns::Dns;
 use serde::{Deserialize, Serialize};
 pub use serial::Serial;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,10 +16,18 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::task::{Context, Poll};
+use streams::{Listening, News, Out, Streams};
+use tls::Tls;
 use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tspi::{LookupError, PortId, Query, Records};
+use tspi::{LookupError, PortId, Query, Records, Security};
+
+/// Reads all files of TLS and says what is wrong with them.
+pub fn check_tls(config: &TlsConfig) -> Result<(), String> {
+    Tls::check(config)
+}
 
 /// Names that may be looked up at one time.
 const MAX_LOOKUPS: usize = 64;
@@ -25,6 +37,13 @@ const MAX_LOOKUPS: usize = 64;
 pub enum Spec {
     /// A UDP socket bound to this address.
     Udp(SocketAddr),
+    /// A port that takes connections.
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Whether connections are under TLS.
+        secured: bool,
+    },
     /// A serial port.
     Serial {
         /// Its device.
@@ -63,17 +82,23 @@ pub enum Ready {
     Opened { port: PortId },
     /// A port is gone.
     Closed { port: PortId, reason: String },
+    /// A connection that was asked for is there.
+    Connected { port: PortId, local: SocketAddr },
+    /// Somebody connected.
+    Accepted { listener: PortId, port: PortId, local: SocketAddr, from: SocketAddr, names: Vec<String> },
+    /// Bytes came over a connection.
+    Heard { port: PortId, bytes: Vec<u8> },
     /// A name was looked up.
     Found { query: Query, result: Result<Records, LookupError> },
 }
 
 enum Done {
     Opened(PortId, io::Result<Port>),
+    Listens(PortId, io::Result<TcpListener>),
     Found(Query, Result<Records, LookupError>),
 }
 
 /// All ports of one provider.
-#[derive(Default)]
 pub struct Ports {
     specs: BTreeMap<PortId, Spec>,
     /// Bound before the provider asked for it, so that its address is known and a conflict is told at the start.
@@ -83,12 +108,32 @@ pub struct Ports {
     work: JoinSet<Done>,
     opening: BTreeSet<PortId>,
     resolving: BTreeSet<Query>,
+    dns: Dns,
+    streams: Streams,
+    news: mpsc::Receiver<News>,
+    /// Where bytes for connections go.
+    connections: BTreeMap<PortId, Out>,
+    listening: BTreeMap<PortId, Listening>,
 }
 
 impl Ports {
     /// Ports as they are described; none is open.
-    pub fn new(specs: BTreeMap<PortId, Spec>) -> Ports {
-        Ports { specs, ..Ports::default() }
+    pub fn new(specs: BTreeMap<PortId, Spec>, network: &NetworkConfig) -> Ports {
+        let (streams, news) = Streams::new(Tls::new(network.tls.clone()));
+        Ports {
+            specs,
+            bound: BTreeMap::new(),
+            open: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            work: JoinSet::new(),
+            opening: BTreeSet::new(),
+            resolving: BTreeSet::new(),
+            dns: Dns::new(&network.nameservers),
+            streams,
+            news,
+            connections: BTreeMap::new(),
+            listening: BTreeMap::new(),
+        }
     }
 
     /// The port that is a UDP socket, where there is one: the first.
@@ -123,7 +168,14 @@ impl Ports {
 
     /// Ports that are being opened, and names that are being looked up.
     pub fn under_way(&self) -> (Vec<PortId>, Vec<Query>) {
-        (self.opening.iter().copied().collect(), self.resolving.iter().cloned().collect())
+        // What listens is bound anew: nothing is lost by it.
+        let opening = self.opening.iter().chain(self.listening.keys()).copied();
+        (opening.collect(), self.resolving.iter().cloned().collect())
+    }
+
+    /// Connections, which end with this process.
+    pub fn connections(&self) -> Vec<PortId> {
+        self.connections.keys().copied().collect()
     }
 
     /// Opens a port; told by [`Ready::Opened`] or [`Ready::Closed`].
@@ -140,8 +192,14 @@ impl Ports {
             return;
         };
         self.opening.insert(port);
+        if let Spec::Listen { address, .. } = spec {
+            self.listening.remove(&port);
+            self.work.spawn(async move { Done::Listens(port, Streams::listen(port, address).await) });
+            return;
+        }
         self.work.spawn(async move {
             let opened = match spec {
+                Spec::Listen { .. } => Err(io::Error::other("a port that listens is opened otherwise")),
                 Spec::Udp(address) => UdpSocket::bind(address).await.map(Port::Udp),
                 Spec::Serial { device, baud } => Serial::open(device, baud).await.map(Port::Serial),
             };
@@ -153,6 +211,13 @@ impl Ports {
     pub fn close(&mut self, port: PortId) {
         self.open.remove(&port);
         self.opening.remove(&port);
+        self.connections.remove(&port);
+        self.listening.remove(&port);
+    }
+
+    /// Connects; told by [`Ready::Connected`] or [`Ready::Closed`].
+    pub fn connect(&mut self, port: PortId, to: SocketAddr, security: Security) {
+        self.connections.insert(port, self.streams.connect(port, to, security));
     }
 
     /// Sends a datagram. One that cannot be sent is lost like any other in the network.
@@ -164,10 +229,14 @@ impl Ports {
         }
     }
 
-    /// Writes to a serial port, in order.
-    pub fn write(&mut self, port: PortId, bytes: &[u8]) {
-        if let Some(Port::Serial(serial)) = self.open.get_mut(&port)
-            && let Err(error) = serial.write(bytes)
+    /// Writes to a serial port or a connection, in order.
+    pub fn write(&mut self, port: PortId, bytes: Vec<u8>) {
+        if let Some(out) = self.connections.get(&port) {
+            if out.try_send(bytes).is_err() {
+                self.failed(port, &io::Error::other("the far end does not take what is written"));
+            }
+        } else if let Some(Port::Serial(serial)) = self.open.get_mut(&port)
+            && let Err(error) = serial.write(&bytes)
         {
             self.failed(port, &error);
         }
@@ -187,8 +256,9 @@ impl Ports {
         if self.resolving.len() >= MAX_LOOKUPS {
             self.waiting.push_back(Ready::Found { query, result: Err(LookupError::Refused) });
         } else if self.resolving.insert(query.clone()) {
+            let dns = self.dns.clone();
             self.work.spawn(async move {
-                let found = dns::look_up(&query).await;
+                let found = dns.look_up(&query).await;
                 Done::Found(query, found)
             });
         }
@@ -196,6 +266,7 @@ impl Ports {
 
     fn failed(&mut self, port: PortId, error: &io::Error) {
         self.open.remove(&port);
+        self.connections.remove(&port);
         self.waiting.push_back(Ready::Closed { port, reason: error.to_string() });
     }
 
@@ -210,6 +281,11 @@ impl Ports {
         }
         while let Poll::Ready(Some(done)) = self.work.poll_join_next(context) {
             if let Some(ready) = done.ok().and_then(|done| self.done(done)) {
+                return Poll::Ready(ready);
+            }
+        }
+        while let Poll::Ready(Some(news)) = self.news.poll_recv(context) {
+            if let Some(ready) = self.told(news) {
                 return Poll::Ready(ready);
             }
         }
@@ -233,8 +309,39 @@ impl Ports {
         }
     }
 
+    /// News of a connection that is closed already are nobody's.
+    fn told(&mut self, news: News) -> Option<Ready> {
+        match news {
+            News::Connected { port, local } if self.connections.contains_key(&port) => {
+                Some(Ready::Connected { port, local })
+            }
+            News::Bytes { port, bytes } if self.connections.contains_key(&port) => Some(Ready::Heard { port, bytes }),
+            News::Accepted { listener, port, local, from, names, out } if self.listening.contains_key(&listener) => {
+                self.connections.insert(port, out);
+                Some(Ready::Accepted { listener, port, local, from, names })
+            }
+            News::Closed { port, reason } => self.connections.remove(&port).map(|_| Ready::Closed { port, reason }),
+            News::Connected { .. } | News::Bytes { .. } | News::Accepted { .. } => None,
+        }
+    }
+
+    fn listens(&mut self, port: PortId, result: io::Result<TcpListener>) -> Option<Ready> {
+        if !self.opening.remove(&port) {
+            return None;
+        }
+        let secured = matches!(self.specs.get(&port), Some(Spec::Listen { secured: true, .. }));
+        Some(match result {
+            Ok(socket) => {
+                self.listening.insert(port, self.streams.accept(port, socket, secured));
+                Ready::Opened { port }
+            }
+            Err(error) => Ready::Closed { port, reason: error.to_string() },
+        })
+    }
+
     fn done(&mut self, done: Done) -> Option<Ready> {
         match done {
+            Done::Listens(port, result) => self.listens(port, result),
             Done::Opened(port, result) => {
                 // Closed again in the meantime: nobody waits for it.
                 if !self.opening.remove(&port) {

@@ -59,6 +59,9 @@ pub struct Parked {
     pub ports: Vec<ParkedPort>,
     /// Ports that it asked to be opened.
     pub opening: Vec<PortId>,
+    /// Connections: they end with the process, and the provider is told so.
+    #[serde(default)]
+    pub connections: Vec<PortId>,
     /// Names that it asked to be looked up.
     pub resolving: Vec<tspi::Query>,
     /// Commands that it has not seen yet.
@@ -175,7 +178,14 @@ fn panic_text(error: tokio::task::JoinError) -> String {
 /// What a provider's ports are.
 fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
     match &config.kind {
-        Kind::Sip(sip) => BTreeMap::from([(tsp_sip::PORT, Spec::Udp(sip.listen))]),
+        Kind::Sip(sip) => {
+            let listens = |port, address: Option<SocketAddr>, secured| {
+                address.map(|address| (port, Spec::Listen { address, secured }))
+            };
+            let tcp = listens(tsp_sip::TCP_PORT, sip.transports.tcp, false);
+            let tls = listens(tsp_sip::TLS_PORT, sip.transports.tls, true);
+            [Some((tsp_sip::PORT, Spec::Udp(sip.listen))), tcp, tls].into_iter().flatten().collect()
+        }
         Kind::Modem(modem) => {
             let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud: modem.baud };
             let audio = modem.audio_device.as_ref().map(|device| (tsp_modem::AUDIO_PORT, serial(device)));
@@ -197,7 +207,7 @@ pub fn bind(config: &ProviderConfig) -> Result<Option<std::net::UdpSocket>, (Soc
 }
 
 async fn start(config: &ProviderConfig, first: First) -> Result<(AnyProvider, Ports, Beginning), String> {
-    let mut ports = Ports::new(specs(config));
+    let mut ports = Ports::new(specs(config), &config.network);
     let socket = match first {
         First::Parked(parked, descriptors) => return resume(*parked, descriptors, ports),
         First::Fresh(Some(socket)) => Some(socket),
@@ -236,6 +246,9 @@ fn resume(
     for port in parked.opening {
         ports.open(port);
     }
+    for port in parked.connections {
+        ports.lost(port);
+    }
     for query in parked.resolving {
         ports.look_up(query);
     }
@@ -256,6 +269,7 @@ fn put_down(mut driver: Driver, config: ProviderConfig) -> Parked {
         }
     }
     let (opening, resolving) = driver.ports.under_way();
+    let connections = driver.ports.connections();
     let (mut ports, mut descriptors) = (Vec::new(), Vec::new());
     for (port, open) in driver.ports.iter() {
         let descriptor = port_name(&config.name, port);
@@ -266,7 +280,17 @@ fn put_down(mut driver: Driver, config: ProviderConfig) -> Parked {
         }
         ports.push(ParkedPort { port, serial: matches!(open, Port::Serial(_)), unwritten, descriptor });
     }
-    Parked { id: driver.id, config, provider: driver.provider, ports, opening, resolving, commands, descriptors }
+    Parked {
+        id: driver.id,
+        config,
+        provider: driver.provider,
+        ports,
+        opening,
+        connections,
+        resolving,
+        commands,
+        descriptors,
+    }
 }
 
 #[cfg(test)]

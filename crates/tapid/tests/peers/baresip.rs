@@ -20,6 +20,11 @@ pub struct Baresip {
 impl Baresip {
     /// Starts one as user `100`, whose microphone is `wav`; it answers by itself.
     pub fn start(parent: &Path, wav: &Path) -> Baresip {
+        Baresip::start_with(parent, wav, "", "")
+    }
+
+    /// The same with further lines of its configuration, and parameters of its account's URI.
+    pub fn start_with(parent: &Path, wav: &Path, further: &str, uri: &str) -> Baresip {
         let directory = parent.join("baresip");
         std::fs::create_dir_all(directory.join("dump")).unwrap();
         let (sip, control, keys) = (free_port(), free_port(), free_port());
@@ -27,12 +32,13 @@ impl Baresip {
             "sip_listen 127.0.0.1:{sip}\naudio_player aubridge,nil\naudio_alert aubridge,nil\naudio_source aufile,{}\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule uuid.so\nmodule aufile.so\nmodule aubridge.so\n\
              module sndfile.so\nmodule_app account.so\nmodule_app ctrl_tcp.so\nmodule_app menu.so\nmodule cons.so\n\
-             cons_listen 127.0.0.1:{keys}\nctrl_tcp_listen 127.0.0.1:{control}\nsnd_path {}\n",
+             cons_listen 127.0.0.1:{keys}\nctrl_tcp_listen 127.0.0.1:{control}\nsnd_path {}\n{further}",
             wav.display(),
             directory.join("dump").display()
         );
         std::fs::write(directory.join("config"), config).unwrap();
-        std::fs::write(directory.join("accounts"), "<sip:100@127.0.0.1>;regint=0;answermode=auto\n").unwrap();
+        std::fs::write(directory.join("accounts"), format!("<sip:100@127.0.0.1{uri}>;regint=0;answermode=auto\n"))
+            .unwrap();
         let log = std::fs::File::create(directory.join("log")).unwrap();
         let child = Command::new("baresip")
             .arg("-f")

@@ -65,16 +65,20 @@ impl Daemon {
 
     /// The same with more keys for its line.
     pub fn start_with(proxy: Option<u16>, keys: &str) -> Daemon {
-        let directory = Directory::new();
-        let sip = free_port();
+        let proxy = proxy.map(|port| format!("proxy = \"127.0.0.1:{port}\"\n")).unwrap_or_default();
+        Daemon::start_at(Directory::new(), "127.0.0.1", free_port(), ["", &format!("{proxy}{keys}")])
+    }
+
+    /// Starts one at a port of this address, with these further keys of `[[sip]]` and of its line.
+    pub fn start_at(directory: Directory, ip: &str, sip: u16, [keys, line]: [&str; 2]) -> Daemon {
+        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
         let rtp = 30_000
             + (NUMBER.fetch_add(1, Ordering::Relaxed) % 60) as u16 * 100
             + (std::process::id() % 7) as u16 * 4000;
-        let proxy = proxy.map(|port| format!("proxy = \"127.0.0.1:{port}\"\n")).unwrap_or_default();
         let config = format!(
-            "[daemon]\nsocket = {:?}\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"{rtp}-{}\"\n\n[[sip]]\nname = \"trunk\"\n\
-             listen = \"127.0.0.1:{sip}\"\n\n[[sip.lines]]\nname = \"sip:trunk\"\nuser = \"100\"\ndomain = \"127.0.0.1\"\n\
-             peers = [\"127.0.0.1\"]\n{proxy}{keys}",
+            "[daemon]\nsocket = {:?}\n\n[rtp]\naddress = \"{ip}\"\nports = \"{rtp}-{}\"\n\n[[sip]]\nname = \"trunk\"\n\
+             listen = \"{host}:{sip}\"\n{keys}\n[[sip.lines]]\nname = \"sip:trunk\"\nuser = \"100\"\ndomain = \"{host}\"\n\
+             peers = [\"{ip}\"]\n{line}",
             directory.path().join("api.sock"),
             rtp + 60
         );

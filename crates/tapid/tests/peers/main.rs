@@ -9,3 +9,4 @@ mod daemon;
 mod sipp;
 mod sipp_tests;
 mod sound;
+mod transport_tests;

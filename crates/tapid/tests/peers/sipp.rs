@@ -13,14 +13,27 @@ pub struct Sipp {
 impl Sipp {
     /// SIPp with one of our scenarios as caller of `port`.
     pub fn caller(directory: &Path, scenario: &str, port: u16, arguments: &[&str]) -> Sipp {
-        let mut all = vec![format!("127.0.0.1:{port}")];
+        Sipp::caller_of(directory, scenario, ("127.0.0.1", &format!("127.0.0.1:{port}")), arguments)
+    }
+
+    /// The same from this address to that one.
+    pub fn caller_of(directory: &Path, scenario: &str, (from, to): (&str, &str), arguments: &[&str]) -> Sipp {
+        let mut all = vec![to.to_owned(), "-i".into(), from.to_owned()];
         all.extend(arguments.iter().map(ToString::to_string));
         Sipp::start(directory, scenario, &all)
     }
 
     /// SIPp with one of our scenarios as callee at `port`.
     pub fn callee(directory: &Path, scenario: &str, port: u16) -> Sipp {
-        Sipp::start(directory, scenario, &["-p".into(), port.to_string(), "-m".into(), "1".into()])
+        Sipp::callee_by(directory, scenario, port, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn callee_by(directory: &Path, scenario: &str, port: u16, arguments: &[&str]) -> Sipp {
+        let mut all = ["-i", "127.0.0.1", "-m", "1", "-p"].map(String::from).to_vec();
+        all.push(port.to_string());
+        all.extend(arguments.iter().map(ToString::to_string));
+        Sipp::start(directory, scenario, &all)
     }
 
     fn start(directory: &Path, scenario: &str, arguments: &[String]) -> Sipp {
@@ -33,7 +46,7 @@ impl Sipp {
                 .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(format!("{file}.xml"))),
         };
         let child = command
-            .args(["-i", "127.0.0.1", "-nostdin", "-timeout", "40", "-timeout_error", "-trace_err", "-error_file"])
+            .args(["-nostdin", "-timeout", "40", "-timeout_error", "-trace_err", "-error_file"])
             .arg(&log)
             .args(arguments)
             .current_dir(directory)

@@ -7,7 +7,7 @@ use tapi::request::{
 };
 use tapi::{AddressId, CallState, DisconnectMode, EventBody, LineSelector};
 
-fn make(app: &mut App, to: &str) -> tapi::CallId {
+pub fn make(app: &mut App, to: &str) -> tapi::CallId {
     app.ask(CallMake {
         line: LineSelector::Name("sip:trunk".into()),
         to: to.into(),

@@ -2,6 +2,8 @@
 //! back after every step, so that each test is also one of a restart at every moment.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared by tests, each of which uses a part")]
 
+mod streams;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,6 +21,7 @@ pub struct Agent {
     pub events: Vec<Event>,
     /// What it asked the domain name system.
     pub asked: Vec<Query>,
+    pub transports: tsp_sip::Transports,
 }
 
 /// What becomes of a datagram: `None` is lost, else how long it travels.
@@ -39,6 +42,17 @@ pub struct Net {
     /// The same, whole: from whom and what.
     pub raw: Vec<(SocketAddr, String)>,
     next_command: u64,
+    pub streams: streams::Streams,
+    /// Longest portion of a stream that arrives at once.
+    pub portion: u64,
+    /// What was written to connections: when, by whom, the first line.
+    pub streamed: Vec<(Time, usize, String)>,
+    /// Datagrams, whole: where to, and what.
+    pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    /// The same as text.
+    pub sent_texts: Vec<String>,
+    /// Ports that were asked for.
+    pub opened: Vec<(usize, PortId)>,
 }
 
 pub fn config(listen: &str, peers: &str, proxy: Option<&str>) -> Config {
@@ -98,13 +112,26 @@ impl Net {
             wire: Vec::new(),
             raw: Vec::new(),
             next_command: 1,
+            streams: streams::Streams::default(),
+            portion: 1_460,
+            streamed: Vec::new(),
+            datagrams: Vec::new(),
+            sent_texts: Vec::new(),
+            opened: Vec::new(),
         }
     }
 
     pub fn add(&mut self, config: Config) -> usize {
         let seed = [self.agents.len() as u8 + 1; 32];
         let address = config.listen;
-        self.agents.push(Agent { address, sip: Sip::new(config, seed), events: Vec::new(), asked: Vec::new() });
+        let transports = config.transports.clone();
+        self.agents.push(Agent {
+            address,
+            sip: Sip::new(config, seed),
+            events: Vec::new(),
+            asked: Vec::new(),
+            transports,
+        });
         let at = self.agents.len() - 1;
         self.feed(at, Input::Timeout);
         self.feed(at, Input::Opened { port: PORT });
@@ -113,6 +140,7 @@ impl Net {
 
     pub fn feed(&mut self, at: usize, input: Input<'_>) {
         let now = self.now;
+        let mut streams = Vec::new();
         let agent = &mut self.agents[at];
         agent.sip.handle(now, input);
         while let Some(output) = agent.sip.poll_output() {
@@ -123,6 +151,8 @@ impl Net {
                     let line = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
                     self.wire.push((now, agent.address, to, line));
                     self.raw.push((agent.address, String::from_utf8_lossy(&bytes).into_owned()));
+                    self.datagrams.push((to, bytes.clone()));
+                    self.sent_texts.push(String::from_utf8_lossy(&bytes).into_owned());
                     if let Some(delay) = (self.fate)(&mut self.random, agent.address, &bytes) {
                         self.sent += 1;
                         if self.twice > 0 && self.random.below(100) < self.twice {
@@ -133,7 +163,7 @@ impl Net {
                         self.travelling.insert((now + delay, self.sent), (agent.address, to, bytes));
                     }
                 }
-                _ => {}
+                other => streams.push(other),
             }
         }
         if self.restarts {
@@ -141,13 +171,31 @@ impl Net {
             agent.sip = serde_json::from_str(&json).unwrap();
             assert_eq!(serde_json::to_string(&agent.sip).unwrap(), json, "what is read back is what was written");
         }
+        for output in streams {
+            match output {
+                Output::Connect { port, to, security } => self.connect(at, port, to, security),
+                Output::Write { port, bytes } => self.write(at, port, bytes),
+                Output::Close { port } => self.close(at, port),
+                Output::Open { port } => self.opened.push((at, port)),
+                _ => {}
+            }
+        }
     }
 
     /// One step: the next datagram or deadline that lies before `until`.
     fn step(&mut self, until: Time) -> bool {
+        let stream = self.streams.under_way.keys().next().copied();
         let arrival = self.travelling.keys().next().copied();
         let deadline =
             self.agents.iter().enumerate().filter_map(|(at, agent)| Some((agent.sip.poll_timeout()?, at))).min();
+        if let Some(key) = stream.filter(|key| {
+            key.0 <= until && arrival.is_none_or(|other| key.0 <= other.0) && deadline.is_none_or(|(at, _)| key.0 <= at)
+        }) {
+            let what = self.streams.under_way.remove(&key).unwrap();
+            self.now = self.now.max(key.0);
+            self.deliver(what);
+            return true;
+        }
         match (arrival, deadline) {
             (Some(key), deadline) if deadline.is_none_or(|(at, _)| key.0 <= at) && key.0 <= until => {
                 let (from, to, bytes) = self.travelling.remove(&key).unwrap();

@@ -19,6 +19,7 @@ fn config() -> ProviderConfig {
     let name = "test".to_string();
     let (user_agent, timers, lines) = (String::new(), tsp_sip::Timers::default(), vec![line]);
     ProviderConfig {
+        network: Default::default(),
         name: name.clone(),
         kind: Kind::Sip(tsp_sip::Config {
             name,
@@ -40,6 +41,7 @@ fn start(first: First) -> (tokio::task::JoinHandle<Option<Parked>>, mpsc::Receiv
 
 fn broken() -> First {
     let parked = Parked {
+        connections: Vec::new(),
         id: ProviderId(7),
         config: config(),
         provider: AnyProvider::Broken,
