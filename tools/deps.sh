@@ -4,7 +4,7 @@
 set -euo pipefail
 
 declare -A package=(
-  [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio
+  [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [openssl]=openssl
 )
 case "${1:-}" in
   "") ;;

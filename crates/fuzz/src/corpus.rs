@@ -4,6 +4,7 @@
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "sip-datagram" => SIP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "sip-stream" => streams(),
         "sdp" => SDP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "at" => AT.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "dle" => DLE.iter().map(|bytes| bytes.to_vec()).collect(),
@@ -38,6 +39,13 @@ const SIP: &[&str] = &[
     "CANCEL sip:100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKa1\nFrom: <sip:a@127.0.0.1>;tag=77\n\
      To: <sip:100@127.0.0.1>\nCall-ID: c1@127.0.0.1\nCSeq: 1 CANCEL\nRequire: x\n\n",
 ];
+
+/// Several messages behind one another, with line ends between them.
+fn streams() -> Vec<Vec<u8>> {
+    let framed = |text: &&str| text.replacen("\n\n", "\nContent-Length: 0\n\n", 1).replace('\n', "\r\n").into_bytes();
+    let all: Vec<Vec<u8>> = SIP.iter().map(framed).collect();
+    vec![all.concat(), [&b"\r\n\r\n"[..], &all.concat(), b"\r\n"].concat(), all.join(&b"\r\n\r\n"[..])]
+}
 
 const SDP: &[&str] = &[
     "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\na=sendonly\nm=audio 4000 RTP/AVP 0 8 101\na=rtpmap:0 PCMU/8000\n\

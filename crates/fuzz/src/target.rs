@@ -11,6 +11,7 @@ pub struct Target {
 /// All of them.
 pub const ALL: &[Target] = &[
     Target { name: "sip-datagram", run: tsp_sip::fuzz::datagram },
+    Target { name: "sip-stream", run: tsp_sip::fuzz::stream },
     Target { name: "sdp", run: tsp_sip::fuzz::sdp },
     Target { name: "at", run: tsp_modem::fuzz::at },
     Target { name: "dle", run: tsp_modem::fuzz::dle },

@@ -33,6 +33,25 @@ pub fn datagram(bytes: &[u8]) {
     }
 }
 
+/// Reads a stream in portions, and a datagram of the name and address machines.
+pub fn stream(bytes: &[u8]) {
+    let _ = crate::transport::stun::read(bytes);
+    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
+    let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5062);
+    for size in [1, 61, 4_096] {
+        let mut sip = Sip::new(config(), [7; 32]);
+        let port = tspi::PortId::ACCEPTED;
+        sip.handle(Time::ZERO, Input::Timeout);
+        sip.handle(Time::ZERO, Input::Accepted { listener: crate::TCP_PORT, port, local, from, names: &[] });
+        for portion in bytes.chunks(size).take(if size == 1 { 8_192 } else { usize::MAX }) {
+            sip.handle(Time::ZERO, Input::Bytes { port, bytes: portion });
+            while sip.poll_output().is_some() {}
+        }
+        sip.handle(Time::ZERO, Input::Closed { port, reason: "over" });
+        while sip.poll_output().is_some() {}
+    }
+}
+
 /// Reads a session description, as offer and as answer.
 pub fn sdp(bytes: &[u8]) {
     let _ = Sdp::parse(bytes);

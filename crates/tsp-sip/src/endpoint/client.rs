@@ -311,7 +311,7 @@ impl Endpoint {
             }
         }
         if let Some(to) = to {
-            self.judge(to, message, status);
+            self.judge(owner.line, to, message, status);
         }
         if status == 503 && unanswered && self.fail_over(id) {
             return Some((id, None));
@@ -325,7 +325,7 @@ impl Endpoint {
     }
 
     /// What an answer says of who gave it.
-    fn judge(&mut self, to: Peer, message: &Message<'_>, status: u16) {
+    fn judge(&mut self, line: u32, to: Peer, message: &Message<'_>, status: u16) {
         if status == 503 {
             let seconds = message.text(Name::RetryAfter).and_then(|text| {
                 text.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
@@ -333,6 +333,11 @@ impl Endpoint {
             self.dead.bury(self.now, to.transport, to.address, seconds.map(Duration::from_secs));
         } else {
             self.dead.raise(to.transport, to.address);
+            if to.transport == Transport::Udp
+                && let Some(line) = self.lines.get_mut(line as usize)
+            {
+                line.flow = Some(to.address);
+            }
         }
     }
 

@@ -35,9 +35,10 @@ pub(crate) struct Search {
 /// Something about a request that its owner hears without asking.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
-    pub tx: u64,
     pub owner: Owner,
     pub outcome: Outcome,
+    /// How much had been put out before it happened.
+    pub before: usize,
 }
 
 impl Endpoint {
@@ -90,10 +91,11 @@ impl Endpoint {
                     search.rest = rest;
                 }
                 let owner = self.clients.get(&id).map(|client| client.owner);
+                let before = self.outputs.len();
                 if !self.go(id) {
                     self.unsent(id, "no connection can be made");
                 } else if let Some(owner) = owner {
-                    self.notices.push_back(Notice { tx: id, owner, outcome: Outcome::Sent });
+                    self.notices.push_back(Notice { owner, outcome: Outcome::Sent, before });
                 }
             }
             Located::Wait(queries) => {
@@ -118,7 +120,8 @@ impl Endpoint {
     pub(super) fn unsent(&mut self, id: u64, why: &str) {
         if let Some(client) = self.clients.get(&id) {
             let outcome = Outcome::Unsent(why.to_owned());
-            self.notices.push_back(Notice { tx: id, owner: client.owner, outcome });
+            let before = self.outputs.len();
+            self.notices.push_back(Notice { owner: client.owner, outcome, before });
         }
         self.remove_client(id);
     }
@@ -192,10 +195,7 @@ impl Endpoint {
             return false;
         }
         self.leave_behind(id);
-        if let Some(client) = self.clients.get(&id) {
-            self.counters.failovers += 1;
-            debug_assert!(client.search.is_some());
-        }
+        self.counters.failovers += 1;
         self.go(id)
     }
 
@@ -241,11 +241,6 @@ impl Endpoint {
         client.search = None;
         self.settle_client(tx);
         false
-    }
-
-    /// Whether a request is on its way, and not waiting for a name.
-    pub fn is_sent(&self, tx: u64) -> bool {
-        self.clients.get(&tx).is_some_and(|client| client.to.is_some())
     }
 
     /// A connection failed under the requests that went over it.

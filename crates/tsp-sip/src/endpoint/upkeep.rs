@@ -186,7 +186,7 @@ impl Endpoint {
     fn addresses_of(&mut self, now: Time, name: &str, found: &mut Vec<IpAddr>, next: &mut Time) -> bool {
         let query = |name: String, kind| Query { name, kind };
         let mut hosts = vec![name.to_owned()];
-        let (mut whole, mut any) = (true, false);
+        let mut whole = true;
         for service in ["_sip._udp", "_sip._tcp", "_sips._tcp"] {
             let asked = query(format!("{service}.{name}"), RecordKind::Srv);
             match self.known_or_asked(now, asked, next) {
@@ -199,7 +199,6 @@ impl Endpoint {
                         }
                     }
                 }
-                Some(Err(LookupError::None { .. })) => any = true,
                 Some(Err(_)) => {}
                 None => whole = false,
             }
@@ -208,19 +207,21 @@ impl Endpoint {
             for kind in [RecordKind::A, RecordKind::Aaaa] {
                 match self.known_or_asked(now, query(host.clone(), kind), next) {
                     Some(Ok(records)) => {
-                        any = true;
                         found.extend(records.records.iter().filter_map(|record| match record {
                             Record::Address(ip) => Some(*ip),
                             _ => None,
                         }));
                     }
-                    Some(Err(LookupError::None { .. })) => any = true,
-                    Some(Err(_)) => *next = (*next).min(now + PEERS_AGAIN),
+                    Some(Err(LookupError::None { .. })) => {}
+                    Some(Err(_)) => {
+                        whole = false;
+                        *next = (*next).min(now + PEERS_AGAIN);
+                    }
                     None => whole = false,
                 }
             }
         }
-        whole && any
+        whole
     }
 
     fn known_or_asked(&mut self, now: Time, query: Query, next: &mut Time) -> Option<Result<Records, LookupError>> {

@@ -110,11 +110,6 @@ impl Endpoint {
         }
     }
 
-    /// Whether we have an address of this family.
-    pub(super) fn fits(&self, transport: Transport, ip: IpAddr) -> bool {
-        self.here_of(transport).is_ipv4() == ip.is_ipv4()
-    }
-
     /// Looks for a destination in what is known of names.
     pub(super) fn locate(&mut self, to: &Destination) -> Located {
         let (udp, tcp, tls) =

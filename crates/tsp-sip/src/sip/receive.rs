@@ -13,7 +13,7 @@ use tapi::Time;
 impl Sip {
     pub(super) fn datagram(&mut self, now: Time, from: Peer, bytes: &[u8]) {
         self.endpoint.counters.received += 1;
-        if !self.may_speak(now, from) {
+        if !self.may_speak(now, from, bytes) {
             return;
         }
         if from.connection.is_none() && stun::is_stun(bytes) {

@@ -3,6 +3,7 @@
 use super::{REOPEN, Sip};
 use crate::endpoint::{Outcome, TCP_PORT, TLS_PORT, Wake};
 use crate::transport::{Heard, Peer, Transport};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tapi::Time;
 use tspi::{Output, PortId};
@@ -22,13 +23,13 @@ impl Sip {
     }
 
     /// Whether a source may be looked at now: nobody takes the time of the others.
-    pub(super) fn may_speak(&mut self, now: Time, from: Peer) -> bool {
+    pub(super) fn may_speak(&mut self, now: Time, from: Peer, bytes: &[u8]) -> bool {
         let known = self.endpoint.lines.iter().any(|line| line.knows(from.address));
         let rate = match (known, self.endpoint.config.transports.requests_per_s) {
             (true, 0) => return true,
             (true, rate) => rate,
             // Answers to our own requests may come from anybody, and as many as there are requests.
-            (false, _) if !self.endpoint.is_quiet() => return true,
+            (false, _) if bytes.starts_with(b"SIP/") => return true,
             (false, _) => STRANGERS_PER_S,
         };
         let may = self.endpoint.buckets.take(now, from.ip(), rate);
@@ -118,8 +119,9 @@ impl Sip {
         }
     }
 
-    /// Tells owners what became of their requests.
+    /// Tells owners what became of their requests. That a call is taken is said before its first message is shown.
     pub(super) fn hear_notices(&mut self, now: Time) {
+        let mut shift = 0;
         while let Some(notice) = self.endpoint.notices.pop_front() {
             let Some(call) = notice.owner.call else {
                 if let Outcome::Unsent(why) = &notice.outcome {
@@ -127,11 +129,19 @@ impl Sip {
                 }
                 continue;
             };
+            let outputs = &mut self.endpoint.outputs;
+            let at = notice.before.saturating_add(shift).min(outputs.len());
+            let later = if notice.outcome == Outcome::Sent { outputs.split_off(at) } else { VecDeque::new() };
+            let before = outputs.len();
             self.with_call(call, |call, ep| match &notice.outcome {
                 Outcome::Sent => call.on_sent(ep),
                 Outcome::Unsent(why) => call.on_unsent(ep, now, notice.owner.purpose, why),
                 Outcome::Response | Outcome::Challenged(_) | Outcome::Timeout => {}
             });
+            if notice.outcome == Outcome::Sent {
+                shift += self.endpoint.outputs.len() - before;
+                self.endpoint.outputs.extend(later);
+            }
         }
     }
 }

@@ -97,11 +97,6 @@ impl Connections {
         Some(Peer { transport: known.transport, address: known.remote, connection: Some(port) })
     }
 
-    /// Connections now.
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
     /// A connection to somebody, known or new.
     pub fn reach(
         &mut self,
@@ -214,11 +209,6 @@ impl Connections {
     /// A connection is gone. False: it was not known.
     pub fn forget(&mut self, port: PortId) -> Option<Time> {
         self.table.remove(&port).and_then(|known| known.wake)
-    }
-
-    /// All of them, in order.
-    pub fn ports(&self) -> Vec<PortId> {
-        self.table.keys().copied().collect()
     }
 
     /// The deadline that is kept, to be moved by the owner of all deadlines, and where it belongs.
