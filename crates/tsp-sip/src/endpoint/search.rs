@@ -35,6 +35,7 @@ pub(crate) struct Search {
 /// Something about a request that its owner hears without asking.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
+    pub tx: u64,
     pub owner: Owner,
     pub outcome: Outcome,
     /// How much had been put out before it happened.
@@ -95,7 +96,7 @@ impl Endpoint {
                 if !self.go(id) {
                     self.unsent(id, "no connection can be made");
                 } else if let Some(owner) = owner {
-                    self.notices.push_back(Notice { owner, outcome: Outcome::Sent, before });
+                    self.notices.push_back(Notice { tx: id, owner, outcome: Outcome::Sent, before });
                 }
             }
             Located::Wait(queries) => {
@@ -121,7 +122,7 @@ impl Endpoint {
         if let Some(client) = self.clients.get(&id) {
             let outcome = Outcome::Unsent(why.to_owned());
             let before = self.outputs.len();
-            self.notices.push_back(Notice { owner: client.owner, outcome, before });
+            self.notices.push_back(Notice { tx: id, owner: client.owner, outcome, before });
         }
         self.remove_client(id);
     }
