@@ -7,6 +7,7 @@ use crate::sipp::Sipp;
 use crate::sipp_tests::make;
 use crate::sound;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tapi::request::{CallAnswer, CallDrop, CallTrace};
 
 /// Answers as many calls as come, and sees each to its end.
@@ -16,6 +17,17 @@ fn answer(app: &mut App, calls: usize) {
         app.ask(CallAnswer { call });
         app.states_to(call, "disconnected");
         app.ask(CallDrop { call, reason: None });
+    }
+}
+
+/// Waits until somebody takes connections at a port of 127.0.0.1: nobody calls again who was refused.
+fn until_listening(port: u16) {
+    let wanted = format!(": 0100007F:{port:04X} ");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    let listens = |line: &str| line.contains(&wanted) && line.contains(" 0A ");
+    while !std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(listens) {
+        assert!(Instant::now() < deadline, "nobody listens at port {port}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -32,7 +44,7 @@ fn sipp_calls_over_tcp() {
     let daemon = Daemon::start_at(Directory::new(), "127.0.0.1", port, [&keys, ""]);
     let mut app = App::new(&daemon.socket());
     for transport in ["t1", "tn"] {
-        let arguments = ["-t", transport, "-m", "3", "-l", "1", "-d", "200"];
+        let arguments = ["-t", transport, "-max_socket", "100", "-m", "3", "-l", "1", "-d", "200"];
         let sipp = Sipp::caller(daemon.directory.path(), "caller", daemon.sip, &arguments);
         answer(&mut app, 3);
         sipp.finish();
@@ -46,6 +58,7 @@ fn sipp_is_called_over_tcp_and_hangs_up() {
     let daemon = Daemon::start_at(Directory::new(), "127.0.0.1", free_port(), ["", &line]);
     let mut app = App::new(&daemon.socket());
     let sipp = Sipp::callee_by(daemon.directory.path(), "callee_hangs_up", port, &["-t", "t1"]);
+    until_listening(port);
     let call = make(&mut app, "200");
     let states = app.states_to(call, "disconnected");
     assert!(states.iter().any(|state| state.starts_with("connected")), "{states:?}");
