@@ -1,6 +1,6 @@
 //! One connection between two lines, and the audio between them.
 
-use super::tone::{Cadence, Player, Progress};
+use super::tone::{Cadence, Player, Segment};
 use crate::modem::{CallRef, Hold};
 use std::collections::VecDeque;
 use tapi::Time;
@@ -64,12 +64,14 @@ pub(super) struct Call {
     pub(super) called: Option<Party>,
     /// Whether the caller's number is withheld.
     pub(super) withheld: bool,
+    /// How often it was sent elsewhere.
+    pub(super) diverted: u32,
     ringback: Cadence,
 }
 
 impl Call {
-    pub(super) fn new(caller: Party, state: State) -> Call {
-        Call { state, caller, called: None, withheld: false, ringback: Cadence::new(Progress::Ringback) }
+    pub(super) fn new(caller: Party, state: State, ringback: &'static [Segment]) -> Call {
+        Call { state, caller, called: None, withheld: false, diverted: 0, ringback: Cadence::new(ringback) }
     }
 
     /// The party on a line.

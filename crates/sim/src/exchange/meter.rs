@@ -103,6 +103,8 @@ pub enum Sound {
     Ringback,
     /// 480 + 620 Hz.
     Busy,
+    /// 425 or 400 Hz alone: any call progress tone of many countries.
+    Single,
     /// 1100 Hz: a calling fax.
     FaxCalling,
     /// 1300 Hz: a calling modem.
@@ -134,9 +136,15 @@ impl Ear {
     }
 
     fn sound(&self) -> Sound {
-        const PAIRS: [(f64, f64, Sound); 3] =
-            [(350.0, 440.0, Sound::Dial), (440.0, 480.0, Sound::Ringback), (480.0, 620.0, Sound::Busy)];
-        const SINGLE: [(f64, Sound); 4] = [
+        const PAIRS: [(f64, f64, Sound); 4] = [
+            (350.0, 440.0, Sound::Dial),
+            (440.0, 480.0, Sound::Ringback),
+            (400.0, 450.0, Sound::Ringback),
+            (480.0, 620.0, Sound::Busy),
+        ];
+        const SINGLE: [(f64, Sound); 6] = [
+            (425.0, Sound::Single),
+            (400.0, Sound::Single),
             (1100.0, Sound::FaxCalling),
             (1300.0, Sound::DataCalling),
             (2100.0, Sound::Answer),

@@ -34,6 +34,8 @@
 //! (3.14 dB below the A-law one, ITU-T G.711): 16-bit samples with a peak of 22 657.
 
 mod call;
+pub mod country;
+mod feature;
 pub mod link;
 pub mod meter;
 mod plant;
@@ -41,6 +43,7 @@ mod robot;
 mod switch;
 pub mod tone;
 
+pub use country::{Country, IdentitySent};
 pub use link::{Direction, Faults};
 pub use plant::Exchange;
 pub use robot::{Answering, Behaviour, ParseBehaviourError, Says};
@@ -67,6 +70,8 @@ pub enum Clearing {
 /// What an exchange is like.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Tones, ringing, caller identities.
+    pub country: Country,
     /// Chance of faults on links.
     pub seed: u64,
     /// How it clears.
@@ -79,7 +84,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { seed: 1, clearing: Clearing::LoopBreak, dial_tone: true, date: (11, 22, 9, 30) }
+        Config { country: Country::US, seed: 1, clearing: Clearing::LoopBreak, dial_tone: true, date: (11, 22, 9, 30) }
     }
 }
 
@@ -178,6 +183,27 @@ pub enum Event {
         hz: u32,
         /// How long after it began to be said, in steps of 20 ms.
         after_ms: u32,
+    },
+    /// A call was sent elsewhere: deflected, or forwarded.
+    Diverted {
+        /// By which subscriber's rule or order.
+        subscriber: String,
+        /// To which number.
+        to: String,
+    },
+    /// Two calls were left to each other by the subscriber between them.
+    Transferred {
+        /// Which subscriber.
+        subscriber: String,
+    },
+    /// A text message was sent.
+    Message {
+        /// By whom.
+        from: String,
+        /// To which number.
+        to: String,
+        /// What it says.
+        text: String,
     },
     /// A modem was unplugged.
     Unplugged {

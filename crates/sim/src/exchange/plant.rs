@@ -4,7 +4,7 @@ use super::call::{Call, State};
 use super::link::{Direction, Faults, Link};
 use super::meter::DtmfDetector;
 use super::robot::{Behaviour, Robot};
-use super::tone::{Cadence, Segment};
+use super::tone::{Cadence, Player, Segment};
 use super::{BoxedDevice, Config, Event, ModemId, OrderError, Output};
 use crate::modem::{Access, Act, CallRef, Effect, Hold, Kind, Signal};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,9 +12,12 @@ use std::time::Duration;
 use tapi::Time;
 use tspi::Random;
 
+/// How long a modem that starts anew is gone from its bus.
+const AWAY: Duration = Duration::from_secs(4);
+
 /// Whether a modem has power and a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Plug {
+pub(super) enum Plug {
     In,
     Out,
 }
@@ -24,6 +27,8 @@ pub(super) struct Modem {
     name: String,
     pub(super) device: BoxedDevice,
     plug: Plug,
+    /// It is pulled or plugged then by itself.
+    pub(super) power: Option<(Time, Plug)>,
     pub(super) line: usize,
     to_modem: Vec<Link>,
     to_host: Vec<Link>,
@@ -53,7 +58,7 @@ pub(super) enum Loop {
     /// On hook and ringing; the next step of the cadence is due then.
     Ringing { call: u32, due: Time, step: RingStep },
     /// Off hook; digits are taken. Dial tone until the first one.
-    Dialling { tone: Option<Cadence>, digits: String, detector: DtmfDetector, due: Option<Time> },
+    Dialling { tone: Option<Cadence>, digits: String, detector: DtmfDetector, due: Option<Time>, withheld: bool },
     /// In a call, or waiting for one.
     InCall(u32),
     /// A tone until it is on hook.
@@ -65,14 +70,16 @@ pub(super) enum Loop {
 /// Steps of the ringing cadence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RingStep {
-    /// The first burst goes on: the identity follows it.
+    /// The identity was sent, and the first burst comes.
+    Before,
+    /// The first burst goes on.
     First,
     /// The identity is sent at the end of this.
     Identity,
-    /// A pause: a burst follows.
-    Pause,
-    /// A burst.
-    Burst,
+    /// A pause, of this number in the cadence: a burst follows.
+    Pause(usize),
+    /// A burst, of this number.
+    Burst(usize),
 }
 
 /// Steps of clearing.
@@ -88,6 +95,15 @@ pub(super) enum ClearStep {
 pub(super) struct Line {
     pub(super) number: String,
     pub(super) owner: Owner,
+    /// A call on two wires that was put aside by a flash.
+    pub(super) aside: Option<u32>,
+    /// A call that knocks at two wires in use, and what its subscriber hears of it.
+    pub(super) knocking: Option<u32>,
+    pub(super) beep: Player,
+    /// Whether a second call may come in on two wires.
+    pub(super) waits: bool,
+    /// Where calls are sent, by reason: to which number, after how many seconds.
+    pub(super) forwards: BTreeMap<u8, (String, u32)>,
     /// Microseconds of a frame by its own clock.
     pub(super) period: u64,
     pub(super) next_frame: Option<Time>,
@@ -122,7 +138,8 @@ impl Exchange {
         let line = self.add_line(number, owner);
         let links = || (0..device.ports()).map(|_| Link::new()).collect();
         let (to_modem, to_host) = (links(), links());
-        self.modems.push(Modem { name: name.to_string(), device, plug: Plug::In, line, to_modem, to_host });
+        let power = None;
+        self.modems.push(Modem { name: name.to_string(), device, plug: Plug::In, power, line, to_modem, to_host });
         ModemId(modem as u32)
     }
 
@@ -139,7 +156,17 @@ impl Exchange {
     }
 
     fn add_line(&mut self, number: &str, owner: Owner) -> usize {
-        self.lines.push(Line { number: number.to_string(), owner, period: 20_000, next_frame: None });
+        self.lines.push(Line {
+            number: number.to_string(),
+            owner,
+            aside: None,
+            knocking: None,
+            beep: Player::default(),
+            waits: false,
+            forwards: BTreeMap::new(),
+            period: 20_000,
+            next_frame: None,
+        });
         self.lines.len() - 1
     }
 
@@ -274,13 +301,35 @@ impl Exchange {
     /// Plugs a modem in: it starts afresh.
     pub fn plug(&mut self, now: Time, modem: ModemId) {
         self.timeout(now);
+        self.insert(now, modem);
+        self.settle(now);
+    }
+
+    fn insert(&mut self, now: Time, modem: ModemId) {
         let Some(at) = self.modems.get_mut(modem.0 as usize).filter(|at| at.plug == Plug::Out) else { return };
         at.plug = Plug::In;
         let name = at.name.clone();
         self.out.push_back(Output::Plugged(modem));
         self.tell(now, Event::Plugged { modem: name });
+        self.modems[modem.0 as usize].device.powered(now);
         self.drain(now, modem.0 as usize);
-        self.settle(now);
+    }
+
+    /// What happens to modems by itself: pulled, or plugged in.
+    fn power(&mut self, now: Time) {
+        for modem in 0..self.modems.len() {
+            match self.modems[modem].power {
+                Some((due, Plug::Out)) if due <= now => {
+                    self.pull(now, modem);
+                    self.modems[modem].power = Some((now + AWAY, Plug::In));
+                }
+                Some((due, Plug::In)) if due <= now => {
+                    self.modems[modem].power = None;
+                    self.insert(now, ModemId(modem as u32));
+                }
+                _ => {}
+            }
+        }
     }
 
     fn pull(&mut self, now: Time, modem: usize) {
@@ -303,6 +352,7 @@ impl Exchange {
     }
 
     fn step(&mut self, now: Time) {
+        self.power(now);
         for modem in 0..self.modems.len() {
             if self.modems[modem].plug == Plug::Out {
                 continue;
@@ -336,7 +386,8 @@ impl Exchange {
             State::Routing { due, .. } | State::Alerting { due } => Some(due),
             State::Talking => None,
         });
-        modems.chain(lines).chain(calls).min()
+        let power = self.modems.iter().filter_map(|modem| modem.power.map(|(due, _)| due));
+        modems.chain(lines).chain(calls).chain(power).min()
     }
 
     /// The next output, until there is none.
@@ -434,7 +485,7 @@ impl Exchange {
     }
 
     /// Starts and stops the lines' audio clocks.
-    fn settle(&mut self, now: Time) {
+    pub(super) fn settle(&mut self, now: Time) {
         for line in 0..self.lines.len() {
             let busy = self.has_audio(line);
             let at = &mut self.lines[line];

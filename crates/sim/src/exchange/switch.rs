@@ -1,10 +1,11 @@
 //! Who is connected to whom: numbers, ringing, answering, clearing, audio.
 
 use super::call::{Call, Party, State};
+use super::country::IdentitySent;
 use super::meter::{DtmfDetector, Key};
 use super::plant::{ClearStep, Exchange, Loop, Owner, RingStep, Waiting};
 use super::robot::{Answering, Noticed};
-use super::tone::{Cadence, Progress, mix};
+use super::tone::{Cadence, mix};
 use super::{Clearing, Event};
 use crate::modem::{Act, CallRef, Hold, Identity, Signal};
 use std::time::Duration;
@@ -19,14 +20,16 @@ const CELLULAR_ROUTING: Duration = Duration::from_millis(800);
 const NO_ANSWER: Duration = Duration::from_secs(180);
 /// Between two digits of a number that could be complete, or is none (ITU-T Q.543: 10 to 20 s; shortened).
 const INTERDIGIT: Duration = Duration::from_secs(5);
-const RING_ON: Duration = Duration::from_secs(2);
-const RING_OFF: Duration = Duration::from_secs(4);
 const IDENTITY_AFTER: Duration = Duration::from_millis(500);
 const BREAK_AFTER: Duration = Duration::from_millis(200);
 const BREAK: Duration = Duration::from_millis(500);
 
+fn millis(millis: u32) -> Duration {
+    Duration::from_millis(millis.into())
+}
+
 /// Digits of a number: what separates them, and a leading `+`, is left out.
-fn digits(number: &str) -> String {
+pub(super) fn digits(number: &str) -> String {
     number.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '#')).collect()
 }
 
@@ -36,7 +39,7 @@ impl Exchange {
         match act {
             Act::OffHook => self.off_hook(now, line),
             Act::OnHook => self.on_hook(now, line),
-            Act::Flash => {}
+            Act::Flash => self.flash(now, line),
             Act::Pulse(digit) => self.digit(now, line, digit),
             Act::Setup { call, to, withheld } => self.place(now, line, Some(call), &to, withheld),
             Act::CallWaiting(on) => {
@@ -44,27 +47,31 @@ impl Exchange {
                     *waiting = if on { Waiting::On } else { Waiting::Off };
                 }
             }
+            Act::Message { to, text, part } => self.send_message(now, line, &to, &text, part),
+            Act::Deflect { call, to } => self.deflect(now, line, call, &to),
+            Act::Forward { reason, to, after_s } => self.forward(line, reason, to, after_s),
+            Act::Restart => self.restart_owner(now, line),
             Act::Transfer(one, other) => self.transfer(now, line, one, other),
             act => self.act_on_call(now, line, act),
         }
     }
 
-    fn wires(&mut self, line: usize) -> Option<&mut Loop> {
+    pub(super) fn wires(&mut self, line: usize) -> Option<&mut Loop> {
         match &mut self.lines[line].owner {
             Owner::TwoWire { wires, .. } => Some(wires),
             _ => None,
         }
     }
 
-    fn set_wires(&mut self, line: usize, state: Loop) {
+    pub(super) fn set_wires(&mut self, line: usize, state: Loop) {
         if let Some(wires) = self.wires(line) {
             *wires = state;
         }
     }
 
-    fn dial_tone(&self) -> Loop {
-        let tone = self.config.dial_tone.then(|| Cadence::new(Progress::Dial));
-        Loop::Dialling { tone, digits: String::new(), detector: DtmfDetector::default(), due: None }
+    pub(super) fn dial_tone(&self) -> Loop {
+        let tone = self.config.dial_tone.then(|| Cadence::new(self.config.country.dial));
+        Loop::Dialling { tone, digits: String::new(), detector: DtmfDetector::default(), due: None, withheld: false }
     }
 
     fn off_hook(&mut self, now: Time, line: usize) {
@@ -84,6 +91,9 @@ impl Exchange {
     }
 
     fn on_hook(&mut self, now: Time, line: usize) {
+        if self.leave(now, line) {
+            return;
+        }
         match self.wires(line) {
             None | Some(Loop::OnHook | Loop::Ringing { .. }) => {}
             Some(Loop::InCall(call)) => {
@@ -99,6 +109,9 @@ impl Exchange {
 
     /// A line's modem is gone: whatever it was in is over.
     pub(super) fn abandon(&mut self, now: Time, line: usize) {
+        if let Some(aside) = self.lines[line].aside.take() {
+            self.end_aside(now, aside, line);
+        }
         self.on_hook(now, line);
         if let Owner::Cellular { .. } = self.lines[line].owner {
             while let Some(call) = self.call_of(line) {
@@ -109,14 +122,26 @@ impl Exchange {
 
     fn digit(&mut self, now: Time, line: usize, digit: char) {
         let numbers: Vec<String> = self.lines.iter().map(|line| line.number.clone()).collect();
-        let Some(Loop::Dialling { tone, digits, due, .. }) = self.wires(line) else { return };
+        let fresh = self.dial_tone();
+        let Some(Loop::Dialling { tone, digits, due, withheld, .. }) = self.wires(line) else { return };
         *tone = None;
         digits.push(digit);
+        // The caller's number is withheld in this call, or given after all: dial tone again.
+        if let "*67" | "*82" = digits.as_str() {
+            *withheld = digits == "*67";
+            digits.clear();
+            *due = None;
+            if let Loop::Dialling { tone: again, .. } = fresh {
+                *tone = again;
+            }
+            return;
+        }
+        let withheld = *withheld;
         let begun = numbers.iter().filter(|number| number.starts_with(digits.as_str())).count();
         let complete = begun == 1 && numbers.contains(digits);
         if complete || digits.len() > 32 {
             let to = std::mem::take(digits);
-            self.place(now, line, None, &to, false);
+            self.place(now, line, None, &to, withheld);
         } else {
             *due = Some(now + INTERDIGIT);
         }
@@ -128,7 +153,8 @@ impl Exchange {
         self.next_call = (self.next_call + 1) & 0x7fff_ffff;
         let due = now + if name.is_some() { CELLULAR_ROUTING } else { ROUTING };
         let state = State::Routing { due, to: digits(to), withheld };
-        self.calls.insert(id, Call::new(Party::new(line, name.unwrap_or(CallRef(id))), state));
+        self.calls
+            .insert(id, Call::new(Party::new(line, name.unwrap_or(CallRef(id))), state, self.config.country.ringback));
         self.set_wires(line, Loop::InCall(id));
         let from = self.lines[line].number.clone();
         self.tell(now, Event::Called { from, to: digits(to) });
@@ -165,9 +191,9 @@ impl Exchange {
     }
 
     fn dialled(&mut self, now: Time, line: usize) {
-        if let Some(Loop::Dialling { digits, .. }) = self.wires(line) {
-            let to = std::mem::take(digits);
-            self.place(now, line, None, &to, false);
+        if let Some(Loop::Dialling { digits, withheld, .. }) = self.wires(line) {
+            let (to, withheld) = (std::mem::take(digits), *withheld);
+            self.place(now, line, None, &to, withheld);
         }
     }
 
@@ -178,12 +204,18 @@ impl Exchange {
             Ok(_) => return self.fail(now, id, to, 17),
             Err(_) => return self.fail(now, id, to, 1),
         };
-        if let Some(cause) = self.refuses(called) {
+        let refused = self.refuses(called);
+        if let Some(to) = self.forwarded(id, called, refused) {
+            return self.divert(now, id, called, &to);
+        }
+        if let Some(cause) = refused {
             return self.fail(now, id, to, cause);
         }
+        let limit =
+            self.lines[called].forwards.get(&2).map_or(NO_ANSWER, |(_, after)| Duration::from_secs((*after).into()));
         let Some(call) = self.calls.get_mut(&id) else { return };
         let name = call.caller.call;
-        call.state = State::Alerting { due: now + NO_ANSWER };
+        call.state = State::Alerting { due: now + limit };
         call.called = Some(Party::new(called, CallRef(id)));
         let from = self.lines[caller].number.clone();
         self.tell(now, Event::Rings { subscriber: self.lines[called].number.clone(), from });
@@ -196,6 +228,7 @@ impl Exchange {
         let calls = self.calls.values().filter(|call| call.has(line)).count();
         match &self.lines[line].owner {
             Owner::TwoWire { wires: Loop::OnHook, .. } => None,
+            Owner::TwoWire { wires: Loop::InCall(_), .. } if self.lines[line].waits && calls == 1 => None,
             Owner::TwoWire { .. } => Some(17),
             Owner::Cellular { modem, .. } if !self.is_plugged(*modem) => Some(20),
             Owner::Cellular { .. } if calls == 0 => None,
@@ -220,11 +253,23 @@ impl Exchange {
     fn alert(&mut self, now: Time, id: u32, called: usize, withheld: bool) {
         let Some(caller) = self.calls.get(&id).map(|call| call.caller.line) else { return };
         let from = self.identity(caller, withheld);
+        let country = self.config.country;
+        let date = self.date(now);
         match &mut self.lines[called].owner {
-            Owner::TwoWire { wires, .. } => {
-                *wires = Loop::Ringing { call: id, due: now + RING_ON, step: RingStep::First };
-                self.signal(now, called, Signal::RingBegins);
-            }
+            Owner::TwoWire { wires: Loop::InCall(_), .. } => self.knock(now, id, called),
+            Owner::TwoWire { wires, .. } => match country.identity {
+                IdentitySent::AfterFirstRing | IdentitySent::Never => {
+                    let due = now + millis(country.ringing[0]);
+                    *wires = Loop::Ringing { call: id, due, step: RingStep::First };
+                    self.signal(now, called, Signal::RingBegins);
+                }
+                sent @ (IdentitySent::BeforeRing | IdentitySent::AsTones) => {
+                    *wires = Loop::Ringing { call: id, due: now + IDENTITY_AFTER, step: RingStep::Before };
+                    if sent == IdentitySent::BeforeRing {
+                        self.signal(now, called, Signal::CallerId { date, identity: from });
+                    }
+                }
+            },
             Owner::Cellular { .. } => self.signal(now, called, Signal::Incoming { call: CallRef(id), from }),
             Owner::Robot { robot, due } => {
                 *due = match robot.behaviour.answering {
@@ -240,26 +285,38 @@ impl Exchange {
 
     /// The next step of a ringing line.
     fn ring(&mut self, now: Time, line: usize) {
+        let country = self.config.country;
+        let cadence = country.ringing;
         let Some(Loop::Ringing { call, due, step }) = self.wires(line) else { return };
         let id = *call;
-        let signal = match step {
+        let signal = match *step {
+            RingStep::Before => {
+                (*step, *due) = (RingStep::First, now + millis(cadence[0]));
+                Signal::RingBegins
+            }
+            RingStep::First if country.identity == IdentitySent::AfterFirstRing => {
+                (*step, *due) = (RingStep::Identity, now + IDENTITY_AFTER.min(millis(cadence[1]) / 2));
+                Signal::RingEnds
+            }
             RingStep::First => {
-                (*step, *due) = (RingStep::Identity, now + IDENTITY_AFTER);
+                (*step, *due) = (RingStep::Pause(1), now + millis(cadence[1]));
                 Signal::RingEnds
             }
             RingStep::Identity => {
-                (*step, *due) = (RingStep::Pause, now + (RING_OFF - IDENTITY_AFTER));
+                let sent = IDENTITY_AFTER.min(millis(cadence[1]) / 2);
+                (*step, *due) = (RingStep::Pause(1), now + (millis(cadence[1]) - sent));
                 let Some((caller, withheld)) = self.calls.get(&id).map(|call| (call.caller.line, call.withheld)) else {
                     return;
                 };
                 Signal::CallerId { date: self.date(now), identity: self.identity(caller, withheld) }
             }
-            RingStep::Pause => {
-                (*step, *due) = (RingStep::Burst, now + RING_ON);
+            RingStep::Pause(at) => {
+                let next = (at + 1) % cadence.len();
+                (*step, *due) = (RingStep::Burst(next), now + millis(cadence[next]));
                 Signal::RingBegins
             }
-            RingStep::Burst => {
-                (*step, *due) = (RingStep::Pause, now + RING_OFF);
+            RingStep::Burst(at) => {
+                (*step, *due) = (RingStep::Pause(at + 1), now + millis(cadence[at + 1]));
                 Signal::RingEnds
             }
         };
@@ -267,7 +324,7 @@ impl Exchange {
     }
 
     /// Month, day, hour and minute now; within a month it stays the same month.
-    fn date(&self, now: Time) -> (u8, u8, u8, u8) {
+    pub(super) fn date(&self, now: Time) -> (u8, u8, u8, u8) {
         let (month, day, hour, minute) = self.config.date;
         let minutes = u64::from(hour) * 60 + u64::from(minute) + now.as_millis() / 60_000;
         let day = (u64::from(day) - 1 + minutes / 1_440) % 28 + 1;
@@ -312,7 +369,13 @@ impl Exchange {
     fn give_up(&mut self, now: Time, id: u32) {
         let called = self.calls.get(&id).and_then(|call| call.called.as_ref()).map(|party| (party.line, party.call));
         let Some((line, name)) = called else { return };
-        self.release(now, line, name, 102);
+        if !self.drop_aside(id, line) {
+            self.release(now, line, name, 102);
+        }
+        let far = self.calls.get(&id).is_some_and(|call| call.diverted < 5);
+        if let Some((to, _)) = self.lines[line].forwards.get(&2).filter(|_| far).cloned() {
+            return self.divert(now, id, line, &to);
+        }
         self.fail(now, id, &self.lines[line].number.clone(), 19);
     }
 
@@ -322,7 +385,8 @@ impl Exchange {
         let line = call.caller.line;
         let from = self.lines[line].number.clone();
         self.tell(now, Event::Failed { from, to: to.to_string(), cause });
-        let tone = if cause == 17 { Progress::Busy } else { Progress::Reorder };
+        let country = self.config.country;
+        let tone = if cause == 17 { country.busy } else { country.reorder };
         self.set_wires(line, Loop::Tone(Cadence::new(tone)));
         self.signal(now, line, Signal::Released { call: call.caller.call, cause });
     }
@@ -345,24 +409,26 @@ impl Exchange {
             *due = None;
         }
         self.signal(now, by, Signal::Released { call: own, cause });
-        if let Some((line, name)) = other {
+        if let Some((line, name)) = other
+            && !self.drop_aside(id, line)
+        {
             self.release(now, line, name, cause);
         }
     }
 
     /// The other end of a party's call is gone.
-    fn release(&mut self, now: Time, line: usize, name: CallRef, cause: u8) {
-        let clearing = self.config.clearing;
+    pub(super) fn release(&mut self, now: Time, line: usize, name: CallRef, cause: u8) {
+        let (clearing, busy) = (self.config.clearing, self.config.country.busy);
         match &mut self.lines[line].owner {
             Owner::TwoWire { wires, .. } => match wires {
                 Loop::Ringing { step, .. } => {
-                    let burst = matches!(step, RingStep::First | RingStep::Burst);
+                    let burst = matches!(step, RingStep::First | RingStep::Burst(_));
                     *wires = Loop::OnHook;
                     if burst {
                         self.signal(now, line, Signal::RingEnds);
                     }
                 }
-                _ if clearing == Clearing::BusyTone => *wires = Loop::Tone(Cadence::new(Progress::Busy)),
+                _ if clearing == Clearing::BusyTone => *wires = Loop::Tone(Cadence::new(busy)),
                 _ => *wires = Loop::Clearing { due: now + BREAK_AFTER, step: ClearStep::Before },
             },
             Owner::Cellular { .. } => self.signal(now, line, Signal::Released { call: name, cause }),
@@ -391,11 +457,12 @@ impl Exchange {
         let (Some((first, first_name)), Some((second, second_name))) = (far(one_id), far(other_id)) else { return };
         self.calls.remove(&one_id);
         self.calls.remove(&other_id);
-        let mut call = Call::new(Party::new(first, first_name), State::Talking);
+        let mut call = Call::new(Party::new(first, first_name), State::Talking, self.config.country.ringback);
         call.called = Some(Party::new(second, second_name));
         self.calls.insert(one_id, call);
         self.set_wires(first, Loop::InCall(one_id));
         self.set_wires(second, Loop::InCall(one_id));
+        self.tell(now, Event::Transferred { subscriber: self.lines[line].number.clone() });
         for name in [one, other] {
             self.signal(now, line, Signal::Released { call: name, cause: 16 });
         }
@@ -419,7 +486,11 @@ impl Exchange {
             Loop::Tone(tone) => Some(tone.frame()),
             Loop::OnHook | Loop::Ringing { .. } | Loop::Clearing { .. } => None,
         };
-        let said = self.modems[modem].device.frame(now, &heard.unwrap_or(Frame::SILENCE));
+        let mut heard = heard.unwrap_or(Frame::SILENCE);
+        if let Some(beep) = self.lines[line].beep.frame() {
+            mix(&mut heard, &beep);
+        }
+        let said = self.modems[modem].device.frame(now, &heard);
         let mut key = None;
         match self.wires(line) {
             Some(Loop::Dialling { detector, .. }) => key = detector.hear(&said),

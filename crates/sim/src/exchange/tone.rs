@@ -75,34 +75,6 @@ pub fn dtmf(digit: char) -> Option<(f64, f64)> {
     None
 }
 
-/// The exchange's tones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Dial tone: 350 + 440 Hz.
-    Dial,
-    /// Ringback: 440 + 480 Hz, 2 s on, 4 s off.
-    Ringback,
-    /// Busy: 480 + 620 Hz, 0.5 s on and off.
-    Busy,
-    /// Reorder: 480 + 620 Hz, 0.25 s on and off.
-    Reorder,
-}
-
-impl Progress {
-    fn segments(self) -> &'static [Segment] {
-        const DIAL: [Segment; 1] = [Segment::new(350.0, 440.0, -130, 1_000)];
-        const RINGBACK: [Segment; 2] = [Segment::new(440.0, 480.0, -190, 2_000), Segment::silence(4_000)];
-        const BUSY: [Segment; 2] = [Segment::new(480.0, 620.0, -240, 500), Segment::silence(500)];
-        const REORDER: [Segment; 2] = [Segment::new(480.0, 620.0, -240, 250), Segment::silence(250)];
-        match self {
-            Progress::Dial => &DIAL,
-            Progress::Ringback => &RINGBACK,
-            Progress::Busy => &BUSY,
-            Progress::Reorder => &REORDER,
-        }
-    }
-}
-
 /// An oscillator of two frequencies that keeps its phase from frame to frame.
 #[derive(Clone, Debug, Default)]
 struct Oscillator {
@@ -126,7 +98,7 @@ impl Oscillator {
 /// A tone of the exchange, from its beginning.
 #[derive(Clone, Debug)]
 pub struct Cadence {
-    tone: Progress,
+    segments: &'static [Segment],
     at: usize,
     done: u32,
     oscillator: Oscillator,
@@ -134,13 +106,13 @@ pub struct Cadence {
 
 impl Cadence {
     /// The tone, from its beginning.
-    pub fn new(tone: Progress) -> Cadence {
-        Cadence { tone, at: 0, done: 0, oscillator: Oscillator::default() }
+    pub fn new(segments: &'static [Segment]) -> Cadence {
+        Cadence { segments, at: 0, done: 0, oscillator: Oscillator::default() }
     }
 
     /// The next 20 ms.
     pub fn frame(&mut self) -> Frame {
-        let segments = self.tone.segments();
+        let segments = self.segments;
         let mut frame = Frame::SILENCE;
         for sample in &mut frame.0 {
             let segment = &segments[self.at % segments.len()];

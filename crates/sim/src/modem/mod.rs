@@ -68,6 +68,8 @@ pub enum Signal {
     },
     /// Two-wire: the loop current was interrupted: the far end hung up (calling party control).
     LoopBreak,
+    /// Two-wire: another call knocks while the line is in use.
+    Knock,
     /// Cellular: the network works on our call.
     Proceeding(CallRef),
     /// Cellular: the far end of our call alerts.
@@ -94,6 +96,23 @@ pub enum Signal {
         call: CallRef,
         /// Held, or active again.
         hold: Hold,
+    },
+    /// Cellular: the network's relation to it changed (`<stat>` of `+CREG`).
+    Registration(u8),
+    /// Cellular: how strong the network is heard (`<rssi>` of `+CSQ`).
+    Level(u8),
+    /// Cellular: the card was pulled out.
+    SimRemoved,
+    /// Cellular: a text message arrives.
+    Message {
+        /// From which number.
+        from: String,
+        /// What it says.
+        text: String,
+        /// Which part of a longer one it is.
+        part: cellular::Part,
+        /// Month, day, hour, minute.
+        date: (u8, u8, u8, u8),
     },
 }
 
@@ -155,6 +174,33 @@ pub enum Act {
     },
     /// Cellular: a second call may be offered while one is up, or may not.
     CallWaiting(bool),
+    /// Cellular: a text message is sent.
+    Message {
+        /// To which number.
+        to: String,
+        /// What it says.
+        text: String,
+        /// Which part of a longer one it is.
+        part: cellular::Part,
+    },
+    /// Cellular: an offered call goes elsewhere.
+    Deflect {
+        /// Which.
+        call: CallRef,
+        /// To which number.
+        to: String,
+    },
+    /// Cellular: the network forwards calls, or no longer.
+    Forward {
+        /// 0 always, 1 when busy, 2 when nobody answers, 3 when not reachable (27.007 7.11).
+        reason: u8,
+        /// To which number.
+        to: Option<String>,
+        /// After how many seconds without an answer.
+        after_s: u32,
+    },
+    /// It starts anew: its ports are gone for some seconds.
+    Restart,
 }
 
 /// What kind of bytes a device sends: faults that speak of lines of text apply to text alone.
@@ -214,6 +260,10 @@ pub trait Device {
     fn timeout(&mut self, now: Time);
     /// Power was lost: every state is as after a start, nothing is pending.
     fn reset(&mut self);
+    /// Power came back, or came for the first time.
+    fn powered(&mut self, now: Time) {
+        let _ = now;
+    }
     /// Gives the next output, until there is none.
     fn poll_output(&mut self) -> Option<Effect>;
     /// When it wants [`Device::timeout`] at the latest.

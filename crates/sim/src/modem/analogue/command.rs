@@ -2,7 +2,7 @@
 
 use super::settings::{KEPT, Settings};
 use super::stream::Way;
-use super::{Analogue, Final, Hook, Mode, Then};
+use super::{Analogue, Dialect, Final, Hook, Listing, Mode, Then};
 use crate::exchange::tone::{Player, Segment};
 use crate::modem::at::{self, Ask, Command, fields};
 use crate::modem::{Act, Effect};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tapi::Time;
 
 /// What a command led to.
-enum Done {
+pub(super) enum Done {
     /// The next command may go.
     Next,
     /// The line ends here with a result, or the modem is at something else now.
@@ -53,8 +53,8 @@ impl Analogue {
     }
 
     /// A line of information text.
-    fn inform(&mut self, text: &str) -> Done {
-        let lead = if self.settings.verbose == 0 { "" } else { "\r\n" };
+    pub(super) fn inform(&mut self, text: &str) -> Done {
+        let lead = if self.settings.verbose == 0 { "" } else { self.persona.lead };
         self.info.extend(format!("{lead}{text}\r\n").bytes());
         Done::Next
     }
@@ -158,6 +158,12 @@ impl Analogue {
     }
 
     fn extended(&mut self, now: Time, name: &str, ask: &Ask) -> Done {
+        if self.persona.accepts.contains(&name) && matches!(ask, Ask::Set(_) | Ask::Do) {
+            return Done::Next;
+        }
+        if self.persona.dialect == Dialect::Rockwell {
+            return self.rockwell(now, name, ask);
+        }
         match (name, ask) {
             ("+GMI" | "+FMI", Ask::Do | Ask::Read) => self.inform(self.persona.manufacturer),
             ("+GMM" | "+FMM", Ask::Do | Ask::Read) => self.inform(self.persona.model),
@@ -168,14 +174,13 @@ impl Analogue {
             ("+VCID", ask) => {
                 Self::number(ask, 2, "(0-2)", &mut self.settings.identity).map_or(Done::Error, |text| self.told(text))
             }
-            ("+VRID" | "-SCID" | "-STE", Ask::Set(_)) => Done::Next,
             ("+VDR" | "+IFC" | "+IPR" | "+FLO", ask) => self.keep(name, ask),
             (name, ask) if name.starts_with("+V") && self.settings.class == 8 => self.voice(now, name, ask),
             _ => Done::Error,
         }
     }
 
-    fn told(&mut self, text: Option<String>) -> Done {
+    pub(super) fn told(&mut self, text: Option<String>) -> Done {
         match text {
             Some(text) => self.inform(&text),
             None => Done::Next,
@@ -183,7 +188,7 @@ impl Analogue {
     }
 
     /// A parameter of one number: `Err` when the question is wrong, text when there is something to tell.
-    fn number(ask: &Ask, limit: u32, range: &str, at: &mut u32) -> Result<Option<String>, ()> {
+    pub(super) fn number(ask: &Ask, limit: u32, range: &str, at: &mut u32) -> Result<Option<String>, ()> {
         match ask {
             Ask::Read => Ok(Some(at.to_string())),
             Ask::Test => Ok(Some(range.to_string())),
@@ -217,7 +222,7 @@ impl Analogue {
                 let class = self.settings.class.to_string();
                 self.inform(&class)
             }
-            Ask::Test => self.inform("0,8"),
+            Ask::Test => self.inform(self.persona.classes),
             Ask::Set(value) if matches!(value.as_str(), "8" | "8.0") => {
                 self.settings.class = 8;
                 Done::Next
@@ -269,13 +274,14 @@ impl Analogue {
             }
             Ask::Test => {
                 self.inform("0,\"\",B0804100,B0804100,B0804100");
-                self.inform("1,\"T\",0B8433C1,0FE431C1,0B8431C1")
+                let line = format!("{},\"T\",0B8433C1,0FE431C1,0B8431C1", self.persona.line_label);
+                self.inform(&line)
             }
             Ask::Set(value) if value == "0" => {
                 self.hang_up();
                 Done::Next
             }
-            Ask::Set(value) if value == "1" => {
+            Ask::Set(value) if value.parse() == Ok(self.persona.line_label) => {
                 self.seize();
                 Done::Next
             }
@@ -291,6 +297,9 @@ impl Analogue {
                 self.inform(&text)
             }
             Ask::Test => {
+                if let Listing::Ranges(text) = self.persona.listing {
+                    return self.inform(text);
+                }
                 for method in methods {
                     let (label, name, bits) = (method.label, method.name, method.coding.bytes() * 8);
                     self.inform(&format!("{label},\"{name}\",{bits},0,8000,0,0"));
@@ -314,18 +323,19 @@ impl Analogue {
     }
 
     fn silence(&mut self, ask: &Ask) -> Done {
+        let limit = self.persona.silence_limit;
         match ask {
             Ask::Read => {
                 let (sensitivity, interval) = self.settings.silence;
                 self.inform(&format!("{sensitivity},{interval}"))
             }
-            Ask::Test => self.inform("(0,127-129),(0-255)"),
+            Ask::Test => self.inform(&format!("(0-{limit}),(0-255)")),
             Ask::Set(value) => {
                 let fields = fields(value);
                 let sensitivity = fields.first().and_then(|field| field.parse().ok());
                 let interval = fields.get(1).map_or(Some(self.settings.silence.1), |field| field.parse().ok());
                 match (sensitivity, interval) {
-                    (Some(sensitivity), Some(interval)) if sensitivity <= 255 && interval <= 255 => {
+                    (Some(sensitivity), Some(interval)) if sensitivity <= limit && interval <= 255 => {
                         self.settings.silence = (sensitivity, interval);
                         Done::Next
                     }
@@ -348,7 +358,7 @@ impl Analogue {
         }
     }
 
-    fn stream(&mut self, now: Time, way: Way) -> Done {
+    pub(super) fn stream(&mut self, now: Time, way: Way) -> Done {
         if self.hook == Hook::On {
             return Done::Error;
         }
@@ -357,7 +367,7 @@ impl Analogue {
     }
 
     /// `+VTS`: the result comes after the tones were sent.
-    fn tones(&mut self, ask: &Ask) -> Done {
+    pub(super) fn tones(&mut self, ask: &Ask) -> Done {
         let list = match ask {
             Ask::Test => return self.inform("(200-3000),(200-3000),(0-255)"),
             Ask::Set(list) => list,

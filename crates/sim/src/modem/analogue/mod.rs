@@ -10,11 +10,13 @@
 mod command;
 mod dial;
 mod persona;
+mod rate;
+mod rockwell;
 mod settings;
 mod stream;
 mod watch;
 
-pub use persona::{Coding, Digits, Framing, IdentityStyle, Method, Persona, RingReport};
+pub use persona::{Coding, Dialect, Digits, Framing, IdentityStyle, Listing, Method, Persona, RingReport};
 
 use super::at::{Command, Typed, Typist};
 use super::{Access, Act, Device, Effect, Identity, Kind, Signal};
@@ -67,6 +69,7 @@ enum Final {
     Busy,
     NoAnswer,
     Answered,
+    Streamed,
 }
 
 /// The modem.
@@ -121,7 +124,8 @@ impl Analogue {
 
     /// A line that nobody asked for.
     fn unsolicited(&mut self, text: &str, number: &str) {
-        let line = if self.settings.verbose == 0 { format!("{number}\r") } else { format!("\r\n{text}\r\n") };
+        let lead = self.persona.lead;
+        let line = if self.settings.verbose == 0 { format!("{number}\r") } else { format!("{lead}{text}\r\n") };
         if self.settings.quiet == 0 {
             self.send(Kind::Text, line.into_bytes());
         }
@@ -146,7 +150,7 @@ impl Analogue {
             self.watch = Watch::new();
             self.out.push_back(Effect::Act(Act::OffHook));
         }
-        self.settings.label = 1;
+        self.settings.label = self.persona.line_label;
     }
 
     fn hang_up(&mut self) {
@@ -173,7 +177,7 @@ impl Analogue {
             text.extend(match (self.settings.verbose, glued) {
                 (0, _) => format!("{number}\r").into_bytes(),
                 (_, true) => format!("{words}\r\n").into_bytes(),
-                (_, false) => format!("\r\n{words}\r\n").into_bytes(),
+                (_, false) => format!("{}{words}\r\n", self.persona.lead).into_bytes(),
             });
         }
         let due = now + Duration::from_millis(self.persona.latency_ms);
@@ -190,6 +194,7 @@ impl Analogue {
             Final::Busy => ("BUSY", 7),
             Final::NoAnswer => ("NO ANSWER", 8),
             Final::Answered => (self.persona.answer_result, 0),
+            Final::Streamed => (self.persona.stream_result, 0),
         }
     }
 
@@ -253,7 +258,8 @@ impl Analogue {
             Then::Command => Mode::Command,
             Then::Stream(way) => {
                 self.watch.begin();
-                Mode::Streaming(Box::new(Stream::new(way, self.settings.method.coding, self.persona.buffer)))
+                let bare = self.persona.dialect == Dialect::Rockwell;
+                Mode::Streaming(Box::new(Stream::new(way, self.settings.method, self.persona.buffer, bare)))
             }
         };
     }
@@ -305,7 +311,7 @@ impl Analogue {
         if over == Over::Ended {
             self.send(Kind::Stream, vec![DLE, ETX]);
         }
-        self.finish(now, Final::Ok);
+        self.finish(now, Final::Streamed);
     }
 
     /// Sends what the streams have for the host, no faster than the port goes.
@@ -364,6 +370,7 @@ impl Device for Analogue {
                 self.finish(now, Final::NoCarrier);
             }
             Signal::LoopBreak => self.event(b'l'),
+            Signal::Knock => self.event(b'w'),
             _ => {}
         }
     }

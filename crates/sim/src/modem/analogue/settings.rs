@@ -95,7 +95,7 @@ impl Settings {
             (29, 70),
             (30, 0),
         ];
-        let fallback = Method { label: 1, name: "UNSIGNED PCM", coding: Coding::Unsigned8 };
+        let fallback = Method::new(1, "UNSIGNED PCM", Coding::Unsigned8);
         Settings {
             echo: 1,
             verbose: 1,

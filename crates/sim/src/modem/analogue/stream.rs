@@ -1,6 +1,7 @@
 //! The audio streams between modem and host, with what is shielded by DLE (V.253 clause 9, Annex A).
 
-use super::persona::Coding;
+use super::persona::{Coding, Method};
+use super::rate::Converter;
 use std::collections::VecDeque;
 use tspi::Frame;
 
@@ -51,6 +52,10 @@ pub(super) struct Stream {
     way: Way,
     coding: Coding,
     capacity: usize,
+    /// Whether a bare character other than DLE ends a recording.
+    bare: bool,
+    speaking: Converter,
+    hearing: Converter,
     shielded: bool,
     sending: Sending,
     to_line: VecDeque<u8>,
@@ -60,11 +65,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(way: Way, coding: Coding, capacity: usize) -> Stream {
+    pub(super) fn new(way: Way, method: Method, capacity: usize, bare: bool) -> Stream {
         Stream {
             way,
-            coding,
+            coding: method.coding,
             capacity,
+            bare,
+            speaking: Converter::new(method.rate, 8_000),
+            hearing: Converter::new(8_000, method.rate),
             shielded: false,
             sending: Sending::Waiting,
             to_line: VecDeque::new(),
@@ -88,6 +96,7 @@ impl Stream {
         if !std::mem::take(&mut self.shielded) {
             match byte {
                 DLE => self.shielded = true,
+                b'!' if self.bare && self.way == Way::Receive => self.over = Some(Over::Ended),
                 byte => self.sample(byte),
             }
             return;
@@ -129,8 +138,9 @@ impl Stream {
         if matches!(self.sending, Sending::Waiting | Sending::Paused | Sending::Dry) {
             return frame;
         }
+        let (coding, bytes) = (self.coding, &mut self.to_line);
         for sample in &mut frame.0 {
-            match decode(self.coding, &mut self.to_line) {
+            match self.speaking.next(|| decode(coding, bytes)) {
                 Some(value) => *sample = value,
                 None => {
                     self.ran_dry();
@@ -164,7 +174,8 @@ impl Stream {
             return;
         }
         self.overrun = false;
-        for sample in frame.0 {
+        let mut heard = frame.0.into_iter();
+        while let Some(sample) = self.hearing.next(|| heard.next()) {
             let (bytes, count) = encode(self.coding, sample);
             for byte in &bytes[..count] {
                 self.to_host.push_back(*byte);
@@ -268,7 +279,7 @@ mod tests {
 
     #[test]
     fn shielded_bytes_are_data_or_orders() {
-        let mut stream = Stream::new(Way::Transmit, Coding::Unsigned8, 100);
+        let mut stream = Stream::new(Way::Transmit, Method::new(1, "", Coding::Unsigned8), 100, false);
         for byte in [0x80, DLE, DLE, DLE, SUB, DLE, DLE, DLE, ETX, 1] {
             stream.take(byte);
         }

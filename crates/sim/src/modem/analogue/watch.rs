@@ -19,6 +19,8 @@ pub(super) struct Watch {
     ear: Ear,
     dtmf: DtmfDetector,
     heard: Heard,
+    /// Frames of the single tone of many countries.
+    single: u32,
     /// Bursts of busy or reorder tone of like length, one after the other.
     bursts: (u8, u32),
     /// Frames since the last report of each kind that repeats.
@@ -46,6 +48,7 @@ impl Watch {
             ear: Ear::default(),
             dtmf: DtmfDetector::default(),
             heard: Heard { sound: Sound::Quiet, run: 0 },
+            single: 0,
             bursts: (0, 0),
             since_dial: AGAIN,
             since_busy: AGAIN,
@@ -70,6 +73,7 @@ impl Watch {
     /// Takes 20 ms; gives the event codes it led to. `silence` is +VSD's interval in frames, 0 for none.
     pub(super) fn hear(&mut self, frame: &Frame, digits: Digits, silence: u32) -> Vec<u8> {
         let sound = self.ear.hear(frame);
+        let sound = self.named(sound);
         for since in [&mut self.since_dial, &mut self.since_busy, &mut self.since_voice] {
             *since = since.saturating_add(1);
         }
@@ -86,11 +90,23 @@ impl Watch {
         codes
     }
 
-    /// A burst of 480 + 620 Hz ended.
+    /// Where one frequency serves for every tone, its length tells which one it is: busy is short, ringback about a second,
+    /// dial tone does not end.
+    fn named(&mut self, sound: Sound) -> Sound {
+        self.single = if sound == Sound::Single { self.single + 1 } else { 0 };
+        match self.single {
+            0 => sound,
+            1..36 => Sound::Busy,
+            36..65 => Sound::Ringback,
+            _ => Sound::Dial,
+        }
+    }
+
+    /// A burst of busy or reorder tone ended.
     fn burst(&mut self, frames: u32) {
         let code = match frames {
             8..=17 => b'K',
-            20..=30 => b'b',
+            18..=30 => b'b',
             _ => return self.bursts = (0, 0),
         };
         self.bursts = if self.bursts.0 == code { (code, self.bursts.1 + 1) } else { (code, 1) };

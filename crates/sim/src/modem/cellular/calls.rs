@@ -2,6 +2,8 @@
 
 use super::Cellular;
 use super::command::Final;
+use super::persona::Moment;
+use super::service::Sim;
 use crate::modem::{Act, CallRef, Effect, Hold, Identity, Signal};
 use tapi::Time;
 
@@ -32,6 +34,8 @@ pub(super) struct Leg {
     pub(super) stat: Stat,
     pub(super) party: Identity,
     pub(super) multiparty: bool,
+    /// When it was answered.
+    pub(super) since: Option<Time>,
 }
 
 impl Leg {
@@ -86,18 +90,25 @@ impl Calls {
 
     fn add(&mut self, call: CallRef, way: Way, stat: Stat, party: Identity) {
         let free = (1..8).find(|index| self.legs.iter().all(|leg| leg.index != *index)).unwrap_or(7);
-        self.legs.push(Leg { index: free, call, way, stat, party, multiparty: false });
+        self.legs.push(Leg { index: free, call, way, stat, party, multiparty: false, since: None });
         self.legs.sort_by_key(|leg| leg.index);
     }
 }
 
 impl Cellular {
+    /// Tells of a call that is in the list.
+    fn news_of(&mut self, now: Time, call: CallRef, moment: Moment) {
+        if let Some(leg) = self.calls.leg(call).cloned() {
+            self.news(now, &leg, moment);
+        }
+    }
+
     fn act(&mut self, act: Act) {
         self.out.push_back(Effect::Act(act));
     }
 
     /// `ATD`: the result comes at once, or with `+COLP=1` at the answer.
-    pub(super) fn make_call(&mut self, to: &str, withheld: bool) -> Result<Option<Final>, Final> {
+    pub(super) fn make_call(&mut self, now: Time, to: &str, withheld: bool) -> Result<Option<Final>, Final> {
         if self.calls.legs.iter().any(|leg| !matches!(leg.stat, Stat::Active | Stat::Held)) {
             return Err(Final::Error(3));
         }
@@ -105,50 +116,58 @@ impl Cellular {
         if !active.is_empty() && !held.is_empty() {
             return Err(Final::Error(3));
         }
-        active.into_iter().for_each(|call| self.hold(call, Hold::Held));
+        active.into_iter().for_each(|call| self.hold(now, call, Hold::Held));
         self.calls.made += 1;
         let call = CallRef::of_device(self.calls.made);
         let party = Identity::Known { number: to.to_string(), name: None };
         self.calls.add(call, Way::Out, Stat::Dialling, party);
         self.act(Act::Setup { call, to: to.to_string(), withheld });
-        if self.settings.connected_identity == 1 {
+        self.news_of(now + self.persona.latency * 2, call, Moment::Dialling);
+        if self.settings.connected_identity == 1 || self.persona.dial_result.is_some() {
             self.calls.awaited = Some(call);
             return Ok(None);
         }
         Ok(Some(Final::Ok))
     }
 
-    fn hold(&mut self, call: CallRef, hold: Hold) {
+    fn hold(&mut self, now: Time, call: CallRef, hold: Hold) {
         let stat = if hold == Hold::Held { Stat::Held } else { Stat::Active };
         if let Some(leg) = self.calls.leg(call) {
             leg.stat = stat;
             self.act(Act::Hold { call, hold });
+            self.news_of(now, call, if hold == Hold::Held { Moment::Held } else { Moment::Active });
         }
     }
 
-    pub(super) fn release(&mut self, call: CallRef, cause: u8) {
+    pub(super) fn release(&mut self, now: Time, call: CallRef, cause: u8) {
+        let leg = self.calls.leg(call).cloned();
         self.calls.legs.retain(|leg| leg.call != call);
         self.calls.cause = cause;
         self.calls.awaited = self.calls.awaited.filter(|awaited| *awaited != call);
         if self.calls.incoming().is_none() {
             self.ring = None;
         }
-        if !self.has_call() {
-            self.audio.clear();
+        if self.calls.legs.is_empty() {
+            self.audio_over();
         }
         self.act(Act::Release { call, cause });
+        if let Some(leg) = leg {
+            self.news(now + self.persona.latency * 2, &leg, Moment::Ended);
+        }
     }
 
-    pub(super) fn accept(&mut self, call: CallRef) {
+    pub(super) fn accept(&mut self, now: Time, call: CallRef) {
         if let Some(leg) = self.calls.leg(call) {
             leg.stat = Stat::Active;
+            leg.since = Some(now);
             self.ring = None;
             self.act(Act::Answer(call));
+            self.news_of(now + self.persona.latency * 2, call, Moment::Active);
         }
     }
 
     /// `+CHLD` (27.007 7.13, 22.030 6.5.5).
-    pub(super) fn supplementary(&mut self, value: &str) -> Result<(), Final> {
+    pub(super) fn supplementary(&mut self, now: Time, value: &str) -> Result<(), Final> {
         let (verb, index) = value.split_at_checked(1).ok_or(Final::Error(4))?;
         let chosen = match index {
             "" => None,
@@ -160,25 +179,25 @@ impl Cellular {
         let (active, held) = (self.calls.with(&[Stat::Active]), self.calls.with(&[Stat::Held]));
         let waiting = self.calls.with(&[Stat::Waiting, Stat::Incoming]);
         match (verb, chosen) {
-            ("0", None) if !waiting.is_empty() => waiting.into_iter().for_each(|call| self.release(call, 17)),
-            ("0", None) if !held.is_empty() => held.into_iter().for_each(|call| self.release(call, 16)),
+            ("0", None) if !waiting.is_empty() => waiting.into_iter().for_each(|call| self.release(now, call, 17)),
+            ("0", None) if !held.is_empty() => held.into_iter().for_each(|call| self.release(now, call, 16)),
             ("1", None) if !(active.is_empty() && waiting.is_empty() && held.is_empty()) => {
-                active.into_iter().for_each(|call| self.release(call, 16));
-                self.take_next(&waiting, &held);
+                active.into_iter().for_each(|call| self.release(now, call, 16));
+                self.take_next(now, &waiting, &held);
             }
-            ("1", Some(call)) => self.release(call, 16),
+            ("1", Some(call)) => self.release(now, call, 16),
             ("2", None) if held.is_empty() || waiting.is_empty() => {
                 if active.is_empty() && held.is_empty() && waiting.is_empty() {
                     return Err(Final::Error(3));
                 }
-                active.into_iter().for_each(|call| self.hold(call, Hold::Held));
-                self.take_next(&waiting, &held);
+                active.into_iter().for_each(|call| self.hold(now, call, Hold::Held));
+                self.take_next(now, &waiting, &held);
             }
             ("2", Some(call)) if active.contains(&call) => {
-                active.into_iter().filter(|other| *other != call).for_each(|other| self.hold(other, Hold::Held));
+                active.into_iter().filter(|other| *other != call).for_each(|other| self.hold(now, other, Hold::Held));
             }
             ("3", None) if !active.is_empty() && !held.is_empty() => {
-                held.into_iter().for_each(|call| self.hold(call, Hold::Active));
+                held.into_iter().for_each(|call| self.hold(now, call, Hold::Active));
                 self.calls.legs.iter_mut().for_each(|leg| leg.multiparty |= leg.stat == Stat::Active);
             }
             ("4", None) => match (active.as_slice(), held.as_slice()) {
@@ -190,10 +209,10 @@ impl Cellular {
         Ok(())
     }
 
-    fn take_next(&mut self, waiting: &[CallRef], held: &[CallRef]) {
+    fn take_next(&mut self, now: Time, waiting: &[CallRef], held: &[CallRef]) {
         match (waiting.first(), held) {
-            (Some(call), _) => self.accept(*call),
-            (None, held) => held.iter().for_each(|call| self.hold(*call, Hold::Active)),
+            (Some(call), _) => self.accept(now, *call),
+            (None, held) => held.iter().for_each(|call| self.hold(now, *call, Hold::Active)),
         }
     }
 
@@ -204,7 +223,19 @@ impl Cellular {
                 if let Some(leg) = self.calls.leg(call) {
                     leg.stat = Stat::Alerting;
                 }
+                self.news_of(now, call, Moment::Alerting);
             }
+            Signal::Registration(state) => {
+                self.registration = state;
+                self.registers(now);
+            }
+            Signal::Level(level) => self.level = level,
+            Signal::SimRemoved => {
+                self.sim = Sim::Absent;
+                self.unsolicited(now, "+CPIN: NOT INSERTED");
+                self.registers(now);
+            }
+            Signal::Message { from, text, part, date } => self.received(now, &from, &text, part, date),
             Signal::Connected(call) => self.connected(now, call),
             Signal::Incoming { call, from } => self.offered(now, call, from),
             Signal::Released { call, cause } => self.released(now, call, cause),
@@ -219,6 +250,7 @@ impl Cellular {
     fn offered(&mut self, now: Time, call: CallRef, from: Identity) {
         let first = self.calls.legs.is_empty();
         self.calls.add(call, Way::In, if first { Stat::Incoming } else { Stat::Waiting }, from);
+        self.news_of(now, call, Moment::Offered);
         if first {
             self.ring(now);
         } else if self.settings.waiting_told == 1
@@ -233,17 +265,22 @@ impl Cellular {
     fn connected(&mut self, now: Time, call: CallRef) {
         let Some(leg) = self.calls.leg(call) else { return };
         leg.stat = Stat::Active;
+        leg.since = Some(now);
         let (number, kind, _) = leg.identity();
-        let text = format!("\r\n+COLP: \"{number}\",{kind}\r\n");
+        let text = format!("+COLP: \"{number}\",{kind}");
         if self.calls.awaited == Some(call) {
             self.calls.awaited = None;
-            self.info.push_str(&text);
-            self.finish(now, Final::Ok);
+            if self.settings.connected_identity == 1 {
+                let _ = self.tell(&text);
+            }
+            self.finish(now, Final::Answered);
         }
+        self.news_of(now + self.persona.latency * 2, call, Moment::Active);
     }
 
     fn released(&mut self, now: Time, call: CallRef, cause: u8) {
         let Some(leg) = self.calls.leg(call) else { return };
+        let over = leg.clone();
         let (setting_up, way) = (matches!(leg.stat, Stat::Dialling | Stat::Alerting), leg.way);
         self.calls.legs.retain(|leg| leg.call != call);
         if self.calls.legs.iter().filter(|leg| leg.multiparty).count() < 2 {
@@ -253,8 +290,8 @@ impl Cellular {
         if self.calls.incoming().is_none() {
             self.ring = None;
         }
-        if !self.has_call() {
-            self.audio.clear();
+        if self.calls.legs.is_empty() {
+            self.audio_over();
         }
         let text = match cause {
             17 if setting_up && way == Way::Out => "BUSY",
@@ -264,6 +301,7 @@ impl Cellular {
         if self.calls.awaited == Some(call) {
             self.calls.awaited = None;
         }
+        self.news(now, &over, Moment::Ended);
         self.unsolicited(now, text);
         self.wait_on(now);
     }

@@ -1,6 +1,7 @@
 //! Commands of 27.007.
 
 use super::calls::Stat;
+use super::service::Sim;
 use super::{Cellular, Settings};
 use crate::modem::at::{self, Ask, Command, fields};
 use crate::modem::{Act, Effect};
@@ -13,6 +14,16 @@ pub(super) enum Final {
     NoCarrier,
     /// With the number of `+CME ERROR` (27.007 9.2).
     Error(u32),
+    /// With the number of `+CMS ERROR` (27.005 3.2.5).
+    Message(u32),
+    /// It does not know the command.
+    Unknown,
+    /// What a dial ends with at its answer.
+    Answered,
+    /// The information alone: this firmware forgets the result.
+    Unsaid,
+    /// Nothing yet: a prompt was written.
+    Silent,
 }
 
 /// Parameters that are kept and read back and have no effect: name, default, range.
@@ -37,18 +48,18 @@ impl Cellular {
         let Some(commands) = at::commands(line) else { return self.finish(now, Final::Error(100)) };
         for command in commands {
             let result = match command {
-                Command::Basic(name, value) => self.basic(&name, value),
+                Command::Basic(name, value) => self.basic(now, &name, value),
                 Command::Register(number, Ask::Set(value)) => self.set_register(number, &value),
                 Command::Register(number, Ask::Read) => {
                     let value = self.settings.registers.get(&number).copied().unwrap_or(0);
                     self.tell(&format!("{value:03}"))
                 }
                 Command::Register(..) => Err(Final::Error(4)),
-                Command::Dial(number) => match self.dial(&number) {
+                Command::Dial(number) => match self.dial(now, &number) {
                     Ok(Some(result)) | Err(result) => return self.finish(now, result),
                     Ok(None) => return,
                 },
-                Command::Extended(name, ask) => self.extended(&name, &ask),
+                Command::Extended(name, ask) => self.extended(now, &name, &ask),
             };
             if let Err(result) = result {
                 return self.finish(now, result);
@@ -64,8 +75,21 @@ impl Cellular {
     }
 
     pub(super) fn finish(&mut self, now: Time, result: Final) {
+        if result == Final::Silent {
+            return;
+        }
         let info = std::mem::take(&mut self.info);
+        if result == Final::Unsaid {
+            return self.write(now + self.persona.latency, info.as_bytes());
+        }
+        let unknown = self.persona.unknown;
         let text = match (result, self.settings.errors) {
+            (Final::Unknown, _) if !unknown.is_empty() => unknown.to_string(),
+            (Final::Answered, _) => self.persona.dial_result.unwrap_or("OK").to_string(),
+            (Final::Message(number), _) => format!("+CMS ERROR: {number}"),
+            (Final::Unknown | Final::Silent | Final::Unsaid, 0) => "ERROR".to_string(),
+            (Final::Unknown | Final::Silent | Final::Unsaid, 1) => "+CME ERROR: 4".to_string(),
+            (Final::Unknown | Final::Silent | Final::Unsaid, _) => format!("+CME ERROR: {}", error_text(4)),
             (Final::Ok, _) => "OK".to_string(),
             (Final::NoCarrier, _) => "NO CARRIER".to_string(),
             (Final::Error(_), 0) => "ERROR".to_string(),
@@ -73,9 +97,9 @@ impl Cellular {
             (Final::Error(number), _) => format!("+CME ERROR: {}", error_text(number)),
         };
         let number = match result {
-            Final::Ok => "0",
+            Final::Ok | Final::Answered => "0",
             Final::NoCarrier => "3",
-            Final::Error(_) => "4",
+            _ => "4",
         };
         let last = if self.settings.verbose == 0 { format!("{number}\r") } else { format!("\r\n{text}\r\n") };
         if self.settings.quiet == 0 {
@@ -83,12 +107,12 @@ impl Cellular {
         }
     }
 
-    fn tell(&mut self, text: &str) -> Result<(), Final> {
-        self.info.push_str(&format!("\r\n{text}\r\n"));
+    pub(super) fn tell(&mut self, text: &str) -> Result<(), Final> {
+        self.info.push_str(&format!("\r\n{text}{}", self.persona.line_end));
         Ok(())
     }
 
-    fn basic(&mut self, name: &str, value: u32) -> Result<(), Final> {
+    fn basic(&mut self, now: Time, name: &str, value: u32) -> Result<(), Final> {
         match (name, value) {
             ("E", 0 | 1) => self.settings.echo = value,
             ("V", 0 | 1) => self.settings.verbose = value,
@@ -98,14 +122,13 @@ impl Cellular {
                 return self.tell(&text);
             }
             ("A", 0) => match self.calls.incoming().map(|leg| leg.call) {
-                Some(call) => self.accept(call),
+                Some(call) => self.accept(now, call),
                 None => return Err(Final::NoCarrier),
             },
-            ("H", 0) if self.settings.hang_up_by_ath != 1 => self.hang_up(),
+            ("H", 0) if self.settings.hang_up_by_ath != 1 => self.hang_up(now),
             ("H", 0) => {}
             ("Z", 0) | ("&F", 0) => {
-                self.settings = Settings::new();
-                self.out.push_back(Effect::Act(Act::CallWaiting(false)));
+                self.settings = Settings::new(&self.persona);
             }
             ("X" | "L" | "M" | "T" | "P", _) => {}
             (name, _) if name.starts_with(['&', '\\', '%']) => {}
@@ -115,30 +138,34 @@ impl Cellular {
     }
 
     /// All calls but waiting ones.
-    fn hang_up(&mut self) {
+    fn hang_up(&mut self, now: Time) {
         let stats = [Stat::Active, Stat::Held, Stat::Dialling, Stat::Alerting, Stat::Incoming];
         let all = self.calls.with(&stats);
         let refused = self.calls.incoming().map(|leg| leg.call);
-        all.into_iter().for_each(|call| self.release(call, if refused == Some(call) { 21 } else { 16 }));
+        all.into_iter().for_each(|call| self.release(now, call, if refused == Some(call) { 21 } else { 16 }));
     }
 
     /// `D<number>[I|i][G|g];`
-    fn dial(&mut self, text: &str) -> Result<Option<Final>, Final> {
+    fn dial(&mut self, now: Time, text: &str) -> Result<Option<Final>, Final> {
         let Some(number) = text.trim().strip_suffix(';') else { return Err(Final::NoCarrier) };
-        if !matches!(self.persona.registration, 1 | 5) || self.persona.sim != "READY" {
+        if !self.is_registered() {
             return Err(Final::Error(30));
         }
-        let withheld = number.contains('I');
+        let withheld = number.contains('I') || self.settings.kept.get("+CLIR").is_some_and(|n| n.starts_with('1'));
         let number: String = number.chars().filter(|c| c.is_ascii_digit() || "+*#ABC".contains(*c)).collect();
         let plus = number.starts_with('+');
         let bare = number.trim_start_matches('+');
         if bare.is_empty() || bare.contains('+') || bare.len() > 40 {
             return Err(Final::Error(27));
         }
-        self.make_call(&format!("{}{bare}", if plus { "+" } else { "" }), withheld)
+        self.make_call(now, &format!("{}{bare}", if plus { "+" } else { "" }), withheld)
     }
 
-    fn extended(&mut self, name: &str, ask: &Ask) -> Result<(), Final> {
+    fn extended(&mut self, now: Time, name: &str, ask: &Ask) -> Result<(), Final> {
+        let own = self.message_command(now, name, ask);
+        if let Some(result) = own.or_else(|| self.service_command(now, name, ask)) {
+            return result;
+        }
         match (name, ask) {
             (_, Ask::Test) => self.test(name),
             ("+CGMI" | "+GMI", Ask::Do) => self.tell(self.persona.manufacturer),
@@ -146,14 +173,23 @@ impl Cellular {
             ("+CGMR" | "+GMR", Ask::Do) => self.tell(self.persona.revision),
             ("+CGSN" | "+GSN", Ask::Do) => self.tell(&self.persona.imei.clone()),
             ("+GCAP", Ask::Do) => self.tell("+GCAP: +CGSM"),
-            ("+CIMI", Ask::Do) if self.persona.sim == "READY" => self.tell(&self.persona.imsi.clone()),
-            ("+CIMI" | "+CPIN", _) if self.persona.sim.is_empty() => Err(Final::Error(10)),
-            ("+CPIN", Ask::Read) => self.tell(&format!("+CPIN: {}", self.persona.sim)),
+            ("+CIMI", Ask::Do) => match self.sim {
+                Sim::Ready => self.tell(&self.persona.imsi.clone()),
+                Sim::Absent => Err(Final::Error(10)),
+                Sim::Locked(_) => Err(Final::Error(11)),
+                Sim::Blocked => Err(Final::Error(12)),
+            },
+            ("+CPIN", Ask::Read) => self.tell_sim(),
+            ("+CPIN", Ask::Set(value)) => self.enter_pin(now, value),
             ("+CNUM", Ask::Do) => {
                 let number = self.persona.number.clone();
                 number.map_or(Ok(()), |number| self.tell(&format!("+CNUM: ,\"{number}\",129")))
             }
             ("+CFUN", Ask::Read) => self.tell("+CFUN: 1"),
+            ("+CFUN", Ask::Set(value)) if value == "1,1" => {
+                self.out.push_back(Effect::Act(Act::Restart));
+                Ok(())
+            }
             ("+CFUN", Ask::Set(value)) => {
                 if value.starts_with('1') {
                     Ok(())
@@ -162,9 +198,10 @@ impl Cellular {
                 }
             }
             ("+CREG", Ask::Read) => self.registration(),
+            ("+COPS", Ask::Read) if !self.is_registered() => self.tell("+COPS: 0"),
             ("+COPS", Ask::Read) => self.tell(&format!("+COPS: 0,0,\"{}\"", self.persona.operator)),
             ("+COPS", Ask::Set(_)) => Ok(()),
-            ("+CSQ", Ask::Do) => self.tell(&format!("+CSQ: {},99", self.persona.signal)),
+            ("+CSQ", Ask::Do) => self.tell(&format!("+CSQ: {},99", self.level)),
             ("+CPAS", Ask::Do) => {
                 let state = match (self.calls.incoming(), self.calls.legs.is_empty()) {
                     (Some(_), _) => 3,
@@ -175,18 +212,17 @@ impl Cellular {
             }
             ("+CLCC", Ask::Do) => {
                 let lines: Vec<String> = self.calls.legs.iter().map(super::calls::Leg::listed).collect();
-                lines.iter().for_each(|line| self.info.push_str(&format!("\r\n{line}\r\n")));
-                Ok(())
+                lines.iter().try_for_each(|line| self.tell(line))
             }
             ("+CEER", Ask::Do) => {
                 let cause = self.calls.cause;
                 self.tell(&format!("+CEER: {cause},\"{}\"", cause_text(cause)))
             }
             ("+CHUP", Ask::Do) => {
-                self.hang_up();
+                self.hang_up(now);
                 Ok(())
             }
-            ("+CHLD", Ask::Set(value)) => self.supplementary(value),
+            ("+CHLD", Ask::Set(value)) => self.supplementary(now, value),
             ("+VTS", Ask::Set(value)) => self.digits(value),
             ("+CCWA", ask) => self.call_waiting(ask),
             (name, ask) => self.parameter(name, ask),
@@ -194,13 +230,13 @@ impl Cellular {
     }
 
     fn registration(&mut self) -> Result<(), Final> {
-        let (n, stat) = (self.settings.registration, self.persona.registration);
+        let (n, stat) = (self.settings.registration, self.network_state());
         let place = if n == 2 && matches!(stat, 1 | 5) { ",\"00C3\",\"0000A1B2\"" } else { "" };
         self.tell(&format!("+CREG: {n},{stat}{place}"))
     }
 
     fn parameter(&mut self, name: &str, ask: &Ask) -> Result<(), Final> {
-        let registration = self.persona.registration;
+        let registration = self.network_state();
         let settings = &mut self.settings;
         let (at, limit, tail) = match name {
             "+CMEE" => (&mut settings.errors, 2, ""),
@@ -212,8 +248,10 @@ impl Cellular {
             "+VTD" => (&mut settings.digit_tenths, 255, ""),
             "+CSSN" => (&mut settings.services_told, 1, ",1"),
             name => {
-                let Some((name, ..)) = KEPT.iter().find(|(kept, ..)| *kept == name) else {
-                    return Err(Final::Error(4));
+                let common = KEPT.iter().map(|(kept, ..)| kept);
+                let own = self.persona.keeps.iter().map(|(kept, _)| kept);
+                let Some(name) = common.chain(own).find(|kept| **kept == name) else {
+                    return Err(Final::Unknown);
                 };
                 return match ask {
                     Ask::Read if matches!(*name, "+CGREG" | "+CEREG") => {
@@ -281,7 +319,8 @@ impl Cellular {
         let tenths = fields.get(1).map_or(Some(self.settings.digit_tenths), |field| field.parse().ok());
         let duration_ms = tenths.ok_or(Final::Error(50))?.clamp(1, 255) * 100;
         let digits = fields.first().map(|field| field.to_ascii_uppercase()).unwrap_or_default();
-        let good = |c: char| c.is_ascii_digit() || "ABCD*#".contains(c);
+        let known = self.persona.digits;
+        let good = |c: char| known.contains(c);
         if digits.is_empty() || digits.len() > 32 || !digits.chars().all(good) {
             return Err(Final::Error(50));
         }
@@ -304,7 +343,7 @@ impl Cellular {
                 let operator = self.persona.operator;
                 return self.tell(&format!("+COPS: (2,\"{operator}\",\"{operator}\",\"26201\",2),,(0-4),(0-2)"));
             }
-            name => KEPT.iter().find(|(kept, ..)| *kept == name).map(|(.., range)| *range).ok_or(Final::Error(4))?,
+            name => KEPT.iter().find(|(kept, ..)| *kept == name).map(|(.., range)| *range).ok_or(Final::Unknown)?,
         };
         self.tell(&format!("{name}: {range}"))
     }
@@ -314,6 +353,9 @@ fn error_text(number: u32) -> &'static str {
     match number {
         3 => "operation not allowed",
         4 => "operation not supported",
+        11 => "SIM PIN required",
+        12 => "SIM PUK required",
+        16 => "incorrect password",
         10 => "SIM not inserted",
         27 => "invalid characters in dial string",
         30 => "no network service",

@@ -7,63 +7,24 @@
 
 mod calls;
 mod command;
+mod message;
+mod pdu;
+mod persona;
+mod service;
+
+pub use pdu::Part;
+pub use persona::{Audio, Codes, Gate, Lasts, Moment, News, Order, Persona, When};
 
 use super::at::{Typed, Typist};
 use super::{AUDIO_PORT, Access, Device, Effect, Kind, Signal};
+use crate::exchange::meter::{DtmfDetector, Key};
 use calls::Calls;
+use message::Messages;
+use service::{Session, Sim};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tapi::Time;
 use tspi::Frame;
-
-/// What one modem and its SIM are like.
-#[derive(Clone, Debug)]
-pub struct Persona {
-    /// `+CGMI`.
-    pub manufacturer: &'static str,
-    /// `+CGMM`.
-    pub model: &'static str,
-    /// `+CGMR`.
-    pub revision: &'static str,
-    /// `+CGSN`.
-    pub imei: String,
-    /// `+CIMI`.
-    pub imsi: String,
-    /// `+CNUM`.
-    pub number: Option<String>,
-    /// `+CPIN?`: `READY`, `SIM PIN`, or empty for no SIM.
-    pub sim: &'static str,
-    /// `+CREG` status: 1 home, 5 roaming, 2 searching.
-    pub registration: u8,
-    /// `+COPS`.
-    pub operator: &'static str,
-    /// `+CSQ`: 0 to 31, or 99.
-    pub signal: u8,
-    /// Time from a command to its result.
-    pub latency: Duration,
-    /// Time between two `RING`.
-    pub ring_every: Duration,
-}
-
-impl Persona {
-    /// A modem that does what 27.007 says, with a SIM, at home.
-    pub fn generic() -> Persona {
-        Persona {
-            manufacturer: "tapi-exchange",
-            model: "Simulated 27.007 modem",
-            revision: "1.0",
-            imei: "490154203237518".into(),
-            imsi: "262019876543210".into(),
-            number: None,
-            sim: "READY",
-            registration: 1,
-            operator: "Simnet",
-            signal: 20,
-            latency: Duration::from_millis(8),
-            ring_every: Duration::from_secs(3),
-        }
-    }
-}
 
 /// What the host has set.
 #[derive(Clone, Debug)]
@@ -87,7 +48,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn new() -> Settings {
+    fn new(persona: &Persona) -> Settings {
         Settings {
             echo: 1,
             verbose: 1,
@@ -102,7 +63,11 @@ impl Settings {
             hang_up_by_ath: 0,
             digit_tenths: 1,
             registers: BTreeMap::new(),
-            kept: command::KEPT.iter().map(|(name, value, _)| (*name, (*value).to_string())).collect(),
+            kept: command::KEPT
+                .iter()
+                .map(|(name, value, _)| (*name, (*value).to_string()))
+                .chain(persona.keeps.iter().map(|(name, value)| (*name, (*value).to_string())))
+                .collect(),
         }
     }
 }
@@ -115,6 +80,19 @@ pub struct Cellular {
     typist: Typist,
     info: String,
     calls: Calls,
+    messages: Messages,
+    sim: Sim,
+    registration: u8,
+    level: u8,
+    /// Whether audio was ordered, and how often an order will be refused.
+    voice: bool,
+    refusals: u32,
+    session: Option<Session>,
+    /// Whether the network waits for an answer to what it said to a code.
+    asks: bool,
+    /// Forwarding by reason: whether it is active, to which number, after how many seconds.
+    forwards: BTreeMap<u8, (bool, String, u32)>,
+    detector: DtmfDetector,
     /// When the next ring is told.
     ring: Option<Time>,
     /// Text on its way.
@@ -132,16 +110,26 @@ impl Cellular {
     /// A modem that was just switched on.
     pub fn new(persona: Persona) -> Cellular {
         Cellular {
-            persona,
-            settings: Settings::new(),
+            settings: Settings::new(&persona),
             typist: Typist::default(),
             info: String::new(),
             calls: Calls::default(),
+            messages: Messages::default(),
+            sim: Sim::new(persona.sim),
+            registration: persona.registration,
+            level: persona.signal,
+            voice: false,
+            refusals: 0,
+            session: None,
+            asks: false,
+            forwards: BTreeMap::new(),
+            detector: DtmfDetector::default(),
             ring: None,
             text: VecDeque::new(),
             audio: VecDeque::new(),
             reads_audio: true,
             out: VecDeque::new(),
+            persona,
         }
     }
 
@@ -184,12 +172,12 @@ impl Device for Cellular {
     }
 
     fn ports(&self) -> u32 {
-        2
+        if self.persona.audio == Audio::None { 1 } else { 2 }
     }
 
     fn bytes(&mut self, now: Time, port: u32, bytes: &[u8]) {
         if port == AUDIO_PORT {
-            if self.has_call() {
+            if self.carries() {
                 let room = AUDIO.saturating_sub(self.audio.len()).min(bytes.len());
                 self.audio.extend(&bytes[..room]);
             }
@@ -197,6 +185,9 @@ impl Device for Cellular {
         }
         let mut echo = Vec::new();
         for byte in bytes {
+            if self.prompted(now, *byte) {
+                continue;
+            }
             if self.settings.echo == 1 {
                 echo.push(*byte);
             }
@@ -218,7 +209,7 @@ impl Device for Cellular {
 
     fn room(&self, port: u32) -> usize {
         match port {
-            AUDIO_PORT if self.has_call() => AUDIO.saturating_sub(self.audio.len()),
+            AUDIO_PORT if self.carries() => AUDIO.saturating_sub(self.audio.len()),
             _ => 4_096,
         }
     }
@@ -235,6 +226,13 @@ impl Device for Cellular {
     }
 
     fn frame(&mut self, now: Time, heard: &Frame) -> Frame {
+        if let Some(Key::Down(digit)) = self.detector.hear(heard) {
+            self.digit_heard(now, digit);
+        }
+        if !self.carries() {
+            self.timeout(now);
+            return Frame::SILENCE;
+        }
         if self.reads_audio {
             let bytes = heard.0.iter().flat_map(|sample| sample.to_le_bytes()).collect();
             self.out.push_back(Effect::Bytes { port: AUDIO_PORT, kind: Kind::Stream, bytes });
@@ -252,6 +250,7 @@ impl Device for Cellular {
     }
 
     fn timeout(&mut self, now: Time) {
+        self.answer_code(now);
         while self.text.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, bytes)) = self.text.pop_front() {
                 self.out.push_back(Effect::Bytes { port: 0, kind: Kind::Text, bytes });
@@ -264,7 +263,21 @@ impl Device for Cellular {
     }
 
     fn reset(&mut self) {
+        // What the network keeps outlives the modem's power.
+        let (forwards, registration, messages) =
+            (std::mem::take(&mut self.forwards), self.registration, std::mem::take(&mut self.messages).after_reset());
+        let (sim, level) = (self.sim, self.level);
         *self = Cellular::new(self.persona.clone());
+        (self.forwards, self.registration, self.messages, self.level) = (forwards, registration, messages, level);
+        if sim == Sim::Absent {
+            self.sim = sim;
+        }
+    }
+
+    fn powered(&mut self, now: Time) {
+        for (millis, text) in self.persona.boot {
+            self.write(now + Duration::from_millis(*millis), format!("\r\n{text}\r\n").as_bytes());
+        }
     }
 
     fn poll_output(&mut self) -> Option<Effect> {
@@ -272,6 +285,6 @@ impl Device for Cellular {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.text.front().map(|(at, _)| *at).into_iter().chain(self.ring).min()
+        self.text.front().map(|(at, _)| *at).into_iter().chain(self.ring).chain(self.session_due()).min()
     }
 }
