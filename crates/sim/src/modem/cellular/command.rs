@@ -173,12 +173,7 @@ impl Cellular {
             ("+CGMR" | "+GMR", Ask::Do) => self.tell(self.persona.revision),
             ("+CGSN" | "+GSN", Ask::Do) => self.tell(&self.persona.imei.clone()),
             ("+GCAP", Ask::Do) => self.tell("+GCAP: +CGSM"),
-            ("+CIMI", Ask::Do) => match self.sim {
-                Sim::Ready => self.tell(&self.persona.imsi.clone()),
-                Sim::Absent => Err(Final::Error(10)),
-                Sim::Locked(_) => Err(Final::Error(11)),
-                Sim::Blocked => Err(Final::Error(12)),
-            },
+            ("+CIMI", Ask::Do) => self.subscriber(),
             ("+CPIN", Ask::Read) => self.tell_sim(),
             ("+CPIN", Ask::Set(value)) => self.enter_pin(now, value),
             ("+CNUM", Ask::Do) => {
@@ -202,14 +197,7 @@ impl Cellular {
             ("+COPS", Ask::Read) => self.tell(&format!("+COPS: 0,0,\"{}\"", self.persona.operator)),
             ("+COPS", Ask::Set(_)) => Ok(()),
             ("+CSQ", Ask::Do) => self.tell(&format!("+CSQ: {},99", self.level)),
-            ("+CPAS", Ask::Do) => {
-                let state = match (self.calls.incoming(), self.calls.legs.is_empty()) {
-                    (Some(_), _) => 3,
-                    (None, false) => 4,
-                    (None, true) => 0,
-                };
-                self.tell(&format!("+CPAS: {state}"))
-            }
+            ("+CPAS", Ask::Do) => self.activity(),
             ("+CLCC", Ask::Do) => {
                 let lines: Vec<String> = self.calls.legs.iter().map(super::calls::Leg::listed).collect();
                 lines.iter().try_for_each(|line| self.tell(line))
@@ -227,6 +215,24 @@ impl Cellular {
             ("+CCWA", ask) => self.call_waiting(ask),
             (name, ask) => self.parameter(name, ask),
         }
+    }
+
+    fn subscriber(&mut self) -> Result<(), Final> {
+        match self.sim {
+            Sim::Ready => self.tell(&self.persona.imsi.clone()),
+            Sim::Absent => Err(Final::Error(10)),
+            Sim::Locked(_) => Err(Final::Error(11)),
+            Sim::Blocked => Err(Final::Error(12)),
+        }
+    }
+
+    fn activity(&mut self) -> Result<(), Final> {
+        let state = match (self.calls.incoming(), self.calls.legs.is_empty()) {
+            (Some(_), _) => 3,
+            (None, false) => 4,
+            (None, true) => 0,
+        };
+        self.tell(&format!("+CPAS: {state}"))
     }
 
     fn registration(&mut self) -> Result<(), Final> {

@@ -119,7 +119,7 @@ fn address(number: &str) -> Vec<u8> {
 
 /// A moment as a service centre writes it: month, day, hour, minute of the year 26.
 fn stamp(date: (u8, u8, u8, u8)) -> [u8; 7] {
-    let swapped = |value: u8| value % 10 << 4 | value / 10;
+    let swapped = |value: u8| ((value % 10) << 4) | (value / 10);
     [swapped(26), swapped(date.0), swapped(date.1), swapped(date.2), swapped(date.3), 0, 0]
 }
 
