@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
-.PHONY: help deps build release demo check fmt clippy size test doc fuzz fuzz-short bench deb system-test clean
+.PHONY: help deps build release demo hil check fmt clippy size test doc fuzz fuzz-short bench deb system-test clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ release: deps ## build the programs as they are shipped
 
 demo: release ## a SIP call and a modem call: placed, answered, bridged, heard, and kept over a restart
 	@python3 demo/demo.py --bin target/release
+
+hil: release ## calls over the modems of tests/hil/rig.toml, or over simulated ones: measured, into target/hil
+	@python3 tests/hil/run.py --bin target/release
 
 check: deps fmt clippy size test doc fuzz-short ## everything that must pass
 	@echo "check: all passed"

@@ -9,7 +9,7 @@ while IFS= read -r file; do
     echo "size: $file has $lines lines; split it" >&2
     status=1
   fi
-done < <(find crates demo tools -type f \( -name '*.rs' -o -name '*.py' -o -name '*.sh' \) \
-           -not -path '*/tests/*' -not -name tests.rs -not -path '*/benches/*' -not -path '*/target/*')
+done < <(find crates demo tools tests -type f \( -name '*.rs' -o -name '*.py' -o -name '*.sh' \) \
+           -not -path "crates/*/tests/*" -not -name tests.rs -not -path '*/benches/*' -not -path '*/target/*')
 [ $status -eq 0 ] && echo "size: every file has up to 500 lines"
 exit $status

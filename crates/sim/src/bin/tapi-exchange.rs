@@ -62,6 +62,9 @@ struct Options {
     /// How a line is cleared whose far end hung up: a loop break and dial tone, or busy tone.
     #[arg(long, value_name = "HOW", default_value = "loop-break", value_parser = ["loop-break", "busy-tone"])]
     clearing: String,
+    /// Two-wire lines without dial tone: nothing is connected at the other end.
+    #[arg(long)]
+    no_dial_tone: bool,
     /// Reads no orders from standard input: runs until it is ended by a signal.
     #[arg(long)]
     no_orders: bool,
@@ -82,7 +85,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let clearing = if options.clearing == "busy-tone" { Clearing::BusyTone } else { Clearing::LoopBreak };
-    let mut exchange = Exchange::new(Config { seed: options.seed, clearing, ..Config::default() });
+    let mut exchange =
+        Exchange::new(Config { seed: options.seed, clearing, dial_tone: !options.no_dial_tone, ..Config::default() });
     let modems = populate(&mut exchange, options)?;
     let mut bench = Bench::new(exchange, &modems, &options.link_dir)?;
     let ports: Vec<_> = bench.links().iter().map(|(link, tty)| json!({ "link": link, "tty": tty })).collect();
