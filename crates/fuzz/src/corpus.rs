@@ -1,9 +1,15 @@
-//! Well-formed inputs to begin from.
+//! Well-formed inputs to begin from, and the malformed ones of RFC 4475 and RFC 5118.
+
+#[path = "../../tsp-sip/tests/torture/expand.rs"]
+mod expand;
 
 /// The corpus of a target; never empty.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
-        "sip-datagram" => SIP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "sip-datagram" => {
+            let own = SIP.iter().map(|text| text.replace('\n', "\r\n").into_bytes());
+            own.chain(torture()).collect()
+        }
         "sip-stream" => streams(),
         "sdp" => SDP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "at" => AT.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
@@ -40,11 +46,26 @@ const SIP: &[&str] = &[
      To: <sip:100@127.0.0.1>\nCall-ID: c1@127.0.0.1\nCSeq: 1 CANCEL\nRequire: x\n\n",
 ];
 
+/// Test messages of the RFCs.
+fn torture() -> Vec<Vec<u8>> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../tsp-sip/tests/torture");
+    let mut paths: Vec<_> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    paths.sort();
+    paths.iter().filter_map(|path| std::fs::read_to_string(path).ok()).map(|text| expand::expand(&text)).collect()
+}
+
 /// Several messages behind one another, with line ends between them.
 fn streams() -> Vec<Vec<u8>> {
     let framed = |text: &&str| text.replacen("\n\n", "\nContent-Length: 0\n\n", 1).replace('\n', "\r\n").into_bytes();
     let all: Vec<Vec<u8>> = SIP.iter().map(framed).collect();
-    vec![all.concat(), [&b"\r\n\r\n"[..], &all.concat(), b"\r\n"].concat(), all.join(&b"\r\n\r\n"[..])]
+    let mut streams = torture();
+    streams.extend([all.concat(), [&b"\r\n\r\n"[..], &all.concat(), b"\r\n"].concat(), all.join(&b"\r\n\r\n"[..])]);
+    streams
 }
 
 const SDP: &[&str] = &[

@@ -64,7 +64,7 @@ impl Dialog {
             remote_tag: request.from_tag().map(str::to_owned),
             local: local.into(),
             remote: request.first(Name::From)?.into(),
-            target: target(request)?,
+            target: target(request).or_else(|| old_target(request))?,
             routes: routes(request),
             local_cseq: 0,
             remote_cseq: Some(request.cseq()?.number),
@@ -155,6 +155,13 @@ fn target(message: &Message<'_>) -> Option<String> {
     let uri = contact.parsed().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
     let headers = if uri.headers.is_empty() { 0 } else { uri.headers.len() + 1 };
     contact.uri.get(..contact.uri.len() - headers).map(str::to_owned)
+}
+
+/// A request of RFC 2543 without Contact is answered to its From.
+fn old_target(request: &Message<'_>) -> Option<String> {
+    let from = request.from().filter(|_| request.values(Name::Contact).next().is_none())?;
+    from.parsed().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
+    Some(from.uri.to_owned())
 }
 
 /// The URI of a route.

@@ -1,6 +1,6 @@
 //! Whether a request may be acted on (RFC 3261 section 8.2, the order of its tests).
 
-use super::{Message, Method, Name, Params, Scheme, Start, Uri, Via, content_type_is};
+use super::{Message, Method, Name, NameAddr, Params, Scheme, Start, Uri, Via, content_type_is};
 
 /// Methods that are acted on.
 pub const SUPPORTED_METHODS: &[Method] = &[
@@ -65,18 +65,20 @@ pub fn check(message: &Message<'_>) -> Result<(), Reject> {
     }
     let method = Method::from(*method);
     headers(message, &method)?;
+    let uri = Uri::parse(uri).map_err(|error| Reject::bad(error.to_string()))?;
     if !SUPPORTED_METHODS.contains(&method) {
         let status = if Method::KNOWN.contains(&method) { 405 } else { 501 };
         return Err(Reject::new(status).with("Allow", ALLOW));
     }
-    request_uri(uri)?;
+    request_uri(&uri)?;
     // CANCEL and ACK are never refused for extensions (RFC 3261 sections 8.2.2.3 and 9.2).
     if matches!(method, Method::Ack | Method::Cancel) {
         return Ok(());
     }
     hops(message, &method)?;
     extensions(message)?;
-    content(message, &method)
+    content(message, &method)?;
+    answerable(message, &method)
 }
 
 fn headers(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
@@ -102,14 +104,23 @@ fn headers(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
     if cseq.method != *method {
         return Err(Reject::bad("the method of CSeq is not the request's"));
     }
-    if *method == Method::Invite {
-        match message.values(Name::Contact).count() {
-            0 => return Err(Reject::bad("no Contact")),
-            1 => readable(message.contact().is_some_and(|contact| address_is_whole(contact.uri)), "Contact")?,
-            _ => return Err(Reject::bad("more than one Contact")),
-        }
+    // Where Contact means nothing it is not looked at.
+    if matches!(method, Method::Ack | Method::Bye | Method::Cancel | Method::Info | Method::Prack) {
+        return Ok(());
     }
-    Ok(())
+    contacts(message, method)
+}
+
+/// An INVITE has one Contact; one of RFC 2543 may have none, and is answered to its From.
+fn contacts(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
+    let whole = |value: &[u8]| NameAddr::parse(value).is_some_and(|contact| address_is_whole(contact.uri));
+    let old = || message.via().is_some_and(|via| via.unique_branch().is_none());
+    match message.values(Name::Contact).count() {
+        0 if *method == Method::Invite && !old() => Err(Reject::bad("no Contact")),
+        2.. if *method == Method::Invite => Err(Reject::bad("more than one Contact")),
+        _ if message.values(Name::Contact).all(|value| value == b"*" || whole(value)) => Ok(()),
+        _ => Err(Reject::bad("unreadable Contact")),
+    }
 }
 
 /// A URI of any scheme will do in From and To.
@@ -117,8 +128,7 @@ fn address_is_whole(uri: &str) -> bool {
     Uri::parse(uri).is_ok()
 }
 
-fn request_uri(text: &str) -> Result<(), Reject> {
-    let uri = Uri::parse(text).map_err(|error| Reject::bad(error.to_string()))?;
+fn request_uri(uri: &Uri<'_>) -> Result<(), Reject> {
     match uri.scheme {
         Scheme::Other => Err(Reject::new(416)),
         Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => Err(Reject::bad("headers in the Request-URI")),
@@ -149,6 +159,17 @@ fn extensions(message: &Message<'_>) -> Result<(), Reject> {
         unknown.extend(tags.filter(|tag| !ours(tag)));
     }
     if unknown.is_empty() { Ok(()) } else { Err(Reject::new(420).with("Unsupported", unknown.join(", "))) }
+}
+
+/// An answer to INVITE has a description: whoever takes none of its kind cannot be answered (RFC 4475 section 3.3.15).
+fn answerable(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
+    let takes =
+        |value: &[u8]| ["application/sdp", "application/*", "*/*"].iter().any(|kind| content_type_is(value, kind));
+    let mut kinds = message.values(Name::Accept).filter(|value| !value.is_empty()).peekable();
+    if *method != Method::Invite || kinds.peek().is_none() || kinds.any(takes) {
+        return Ok(());
+    }
+    Err(Reject::new(406).with("Accept", "application/sdp"))
 }
 
 fn content(message: &Message<'_>, method: &Method) -> Result<(), Reject> {

@@ -2,7 +2,7 @@
 
 use super::scan::is_token;
 use super::value::Params;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The scheme of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl<'a> Uri<'a> {
 
     /// The host as an address, where it is one.
     pub fn address(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
+        self.host.parse().ok().or_else(|| ipv6(self.host).map(IpAddr::V6))
     }
 
     /// The user part with its escapes resolved.
@@ -116,11 +116,16 @@ impl<'a> Uri<'a> {
     }
 }
 
+/// An IPv6 address; the grammar of RFC 3261 makes some write a third colon (RFC 5118 section 4.10).
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| text.replacen(":::", "::", 1).parse().ok())
+}
+
 /// A host (without brackets) and the text of its port. `None` for an empty or impossible host.
 pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
+        ipv6(host)?;
         return match after.trim() {
             "" => Some((host, None)),
             port => Some((host, Some(port.strip_prefix(':')?.trim()))),

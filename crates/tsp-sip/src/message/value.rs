@@ -72,7 +72,9 @@ impl<'a> Via<'a> {
         // White space may stand around both slashes.
         let (name, rest) = front.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !name.trim().eq_ignore_ascii_case("SIP") || version.trim() != "2.0" {
+        // One of another version is told so (505), and for that its way back must be known.
+        let known = version.trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if !name.trim().eq_ignore_ascii_case("SIP") || !known {
             return None;
         }
         let (transport, sent_by) = rest.trim_start().split_once([' ', '\t'])?;
