@@ -16,6 +16,8 @@ missing=()
 for tool in "${!package[@]}"; do
   command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")
 done
+# Kamailio's TLS is a package of its own.
+compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || missing+=(kamailio-tls-modules)
 # The linker needs libc's headers beside the compiler.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 

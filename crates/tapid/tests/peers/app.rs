@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tapi::client::blocking::Client;
-use tapi::request::{CallDeallocate, CallDrop, ClientOpen, LineOpen};
-use tapi::{CallId, CallState, EventBody, LineSelector, Method, Names, Privilege};
+use tapi::request::{CallDeallocate, CallDrop, CallMake, ClientOpen, LineList, LineOpen};
+use tapi::{AddressId, CallId, CallState, EventBody, LineSelector, Method, Names, Privilege, Service};
 
 /// Long enough for a loaded machine; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,16 +18,56 @@ pub struct App {
 
 impl App {
     pub fn new(socket: &Path) -> App {
+        App::of(socket, &["sip:trunk"])
+    }
+
+    /// One that owns the calls of these lines.
+    pub fn of(socket: &Path, lines: &[&str]) -> App {
         let mut client = Client::connect(socket).unwrap();
         client.call(ClientOpen { app: "test".into(), ..ClientOpen::default() }).unwrap();
-        client
-            .call(LineOpen {
-                line: LineSelector::Name("sip:trunk".into()),
-                privileges: Names::from([Privilege::Owner, Privilege::Monitor]),
-                media_modes: Names::new(),
-            })
-            .unwrap();
+        for line in lines {
+            client
+                .call(LineOpen {
+                    line: LineSelector::Name((*line).into()),
+                    privileges: Names::from([Privilege::Owner, Privilege::Monitor]),
+                    media_modes: Names::new(),
+                })
+                .unwrap();
+        }
         App { client, seen: Vec::new() }
+    }
+
+    /// A call from a line.
+    pub fn make(&mut self, line: &str, to: &str) -> CallId {
+        let line = LineSelector::Name(line.into());
+        self.ask(CallMake { line, to: to.into(), address: AddressId(0), block_id: false, comment: None }).call
+    }
+
+    /// Why no call can be made from a line.
+    pub fn refused(&mut self, line: &str, to: &str) -> String {
+        let line = LineSelector::Name(line.into());
+        let made =
+            self.client.call(CallMake { line, to: to.into(), address: AddressId(0), block_id: false, comment: None });
+        made.expect_err("a call could be made").to_string()
+    }
+
+    /// Whether a line can be used.
+    pub fn service(&mut self, line: &str) -> Service {
+        let lines = self.ask(LineList {}).lines;
+        lines.iter().find(|known| known.name == line).map(|known| known.status.service.clone()).unwrap()
+    }
+
+    /// Waits until a line is in service, or out of it: then says why.
+    pub fn wait_for_service(&mut self, line: &str, wanted: bool, patience: Duration) -> String {
+        let deadline = Instant::now() + patience;
+        loop {
+            let service = self.service(line);
+            if service.is_in() == wanted {
+                return if let Service::Out { reason } = service { reason } else { String::new() };
+            }
+            assert!(Instant::now() < deadline, "{line} is {service:?} after {patience:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Asks, and is not refused.
@@ -83,12 +123,17 @@ impl App {
         self.ask(CallDeallocate { call });
     }
 
-    /// Waits for the far end's hang-up, and lets go of the call.
-    pub fn wait_for_hang_up(&mut self, call: CallId) -> Vec<String> {
-        let states = self.states_to(call, "disconnected");
+    /// Lets go of a call that is over.
+    pub fn hang_up_quietly(&mut self, call: CallId) {
         self.ask(CallDrop { call, reason: None });
         assert_eq!(self.state(call), CallState::Idle);
         self.ask(CallDeallocate { call });
+    }
+
+    /// Waits for the far end's hang-up, and lets go of the call.
+    pub fn wait_for_hang_up(&mut self, call: CallId) -> Vec<String> {
+        let states = self.states_to(call, "disconnected");
+        self.hang_up_quietly(call);
         states
     }
 }

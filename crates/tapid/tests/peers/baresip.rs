@@ -25,6 +25,11 @@ impl Baresip {
 
     /// The same with further lines of its configuration, and parameters of its account's URI.
     pub fn start_with(parent: &Path, wav: &Path, further: &str, uri: &str) -> Baresip {
+        Baresip::start_as(parent, wav, further, &format!("<sip:100@127.0.0.1{uri}>;regint=0;answermode=auto"))
+    }
+
+    /// The same with an account of its own.
+    pub fn start_as(parent: &Path, wav: &Path, further: &str, account: &str) -> Baresip {
         let directory = parent.join("baresip");
         std::fs::create_dir_all(directory.join("dump")).unwrap();
         let (sip, control, keys) = (free_port(), free_port(), free_port());
@@ -37,8 +42,7 @@ impl Baresip {
             directory.join("dump").display()
         );
         std::fs::write(directory.join("config"), config).unwrap();
-        std::fs::write(directory.join("accounts"), format!("<sip:100@127.0.0.1{uri}>;regint=0;answermode=auto\n"))
-            .unwrap();
+        std::fs::write(directory.join("accounts"), format!("{account}\n")).unwrap();
         let log = std::fs::File::create(directory.join("log")).unwrap();
         let child = Command::new("baresip")
             .arg("-f")

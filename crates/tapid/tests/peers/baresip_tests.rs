@@ -7,14 +7,14 @@ use tapi::{AddressId, CallId, End, EventBody, LineSelector};
 
 const SENT_DBM0: f64 = -12.0;
 
-fn microphone(directory: &Directory) -> std::path::PathBuf {
+pub fn microphone(directory: &Directory) -> std::path::PathBuf {
     let wav = directory.path().join("tone.wav");
     sound::write_tone(&wav, 1000.0, 30.0, SENT_DBM0);
     wav
 }
 
 /// Its tone is heard by us at the level at which it was sent, and nothing else is.
-fn hear_the_microphone(app: &mut App, call: CallId) {
+pub fn hear_the_microphone(app: &mut App, call: CallId) {
     app.ask(CallMonitorTones { call, hz: vec![1000, 440] });
     let mut good = 0;
     while good < 5 {
@@ -30,7 +30,7 @@ fn hear_the_microphone(app: &mut App, call: CallId) {
 }
 
 /// Our tone arrives at its ear, whole and at its level.
-fn be_heard(app: &mut App, call: CallId) {
+pub fn be_heard(app: &mut App, call: CallId) {
     let operation = app
         .ask(CallTone { call, hz: vec![440], named: None, country: None, duration_ms: 1000, level_dbm0: Some(-10) })
         .operation;
@@ -40,7 +40,7 @@ fn be_heard(app: &mut App, call: CallId) {
     });
 }
 
-fn was_heard(baresip: &Baresip) {
+pub fn was_heard(baresip: &Baresip) {
     let levels = sound::levels(&baresip.heard(), 440.0);
     let loud = levels.iter().filter(|&&level| (level + 10.0).abs() < 1.0).count();
     assert!((40..=54).contains(&loud), "a second of 440 Hz at -10 dBm0 is 50 windows of 20 ms, {loud} were heard");

@@ -50,6 +50,11 @@ pub fn free_port() -> u16 {
     panic!("no free ports on 127.0.0.1");
 }
 
+/// First of a hundred ports for audio.
+fn rtp_ports() -> u16 {
+    30_000 + (NUMBER.fetch_add(1, Ordering::Relaxed) % 60) as u16 * 100 + (std::process::id() % 7) as u16 * 4000
+}
+
 /// A running daemon.
 pub struct Daemon {
     child: Child,
@@ -72,9 +77,7 @@ impl Daemon {
     /// Starts one at a port of this address, with these further keys of `[[sip]]` and of its line.
     pub fn start_at(directory: Directory, ip: &str, sip: u16, [keys, line]: [&str; 2]) -> Daemon {
         let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-        let rtp = 30_000
-            + (NUMBER.fetch_add(1, Ordering::Relaxed) % 60) as u16 * 100
-            + (std::process::id() % 7) as u16 * 4000;
+        let rtp = rtp_ports();
         let config = format!(
             "[daemon]\nsocket = {:?}\n\n[rtp]\naddress = \"{ip}\"\nports = \"{rtp}-{}\"\n\n[[sip]]\nname = \"trunk\"\n\
              listen = \"{host}:{sip}\"\n{keys}\n[[sip.lines]]\nname = \"sip:trunk\"\nuser = \"100\"\ndomain = \"{host}\"\n\
@@ -82,6 +85,21 @@ impl Daemon {
             directory.path().join("api.sock"),
             rtp + 60
         );
+        Daemon::run(directory, sip, &config)
+    }
+
+    /// Starts one with these sections behind those of the daemon and of RTP.
+    pub fn start_lines(directory: Directory, sip: u16, sections: &str) -> Daemon {
+        let rtp = rtp_ports();
+        let socket = directory.path().join("api.sock");
+        let config = format!(
+            "[daemon]\nsocket = {socket:?}\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"{rtp}-{}\"\n\n{sections}",
+            rtp + 98
+        );
+        Daemon::run(directory, sip, &config)
+    }
+
+    fn run(directory: Directory, sip: u16, config: &str) -> Daemon {
         let file = directory.path().join("tapid.toml");
         std::fs::write(&file, config).unwrap();
         let log = std::fs::File::create(directory.path().join("tapid.log")).unwrap();

@@ -1,4 +1,4 @@
-//! The built daemon against programs that none of us wrote: SIPp and baresip, over loopback, with audio judged by its
+//! The built daemon against programs that none of us wrote: SIPp, baresip and Kamailio, over loopback, with audio judged by its
 //! content. A tool that is missing fails the test with the command that installs it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -6,6 +6,8 @@ mod app;
 mod baresip;
 mod baresip_tests;
 mod daemon;
+mod kamailio;
+mod kamailio_tests;
 mod sipp;
 mod sipp_tests;
 mod sound;

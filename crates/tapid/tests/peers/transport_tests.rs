@@ -83,7 +83,7 @@ fn sipp_calls_over_ipv6() {
 }
 
 /// An authority and a certificate for 127.0.0.1, made here and now.
-fn certificates(directory: &Directory) {
+pub fn certificates(directory: &Directory) {
     let script = "set -e; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
         -days 2 -subj /CN=test-ca -addext basicConstraints=critical,CA:TRUE; \
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out req.pem -subj /CN=127.0.0.1; \
