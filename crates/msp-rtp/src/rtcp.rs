@@ -231,7 +231,7 @@ impl Reports {
 /// The NTP format of a time, 32 bits of seconds and as many of their fraction.
 fn ntp(now: Time) -> u64 {
     let (seconds, micros) = (now.0 / 1_000_000, now.0 % 1_000_000);
-    seconds << 32 | (micros << 32) / 1_000_000
+    (seconds << 32) | ((micros << 32) / 1_000_000)
 }
 
 fn after(now: Time, interval: u64, random: &mut Random) -> Time {

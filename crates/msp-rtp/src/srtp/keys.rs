@@ -25,6 +25,7 @@ const LABEL_AUTH: u8 = 1;
 const LABEL_SALT: u8 = 2;
 const LABEL_RTCP: u8 = 3;
 
+#[allow(clippy::large_enum_variant, reason = "one a session, in a box")]
 #[derive(Clone)]
 enum Aes {
     Bits128(Aes128),
@@ -42,12 +43,11 @@ impl Aes {
 
     /// Counter mode (RFC 3711 section 4.1.1).
     fn counter(&self, iv: [u8; 16], bytes: &mut [u8]) {
-        fn run<C: BlockEncrypt + aes::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16>>(
-            cipher: &C,
-            iv: [u8; 16],
-            bytes: &mut [u8],
-        ) where
-            C: aes::cipher::BlockCipher,
+        fn run<C>(cipher: &C, iv: [u8; 16], bytes: &mut [u8])
+        where
+            C: BlockEncrypt
+                + aes::cipher::BlockCipher
+                + aes::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16>,
         {
             let core: CtrCore<&C, Ctr128BE> = CtrCore::inner_iv_init(cipher, &iv.into());
             StreamCipherCoreWrapper::from_core(core).apply_keystream(bytes);
