@@ -278,7 +278,8 @@ impl Server {
         let Some(stream) = call.stream.as_mut().filter(|stream| stream.detect != (digits, progress)) else { return };
         stream.detect = (digits, progress);
         let stream = stream.id;
-        self.media(provider, media::Command::Detect { stream, digits, progress });
+        let country = Some(self.config.options.country.clone()).filter(|country| !country.is_empty());
+        self.media(provider, media::Command::Detect { stream, digits, progress, country });
     }
 
     /// Levels of tones, to each who asked, those that it asked for.

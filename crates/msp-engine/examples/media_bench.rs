@@ -5,10 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot be made has nothing to tell")]
 
-use msp_engine::{Engine, EngineConfig, bind};
+use msp_engine::{Engine, EngineConfig, JITTER_MS, bind};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use rtp_rs::RtpPacketBuilder;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -173,8 +174,18 @@ fn echo(sockets: &[(u16, UdpSocket)], stop: &AtomicBool) {
 fn engine(streams: usize, seconds: u64, shape: Shape) -> Run {
     let sockets = bind(HOST, std::iter::repeat_n(0, streams)).unwrap();
     let ports: Vec<u16> = sockets.iter().map(|(port, _)| *port).collect();
-    let config = EngineConfig { address: HOST, sockets, dscp: 46, seed: [1; 32], state: None };
-    let engine = Engine::start(config, Box::new(|_| {})).unwrap();
+    let threads = NonZeroUsize::new(1);
+    let config = EngineConfig {
+        address: HOST,
+        sockets,
+        dscp: 46,
+        seed: [1; 32],
+        state: None,
+        threads,
+        realtime: false,
+        jitter_ms: JITTER_MS,
+    };
+    let engine = Engine::start(config, Arc::new(|_| {})).unwrap();
     let mut load = Load::new(streams);
     for (n, (port, far)) in ports.iter().zip(&mut load.far).enumerate() {
         let pcmu = shape == Shape::Transcode && n % 2 == 0;
@@ -190,7 +201,7 @@ fn engine(streams: usize, seconds: u64, shape: Shape) -> Run {
     for (socket, ..) in &load.far {
         drain(socket);
     }
-    load.measure("media", seconds)
+    load.measure("media-0", seconds)
 }
 
 fn open(engine: &Engine, stream: StreamId, port: u16, far: &UdpSocket, pcmu: bool) {

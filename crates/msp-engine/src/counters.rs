@@ -35,9 +35,21 @@ impl Counters {
         let Counters { wrong_source, late, unsent, lost_frames, skipped_ticks, .. } = self;
         [received, sent, relayed, dropped, unclaimed, wrong_source, late, unsent, lost_frames, skipped_ticks]
     }
+
+    fn of(values: [u64; FIELDS]) -> Counters {
+        let [received, sent, relayed, dropped, unclaimed, wrong_source, late, unsent, lost_frames, skipped_ticks] =
+            values;
+        Counters { received, sent, relayed, dropped, unclaimed, wrong_source, late, unsent, lost_frames, skipped_ticks }
+    }
+
+    /// What two threads counted together.
+    pub(crate) fn plus(self, other: Counters) -> Counters {
+        let (one, other) = (self.values(), other.values());
+        Counters::of(std::array::from_fn(|n| one[n] + other[n]))
+    }
 }
 
-/// The media thread's counts, published after each wake-up.
+/// A media thread's counts, published after each wake-up.
 #[derive(Debug, Default)]
 pub(crate) struct Shared([AtomicU64; FIELDS]);
 
@@ -49,9 +61,6 @@ impl Shared {
     }
 
     pub(crate) fn read(&self) -> Counters {
-        let values: [u64; FIELDS] = std::array::from_fn(|n| self.0[n].load(Ordering::Relaxed));
-        let [received, sent, relayed, dropped, unclaimed, wrong_source, late, unsent, lost_frames, skipped_ticks] =
-            values;
-        Counters { received, sent, relayed, dropped, unclaimed, wrong_source, late, unsent, lost_frames, skipped_ticks }
+        Counters::of(std::array::from_fn(|n| self.0[n].load(Ordering::Relaxed)))
     }
 }

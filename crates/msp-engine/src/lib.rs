@@ -1,35 +1,44 @@
 //! The media threads: sockets, epoll and the 20 ms clock around `msp-rtp`.
 //!
 //! # Threads
-//! One media thread owns the streams: sockets, playout buffers and joins, as one [`msp_rtp::Msp`]. It waits in `epoll`
-//! for datagrams, for commands (an eventfd) and for the tick (a timerfd at absolute times), makes plain calls, takes no
-//! lock and allocates nothing for a packet. It never touches a file: one thread reads files to play, another writes
-//! recordings from a bounded queue.
+//! Each media thread owns streams: sockets, playout buffers and joins, as one [`msp_rtp::Msp`]. It waits in `epoll` for
+//! datagrams, for commands (an eventfd) and for the tick (a timerfd at absolute times), makes plain calls, takes no lock
+//! and allocates nothing for a packet. It never touches a file: one thread reads files to play, another writes recordings
+//! from a bounded queue.
 //!
-//! One thread carries some thousand streams. Everything that belongs to it is a shard (`shard.rs`), and [`Engine`]
-//! addresses shards by stream: more threads need a rule that puts the streams of a join into one shard, nothing else here.
+//! An index (`index.rs`), which commands go by and packets never, tells which thread has which stream: a new one goes to
+//! the thread with the fewest. Streams that are joined or mixed are brought to one thread, that of the lower number, with
+//! their sockets and whatever goes on in them (`shard/moving.rs`): within one 20 ms, nothing is lost but a frame of a mixer.
 //!
-//! The thread asks for a better nice value and goes on without; a real-time policy is the service manager's to give
-//! (`CPUSchedulingPolicy=` of the unit).
+//! A thread asks for `SCHED_RR` ([`EngineConfig::realtime`]) or for a better nice value, and goes on without.
 
 #![forbid(unsafe_code)]
 
 mod application;
 mod counters;
+mod files;
+mod index;
 mod load;
+mod priority;
 mod record;
 mod shard;
 
 pub use counters::Counters;
 
 use counters::Shared;
-use shard::{Message, Rings, Shard, Waker};
+use files::Files;
+use index::{Index, Known, Way};
+use msp_rtp::Msp;
+use shard::{Begin, Left, Rings, Shard, Sockets, Waker};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
+use tspi::Random;
 use tspi::media::{Command, DescriptorId, Event, Frame, StreamId};
 
 /// Frames in each ring of a [`FramePort`]: half a second.
@@ -49,7 +58,19 @@ pub struct EngineConfig {
     /// What an earlier engine left at [`Engine::stop`]. Its playbacks and recordings end with `restarted`; its streams
     /// of frames want new rings ([`Engine::frames`]).
     pub state: Option<Vec<u8>>,
+    /// Media threads; none: as many as there are cores.
+    pub threads: Option<NonZeroUsize>,
+    /// Whether they ask for real-time priority.
+    pub realtime: bool,
+    /// Least and most delay of the playout buffers, in milliseconds: [`JITTER_MS`] is usual.
+    pub jitter_ms: (u32, u32),
 }
+
+/// Delay of playout buffers: what suits the far ends of a public net.
+pub const JITTER_MS: (u32, u32) = (40, 200);
+
+/// Who is told events: any media thread calls it, so it must not block.
+pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -83,42 +104,67 @@ pub struct FramePort {
 /// The running media threads. Dropping it stops them as [`Engine::stop`] does.
 #[derive(Debug)]
 pub struct Engine {
-    messages: Sender<Message>,
-    waker: Waker,
-    counters: Arc<Shared>,
-    left: Receiver<Stopped>,
-    thread: Option<JoinHandle<()>>,
+    index: Arc<Index>,
+    sockets: Option<Arc<Sockets>>,
+    counters: Vec<Arc<Shared>>,
+    threads: Vec<JoinHandle<Left>>,
+    files: Option<Files>,
+    file_threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
-    /// Starts the threads. `on_event` is called on the media thread: it must not block.
-    pub fn start(config: EngineConfig, on_event: Box<dyn Fn(Event) + Send>) -> Result<Engine, EngineError> {
-        tracing::debug!(address = %config.address, sockets = config.sockets.len(), "media engine starts");
-        let (messages, inbox) = channel();
-        let waker = Waker::new()?;
-        let counters = Arc::new(Shared::default());
-        let shard = Shard::new(config, on_event, (messages.clone(), inbox), waker.clone(), counters.clone())?;
-        let (leave, left) = channel();
-        let thread = std::thread::Builder::new().name("media".into()).spawn(move || {
-            // The receiver is kept until the thread has ended.
-            let _ = leave.send(shard.run());
-        })?;
-        Ok(Engine { messages, waker, counters, left, thread: Some(thread) })
+    /// Starts the threads. `on_event` is called on media threads: it must not block.
+    pub fn start(config: EngineConfig, on_event: OnEvent) -> Result<Engine, EngineError> {
+        let EngineConfig { address, sockets, seed, dscp, state, threads, realtime, jitter_ms } = config;
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let count = threads.unwrap_or(cores).get().min(MAX_THREADS);
+        tracing::debug!(%address, sockets = sockets.len(), threads = count, "media engine starts");
+        let sockets = Arc::new(Sockets::new(sockets, dscp)?);
+        let (mut parts, known) = parts(state, seed, count)?;
+        parts.iter_mut().for_each(|msp| msp.set_playout(jitter_ms.0, jitter_ms.1));
+        let (mut ways, mut inboxes) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (messages, inbox) = channel();
+            let waker = Waker::new()?;
+            inboxes.push((inbox, waker.clone()));
+            ways.push(Way { messages, waker });
+        }
+        let index = Arc::new(Index::new(ways, sockets.clone(), known));
+        let (files, work) = Files::new();
+        let mut engine = Engine {
+            index,
+            sockets: Some(sockets.clone()),
+            counters: Vec::new(),
+            threads: Vec::new(),
+            files: Some(files.clone()),
+            file_threads: Vec::new(),
+        };
+        engine.file_threads.extend(work.start(&engine.index)?);
+        for (number, ((inbox, waker), msp)) in inboxes.into_iter().zip(parts).enumerate() {
+            let shared = Arc::new(Shared::default());
+            engine.counters.push(shared.clone());
+            let (sockets, on_event, files) = (sockets.clone(), on_event.clone(), files.clone());
+            let begin = Begin { number, count, msp, sockets, on_event, inbox, waker, files, shared, realtime };
+            let shard = Shard::new(begin)?;
+            let thread = std::thread::Builder::new().name(format!("media-{number}"));
+            engine.threads.push(thread.spawn(move || shard.run())?);
+        }
+        Ok(engine)
     }
 
     /// Hands the media provider a command.
     pub fn command(&self, command: Command) {
-        self.tell(Message::Command(command));
+        self.index.command(command);
     }
 
     /// Hands over an open file, before the command that names it.
     pub fn give(&self, descriptor: DescriptorId, file: OwnedFd) {
-        self.tell(Message::Give(descriptor, file));
+        self.index.give(descriptor, file);
     }
 
     /// Closes a file that no command will name.
     pub fn discard(&self, descriptor: DescriptorId) {
-        self.tell(Message::Discard(descriptor));
+        self.index.discard(descriptor);
     }
 
     /// Makes the rings of a stream of frames, before it is opened. `notify` is called on the media thread whenever there
@@ -126,7 +172,7 @@ impl Engine {
     pub fn frames(&self, stream: StreamId, notify: Box<dyn Fn() + Send>) -> FramePort {
         let (heard, from_provider) = rtrb::RingBuffer::new(RING_FRAMES);
         let (to_provider, to_send) = rtrb::RingBuffer::new(RING_FRAMES);
-        self.tell(Message::Frames(stream, Rings { from_provider, to_provider, notify }));
+        self.index.frames(stream, Rings { from_provider, to_provider, notify });
         FramePort { heard, to_send }
     }
 
@@ -137,25 +183,72 @@ impl Engine {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        self.counters.read()
-    }
-
-    fn tell(&self, message: Message) {
-        // A thread that has died is told of at `stop`.
-        if self.messages.send(message).is_ok() {
-            self.waker.wake();
-        }
+        self.counters.iter().fold(Counters::default(), |all, shared| all.plus(shared.read()))
     }
 
     fn end(&mut self) -> Stopped {
-        let Some(thread) = self.thread.take() else { return Stopped::default() };
-        self.tell(Message::Stop);
-        let stopped = self.left.recv().unwrap_or_default();
-        if thread.join().is_err() {
-            tracing::error!("the media thread had died");
+        let Some(sockets) = self.sockets.take() else { return Stopped::default() };
+        self.index.stop();
+        let left = self.threads.drain(..).filter_map(|thread| ended(thread, "a media thread had died"));
+        let left: Vec<Left> = left.collect();
+        // Now nobody asks the threads of files for anything.
+        self.files = None;
+        for thread in self.file_threads.drain(..) {
+            ended(thread, "a thread that reads or writes audio files had died");
         }
-        stopped
+        let now = shard::now();
+        let all = left.into_iter().map(Left::finish).reduce(|mut all, other| {
+            all.merge(now, other);
+            all
+        });
+        let state = all
+            .map(|msp| serde_json::to_vec(&msp))
+            .and_then(|state| state.map_err(|error| tracing::error!(%error, "media state cannot be kept")).ok());
+        let sockets = Arc::into_inner(sockets).map(Sockets::into_bound).unwrap_or_default();
+        Stopped { state: state.unwrap_or_default(), sockets }
     }
+}
+
+/// What a thread left; none where it died.
+fn ended<T>(thread: JoinHandle<T>, death: &str) -> Option<T> {
+    thread.join().map_err(|_| tracing::error!("{death}")).ok()
+}
+
+/// More threads than this would be a mistake.
+const MAX_THREADS: usize = 64;
+
+/// A provider for each thread: what an earlier engine left, spread evenly, or nothing.
+fn parts(state: Option<Vec<u8>>, seed: [u8; 32], count: usize) -> Result<(Vec<Msp>, Vec<Known>), EngineError> {
+    let mut random = Random::from_seed(seed);
+    let mut fresh = || {
+        let mut seed = [0; 32];
+        seed.chunks_exact_mut(4).for_each(|word| word.copy_from_slice(&random.next_u32().to_le_bytes()));
+        Msp::new(seed)
+    };
+    let Some(state) = state else { return Ok(((0..count).map(|_| fresh()).collect(), Vec::new())) };
+    let mut first: Msp = serde_json::from_slice(&state).map_err(|error| EngineError::State(error.to_string()))?;
+    first.restored();
+    let rtp: BTreeMap<StreamId, Option<u16>> = first.streams().collect();
+    let rtcp: BTreeMap<StreamId, u16> = first.control_ports().collect();
+    let groups = first.groups();
+    let mut parts: Vec<Msp> = (1..count).map(|_| fresh()).collect();
+    parts.insert(0, first);
+    let (mut load, mut known) = (vec![0usize; count], Vec::new());
+    for group in groups {
+        let thread = load.iter().enumerate().min_by_key(|(_, load)| **load).map_or(0, |(thread, _)| thread);
+        load.get_mut(thread).into_iter().for_each(|load| *load += group.len());
+        let streams: Vec<StreamId> = group.iter().map(|(stream, _)| *stream).collect();
+        if let [first, others @ ..] = parts.as_mut_slice()
+            && let Some(other) = thread.checked_sub(1).and_then(|number| others.get_mut(number))
+        {
+            first.share(shard::now(), &streams, other);
+        }
+        known.extend(group.into_iter().map(|(stream, mixer)| {
+            let ports = [rtp.get(&stream).copied().flatten(), rtcp.get(&stream).copied()];
+            Known { stream, mixer, thread, ports }
+        }));
+    }
+    Ok((parts, known))
 }
 
 impl Drop for Engine {

@@ -1,13 +1,14 @@
 //! Reading files to play, on a thread of its own: WAV of 16 bits, mono or stereo, to 8 kHz mono.
 
-use crate::shard::{Message, Waker};
+use crate::index::Index;
+use crate::shard::FileResult;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use tapi::OperationId;
 
 const RATE: u32 = 8000;
@@ -45,16 +46,13 @@ pub(crate) enum LoadError {
 }
 
 /// Reads file after file until the engine ends.
-pub(crate) fn run(jobs: &Receiver<Job>, results: &Sender<Message>, waker: &Waker) {
+pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
     for Job { operation, file } in jobs {
         let samples = samples(File::from(file));
         if let Err(error) = &samples {
             tracing::warn!(operation = operation.0, %error, "file cannot be played");
         }
-        if results.send(Message::Loaded(operation, samples.ok())).is_err() {
-            return;
-        }
-        waker.wake();
+        index.tell_all(&FileResult::Loaded(operation, samples.ok()));
     }
 }
 

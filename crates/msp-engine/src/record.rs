@@ -1,12 +1,13 @@
 //! Writing recordings, on a thread of its own: WAV, 8 kHz, received left and sent right.
 
-use crate::shard::{Message, Waker};
+use crate::index::Index;
+use crate::shard::FileResult;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use tapi::{End, OperationId};
 use tspi::media::Frame;
 
@@ -28,10 +29,19 @@ pub(crate) enum Job {
         received: Frame,
         sent: Frame,
     },
-    /// Answered by [`Message::Written`].
+    /// Answered by [`FileResult::Written`].
     Finish {
         operation: OperationId,
     },
+}
+
+impl Job {
+    /// Of which recording.
+    pub(crate) fn operation(&self) -> OperationId {
+        match self {
+            Job::Begin { operation, .. } | Job::Frame { operation, .. } | Job::Finish { operation } => *operation,
+        }
+    }
 }
 
 struct Recording {
@@ -40,7 +50,7 @@ struct Recording {
 }
 
 /// Writes until the engine ends; what is open then is completed.
-pub(crate) fn run(jobs: &Receiver<Job>, results: &Sender<Message>, waker: &Waker) {
+pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
     let mut open: BTreeMap<OperationId, Result<Recording, End>> = BTreeMap::new();
     for job in jobs {
         let (operation, failed) = match job {
@@ -65,16 +75,12 @@ pub(crate) fn run(jobs: &Receiver<Job>, results: &Sender<Message>, waker: &Waker
                     Some(Err(end)) => Some(end),
                     None => None,
                 };
-                if results.send(Message::Written(operation, failed)).is_ok() {
-                    waker.wake();
-                }
+                index.tell_all(&FileResult::Written(operation, failed));
                 continue;
             }
         };
-        if let Some(end) = failed
-            && results.send(Message::WriteFailed(operation, end)).is_ok()
-        {
-            waker.wake();
+        if let Some(end) = failed {
+            index.tell_all(&FileResult::WriteFailed(operation, end));
         }
     }
     for (operation, recording) in open {

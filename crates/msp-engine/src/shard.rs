@@ -1,7 +1,8 @@
 //! One media thread and what it owns.
 
 use crate::counters::{Counters, Shared};
-use crate::{EngineConfig, EngineError, Stopped, application, load, record};
+use crate::files::Files;
+use crate::{EngineError, OnEvent, application, load, priority, record};
 use msp_rtp::Msp;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -11,18 +12,21 @@ use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use tapi::{End, OperationId, Time};
 use tspi::media::{Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, StreamId};
 
 mod applications;
-
-mod mark;
+mod moving;
 mod recordings;
+mod sockets;
+
+pub(crate) use moving::Luggage;
+pub(crate) use sockets::Sockets;
+use sockets::{Carries, Claim};
 
 const WAKE: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
@@ -30,24 +34,39 @@ const TIMER: u64 = u64::MAX - 1;
 const APPLICATION: u64 = 1 << 62;
 /// Longest datagram that is looked at; a longer one cannot be valid.
 const DATAGRAM: usize = 2048;
-/// Things to do that wait for the thread that writes recordings.
-const RECORD_QUEUE: usize = 2048;
-/// The nice value that is asked for.
-const NICE: i32 = -11;
+/// How long it waits at most for a stream that comes from another thread, before it looks whether that is alive.
+const PATIENCE_MS: u16 = 100;
 
-/// What the media thread is told.
+/// What a media thread is told.
 pub(crate) enum Message {
     Command(Command),
     Give(DescriptorId, OwnedFd),
-    Discard(DescriptorId),
     Frames(StreamId, Rings),
+    /// A stream comes from another thread: what is told after this waits for it.
+    Expect(Receiver<Box<Luggage>>),
+    /// A stream goes to another thread.
+    Move {
+        stream: StreamId,
+        to: Sender<Box<Luggage>>,
+        waker: Waker,
+    },
+    /// This port of ours has no stream: whatever comes is drained.
+    Watch(u16),
+    /// A stream elsewhere has this port of ours.
+    Unwatch(u16),
+    File(FileResult),
+    Stop,
+}
+
+/// What a thread that touches files tells all media threads: the one that has the operation heeds it.
+#[derive(Clone, Debug)]
+pub(crate) enum FileResult {
     /// A file was read, or could not be.
     Loaded(OperationId, Option<Arc<[i16]>>),
     /// A recording cannot go on.
     WriteFailed(OperationId, End),
     /// A recording's file is complete, or failed before it was.
     Written(OperationId, Option<End>),
-    Stop,
 }
 
 /// The engine's ends of a [`FramePort`](crate::FramePort).
@@ -57,7 +76,7 @@ pub(crate) struct Rings {
     pub notify: Box<dyn Fn() + Send>,
 }
 
-/// Wakes the media thread.
+/// Wakes a media thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Waker(Arc<EventFd>);
 
@@ -72,39 +91,39 @@ impl Waker {
     }
 }
 
-struct Socket {
-    port: u16,
-    udp: UdpSocket,
-    stream: Option<StreamId>,
-    carries: Carries,
-}
-
-/// What a socket is bound for.
-#[derive(Clone, Copy, PartialEq)]
-enum Carries {
-    Rtp,
-    Rtcp,
-}
-
-/// The threads that touch files.
-struct Files {
-    load: Sender<load::Job>,
-    record: SyncSender<record::Job>,
-    threads: [JoinHandle<()>; 2],
+/// What a media thread begins with.
+pub(crate) struct Begin {
+    /// Its number, and how many there are.
+    pub number: usize,
+    pub count: usize,
+    pub msp: Msp,
+    pub sockets: Arc<Sockets>,
+    pub on_event: OnEvent,
+    pub inbox: Receiver<Message>,
+    pub waker: Waker,
+    pub files: Files,
+    pub shared: Arc<Shared>,
+    pub realtime: bool,
 }
 
 /// What one media thread owns.
 pub(crate) struct Shard {
+    number: usize,
+    count: usize,
+    realtime: bool,
     msp: Msp,
-    on_event: Box<dyn Fn(Event) + Send>,
+    on_event: OnEvent,
     inbox: Receiver<Message>,
+    /// The stream that comes.
+    expected: Option<Receiver<Box<Luggage>>>,
     files: Files,
     epoll: Epoll,
     waker: Waker,
     timer: TimerFd,
     armed: Option<Time>,
-    sockets: Vec<Socket>,
-    ports: BTreeMap<u16, usize>,
+    sockets: Arc<Sockets>,
+    /// Of each socket, who has it.
+    claims: Vec<Claim>,
     /// Of each RTP stream, its socket.
     streams: BTreeMap<StreamId, usize>,
     /// Of each that has a port for RTCP, that socket.
@@ -127,37 +146,52 @@ enum Next {
     Stop,
 }
 
-impl Shard {
-    pub(crate) fn new(
-        config: EngineConfig,
-        on_event: Box<dyn Fn(Event) + Send>,
-        (messages, inbox): (Sender<Message>, Receiver<Message>),
-        waker: Waker,
-        shared: Arc<Shared>,
-    ) -> Result<Shard, EngineError> {
-        let mut msp = match &config.state {
-            Some(state) => serde_json::from_slice(state).map_err(|error| EngineError::State(error.to_string()))?,
-            None => Msp::new(config.seed),
-        };
-        if config.state.is_some() {
-            msp.restored();
+/// What a media thread leaves: files may be being written still.
+pub(crate) struct Left {
+    pub msp: Msp,
+    on_event: OnEvent,
+    inbox: Receiver<Message>,
+    finishing: BTreeMap<OperationId, Option<Event>>,
+}
+
+impl Left {
+    /// Tells what is left to tell, once the recordings are complete.
+    pub(crate) fn finish(mut self) -> Msp {
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Message::File(FileResult::Written(operation, failed)) = message
+                && let Some(Some(Event::Ended { operation, stream, end, millis })) = self.finishing.remove(&operation)
+            {
+                (self.on_event)(Event::Ended { operation, stream, end: failed.unwrap_or(end), millis });
+            }
         }
+        self.msp
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(begin: Begin) -> Result<Shard, EngineError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(io::Error::from)?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(io::Error::from)?;
+        let Begin { number, count, msp, sockets, on_event, inbox, waker, files, shared, realtime } = begin;
         watch(&epoll, &*waker.0, WAKE)?;
         watch(&epoll, &timer, TIMER)?;
+        let claims = vec![Claim::Elsewhere; sockets.len()];
         let mut shard = Shard {
+            number,
+            count,
+            realtime,
             msp,
             on_event,
             inbox,
-            files: Files::start(&messages, &waker)?,
+            expected: None,
+            files,
             epoll,
             waker,
             timer,
             armed: None,
-            sockets: Vec::with_capacity(config.sockets.len()),
-            ports: BTreeMap::new(),
+            sockets,
+            claims,
             streams: BTreeMap::new(),
             controls: BTreeMap::new(),
             rings: BTreeMap::new(),
@@ -169,14 +203,6 @@ impl Shard {
             counters: Counters::default(),
             shared,
         };
-        for (port, udp) in config.sockets {
-            udp.set_nonblocking(true)?;
-            mark::mark(&udp, config.dscp);
-            let number = shard.sockets.len();
-            watch(&shard.epoll, &udp, number as u64)?;
-            shard.ports.insert(port, number);
-            shard.sockets.push(Socket { port, udp, stream: None, carries: Carries::Rtp });
-        }
         let known: Vec<_> = shard.msp.streams().collect();
         for (stream, port) in known {
             if let Some(port) = port {
@@ -189,15 +215,15 @@ impl Shard {
     }
 
     /// Runs until it is told to stop.
-    pub(crate) fn run(mut self) -> Stopped {
-        // Without the right to it the thread goes on as it is.
-        let _ = rustix::process::setpriority_process(None, NICE);
+    pub(crate) fn run(mut self) -> Left {
+        priority::raise(self.number, self.realtime);
         let mut events = [EpollEvent::empty(); 256];
         let mut room = [0u8; DATAGRAM];
         self.drain(now());
         loop {
             self.arm();
-            let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let patience = self.expected.as_ref().map_or(EpollTimeout::NONE, |_| EpollTimeout::from(PATIENCE_MS));
+            let ready = match self.epoll.wait(&mut events, patience) {
                 Ok(ready) => ready,
                 Err(Errno::EINTR) => 0,
                 Err(error) => {
@@ -206,19 +232,20 @@ impl Shard {
                 }
             };
             let at = now();
+            let mut woken = self.expected.is_some();
             for event in events.iter().take(ready) {
                 match event.data() {
-                    WAKE => {
-                        if let Next::Stop = self.take_messages(at) {
-                            return self.leave();
-                        }
-                    }
+                    // Read first: what is sent after this wakes again.
+                    WAKE => woken = self.waker.0.read().is_ok(),
                     TIMER => self.expired(),
                     number if number & APPLICATION != 0 => {
                         self.read_application(at, OperationId(number & !APPLICATION));
                     }
                     socket => self.receive(at, socket as usize, &mut room),
                 }
+            }
+            if woken && let Next::Stop = self.take_messages(at) {
+                return self.leave();
             }
             self.tick(now());
             if !self.dead_recordings.is_empty() {
@@ -256,16 +283,24 @@ impl Shard {
     }
 
     fn take_messages(&mut self, now: Time) -> Next {
-        // Read first: what is sent after this wakes again.
-        let _ = self.waker.0.read();
-        while let Ok(message) = self.inbox.try_recv() {
-            if let Message::Stop = message {
-                return Next::Stop;
+        loop {
+            if let Some(expected) = &self.expected {
+                match expected.try_recv() {
+                    Ok(luggage) => self.unpack(now, *luggage),
+                    Err(TryRecvError::Empty) => return Next::Wait,
+                    // It had ended there already.
+                    Err(TryRecvError::Disconnected) => {}
+                }
+                self.expected = None;
             }
-            self.take(now, message);
+            match self.inbox.try_recv() {
+                Ok(Message::Stop) => return Next::Stop,
+                Ok(Message::Expect(stream)) => self.expected = Some(stream),
+                Ok(message) => self.take(now, message),
+                Err(_) => return Next::Wait,
+            }
             self.drain(now);
         }
-        Next::Wait
     }
 
     fn take(&mut self, now: Time, message: Message) {
@@ -274,79 +309,73 @@ impl Shard {
             Message::Give(descriptor, file) => {
                 self.descriptors.insert(descriptor, file);
             }
-            Message::Discard(descriptor) => {
-                self.descriptors.remove(&descriptor);
-            }
             Message::Frames(stream, rings) => {
                 self.rings.insert(stream, rings);
             }
-            Message::Loaded(operation, Some(samples)) => self.msp.handle(now, Input::Loaded { operation, samples }),
-            Message::Loaded(operation, None) => self.msp.handle(now, Input::Failed { operation, end: End::Failed }),
-            Message::WriteFailed(operation, end) => self.msp.handle(now, Input::Failed { operation, end }),
-            Message::Written(operation, failed) => self.written(operation, failed),
-            Message::Stop => {}
+            Message::Move { stream, to, waker } => {
+                let luggage = self.pack(stream);
+                // Where that thread has died, the stream has died too.
+                let _ = to.send(Box::new(luggage));
+                waker.wake();
+            }
+            Message::Watch(port) => self.watch_idle(port),
+            Message::Unwatch(port) => self.unwatch_idle(port),
+            Message::File(FileResult::Loaded(operation, Some(samples))) => {
+                self.msp.handle(now, Input::Loaded { operation, samples });
+            }
+            Message::File(FileResult::Loaded(operation, None)) => {
+                self.msp.handle(now, Input::Failed { operation, end: End::Failed });
+            }
+            Message::File(FileResult::WriteFailed(operation, end)) => {
+                self.msp.handle(now, Input::Failed { operation, end });
+            }
+            Message::File(FileResult::Written(operation, failed)) => self.written(operation, failed),
+            Message::Expect(_) | Message::Stop => {}
         }
     }
 
     fn command(&mut self, now: Time, command: Command) {
-        let closed = match &command {
+        let (mut closed, mut named) = (None, None);
+        match &command {
             Command::Open { local: LocalMedia::Rtp(local) } => {
                 self.claim(local.stream, local.port);
                 if let Some(port) = local.rtcp_port {
                     self.claim_control(local.stream, port);
                 }
-                None
             }
-            Command::Close { stream } => Some(*stream),
-            _ => None,
-        };
+            Command::Close { stream } => closed = Some(*stream),
+            Command::Play { descriptor, .. }
+            | Command::Record { descriptor, .. }
+            | Command::Application { descriptor, .. } => named = Some(*descriptor),
+            _ => {}
+        }
         self.msp.handle(now, Input::Command(command));
-        if let Some(stream) = closed {
+        if closed.is_some() || named.is_some() {
             self.drain(now);
+        }
+        // What the command did not use is closed.
+        named.and_then(|descriptor| self.descriptors.remove(&descriptor));
+        if let Some(stream) = closed {
             self.rings.remove(&stream);
-            for number in self.streams.remove(&stream).into_iter().chain(self.controls.remove(&stream)) {
-                if let Some(socket) = self.sockets.get_mut(number) {
-                    socket.stream = socket.stream.filter(|other| *other != stream);
-                }
-            }
-        }
-    }
-
-    fn claim(&mut self, stream: StreamId, port: u16) {
-        match self.ports.get(&port).and_then(|number| Some((*number, self.sockets.get_mut(*number)?))) {
-            Some((number, socket)) => {
-                socket.stream = Some(stream);
-                socket.carries = Carries::Rtp;
-                self.streams.insert(stream, number);
-            }
-            None => tracing::error!(stream = stream.0, port, "stream on a port that is not bound"),
-        }
-    }
-
-    /// Takes the port of a stream's RTCP; one that is not bound is done without.
-    fn claim_control(&mut self, stream: StreamId, port: u16) {
-        let Some(number) = self.ports.get(&port).copied() else { return };
-        if let Some(socket) = self.sockets.get_mut(number) {
-            socket.stream = Some(stream);
-            socket.carries = Carries::Rtcp;
-            self.controls.insert(stream, number);
+            self.release(stream);
         }
     }
 
     /// Takes one datagram of a socket that is readable. `epoll` tells again of one that still is: so no call is spent on
     /// finding a socket empty, and one with a backlog takes turns with the others.
     fn receive(&mut self, now: Time, number: usize, room: &mut [u8; DATAGRAM]) {
-        let Some(socket) = self.sockets.get(number) else { return };
-        let Ok((length, from)) = socket.udp.recv_from(room) else { return };
+        let claim = self.claims.get(number).copied().unwrap_or(Claim::Elsewhere);
+        let Some(udp) = self.sockets.udp(number).filter(|_| claim != Claim::Elsewhere) else { return };
+        let Ok((length, from)) = udp.recv_from(room) else { return };
         self.counters.received += 1;
-        let Some(stream) = socket.stream else {
-            self.counters.unclaimed += 1;
-            return;
-        };
         let bytes = room.get(..length).unwrap_or_default();
-        let input = match socket.carries {
-            Carries::Rtp => Input::Packet { stream, from, bytes },
-            Carries::Rtcp => Input::Control { stream, from, bytes },
+        let input = match claim {
+            Claim::Taken(stream, Carries::Rtp) => Input::Packet { stream, from, bytes },
+            Claim::Taken(stream, Carries::Rtcp) => Input::Control { stream, from, bytes },
+            Claim::Idle | Claim::Elsewhere => {
+                self.counters.unclaimed += 1;
+                return;
+            }
         };
         self.msp.handle(now, input);
         self.drain(now);
@@ -405,8 +434,8 @@ impl Shard {
     }
 
     fn send(&mut self, number: Option<usize>, to: SocketAddr, packet: &Packet) {
-        let socket = number.and_then(|number| self.sockets.get(number));
-        match socket.map(|socket| socket.udp.send_to(packet.as_slice(), to)) {
+        let udp = number.and_then(|number| self.sockets.udp(number));
+        match udp.map(|udp| udp.send_to(packet.as_slice(), to)) {
             Some(Ok(_)) => self.counters.sent += 1,
             Some(Err(_)) | None => self.counters.unsent += 1,
         }
@@ -444,47 +473,13 @@ impl Shard {
         self.shared.publish(counters);
     }
 
-    /// Completes the recordings, tells what is left to tell, and leaves streams and sockets.
-    fn leave(mut self) -> Stopped {
+    /// Hands on what is to be written, and leaves the streams.
+    fn leave(mut self) -> Left {
         for job in self.unwritten.drain(..) {
             let _ = self.files.record.send(job);
         }
-        let Files { load, record, threads } = self.files;
-        drop((load, record));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread that reads or writes audio files had died");
-            }
-        }
-        while let Ok(message) = self.inbox.try_recv() {
-            if let Message::Written(operation, failed) = message
-                && let Some(Some(Event::Ended { operation, stream, end, millis })) = self.finishing.remove(&operation)
-            {
-                (self.on_event)(Event::Ended { operation, stream, end: failed.unwrap_or(end), millis });
-            }
-        }
-        let state = serde_json::to_vec(&self.msp).unwrap_or_else(|error| {
-            tracing::error!(%error, "media state cannot be kept");
-            Vec::new()
-        });
-        let sockets = self.sockets.into_iter().map(|socket| (socket.port, socket.udp)).collect();
-        Stopped { state, sockets }
-    }
-}
-
-impl Files {
-    fn start(messages: &Sender<Message>, waker: &Waker) -> io::Result<Files> {
-        let (load, to_load) = channel();
-        let (record, to_record) = sync_channel(RECORD_QUEUE);
-        let (results, wake) = (messages.clone(), waker.clone());
-        let loader = std::thread::Builder::new()
-            .name("media-load".into())
-            .spawn(move || load::run(&to_load, &results, &wake))?;
-        let (results, wake) = (messages.clone(), waker.clone());
-        let writer = std::thread::Builder::new()
-            .name("media-record".into())
-            .spawn(move || record::run(&to_record, &results, &wake))?;
-        Ok(Files { load, record, threads: [loader, writer] })
+        self.publish();
+        Left { msp: self.msp, on_event: self.on_event, inbox: self.inbox, finishing: self.finishing }
     }
 }
 
@@ -493,7 +488,7 @@ fn watch(epoll: &Epoll, fd: impl std::os::fd::AsFd, token: u64) -> io::Result<()
 }
 
 /// The node's monotonic clock, the one that the timer runs on.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let time = nix::time::ClockId::CLOCK_MONOTONIC.now().expect("Linux has a monotonic clock");
     Time(u64::try_from(time.num_microseconds()).unwrap_or(0))
 }

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use msp_engine::{Engine, EngineConfig, Stopped, bind, bind_pairs};
+use msp_engine::{Engine, EngineConfig, JITTER_MS, Stopped, bind, bind_pairs};
 use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};
 use rtp_rs::{RtpPacketBuilder, RtpReader};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tapi::{End, OperationId};
@@ -31,8 +33,18 @@ impl Bench {
     fn new(sockets: Vec<(u16, UdpSocket)>, state: Option<Vec<u8>>) -> Bench {
         let ports = sockets.iter().map(|(port, _)| *port).collect();
         let (tell, events) = channel();
-        let config = EngineConfig { address: HOST, sockets, dscp: 46, seed: [7; 32], state };
-        let engine = Engine::start(config, Box::new(move |event| drop(tell.send(event)))).unwrap();
+        let threads = NonZeroUsize::new(2);
+        let config = EngineConfig {
+            address: HOST,
+            sockets,
+            dscp: 46,
+            seed: [7; 32],
+            state,
+            threads,
+            realtime: false,
+            jitter_ms: JITTER_MS,
+        };
+        let engine = Engine::start(config, Arc::new(move |event| drop(tell.send(event)))).unwrap();
         Bench { engine, ports, events }
     }
 

@@ -1,8 +1,9 @@
 //! Playout: what came in at its own pace leaves in frames of 20 ms.
 //!
 //! Samples are kept by timestamp, so packets of any length are split and joined as the frames ask. The delay starts at
-//! 40 ms. It grows where the buffer runs dry or packets come too late (a frame is put in), shrinks where there was more
-//! than enough for two seconds (a frame is left out), and is never more than 200 ms.
+//! its least, 40 ms. It grows where the buffer runs dry or packets come too late (a frame is put in), up to its most,
+//! 200 ms. It shrinks where there was more than enough for two seconds: then a quiet frame is left out, or any frame where
+//! none is quiet for two more.
 
 use crate::plc::Plc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -23,6 +24,30 @@ const WINDOW: u32 = 100;
 /// Windows without trouble after which the target falls.
 const CALM_WINDOWS: u32 = 5;
 
+/// Samples below this are quiet: some -50 dBm0.
+const QUIET: u16 = 70;
+
+/// Least and most delay, in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    least: u32,
+    most: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { least: TARGET_MIN, most: TARGET_MAX }
+    }
+}
+
+impl Bounds {
+    /// From milliseconds: 20 to 200, whole frames.
+    pub fn from_millis(least_ms: u32, most_ms: u32) -> Bounds {
+        let samples = |millis: u32| (millis.clamp(20, 200) * 8).next_multiple_of(FRAME).min(TARGET_MAX);
+        Bounds { least: samples(least_ms), most: samples(most_ms.max(least_ms)) }
+    }
+}
+
 /// What a playout buffer counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Playout {
@@ -39,9 +64,12 @@ pub struct Jitter {
     state: State,
     /// Timestamp after the newest sample.
     end: u32,
+    bounds: Bounds,
     target: u32,
     /// Frames to put in.
     stretch: u32,
+    /// Whether a frame is to be left out.
+    spare: bool,
     least: u32,
     frames: u32,
     calm: u32,
@@ -62,19 +90,21 @@ enum State {
 
 impl Default for Jitter {
     fn default() -> Jitter {
-        Jitter::new()
+        Jitter::new(Bounds::default())
     }
 }
 
 impl Jitter {
     /// Empty.
-    pub fn new() -> Jitter {
+    pub fn new(bounds: Bounds) -> Jitter {
         Jitter {
             ring: Ring::new(),
             state: State::Idle,
             end: 0,
-            target: TARGET_MIN,
+            bounds,
+            target: bounds.least,
             stretch: 0,
+            spare: false,
             least: u32::MAX,
             frames: 0,
             calm: 0,
@@ -102,6 +132,7 @@ impl Jitter {
         self.plc.reset();
         self.state = State::Idle;
         self.stretch = 0;
+        self.spare = false;
         self.least = u32::MAX;
         self.frames = 0;
     }
@@ -194,7 +225,7 @@ impl Jitter {
     }
 
     fn trouble(&mut self) {
-        self.target = (self.target + FRAME).min(TARGET_MAX);
+        self.target = (self.target + FRAME).min(self.bounds.most);
         self.calm = 0;
     }
 
@@ -220,7 +251,7 @@ impl Jitter {
             self.state = State::Playing { cursor, dry: 0 };
             return Some(self.made_up());
         }
-        let cursor = cursor.wrapping_add(self.surplus(level));
+        let cursor = cursor.wrapping_add(self.surplus(cursor, level));
         self.state = State::Playing { cursor: cursor.wrapping_add(FRAME), dry: 0 };
         Some(self.read(cursor))
     }
@@ -236,24 +267,33 @@ impl Jitter {
     }
 
     /// How many samples to leave out since more wait than are needed.
-    fn surplus(&mut self, level: u32) -> u32 {
+    fn surplus(&mut self, cursor: u32, level: u32) -> u32 {
         if level > TARGET_MAX + 2 * FRAME {
             return level - self.target;
         }
         self.least = self.least.min(level);
         self.frames += 1;
         if self.frames < WINDOW {
-            return 0;
+            return self.leave_out(self.spare && self.ring.is_quiet(cursor));
         }
-        let spare = self.least > self.target + FRAME;
+        let overdue = self.spare;
+        self.spare = self.least > self.target + FRAME;
         self.frames = 0;
         self.least = u32::MAX;
         self.calm += 1;
         if self.calm >= CALM_WINDOWS {
             self.calm = 0;
-            self.target = (self.target - FRAME).max(TARGET_MIN);
+            self.target = self.target.saturating_sub(FRAME).max(self.bounds.least);
         }
-        if spare { FRAME } else { 0 }
+        self.leave_out(overdue && self.spare)
+    }
+
+    fn leave_out(&mut self, now: bool) -> u32 {
+        if !now {
+            return 0;
+        }
+        self.spare = false;
+        FRAME
     }
 
     fn read(&mut self, cursor: u32) -> Frame {
@@ -296,6 +336,12 @@ impl Ring {
 
     fn put(&mut self, timestamp: u32, sample: i16) {
         self.0[timestamp as usize % RING] = sample;
+    }
+
+    /// Whether nothing is to be heard in the frame from there on.
+    fn is_quiet(&self, timestamp: u32) -> bool {
+        let quiet = |sample: i16| sample == MISSING || sample.unsigned_abs() < QUIET;
+        (0..FRAME).all(|n| quiet(self.0[timestamp.wrapping_add(n) as usize % RING]))
     }
 
     fn take(&mut self, timestamp: u32) -> i16 {

@@ -39,5 +39,5 @@ mod stream;
 pub mod tone;
 mod wire;
 
-pub use msp::Msp;
+pub use msp::{Carried, Msp};
 pub use stats::{Counters, Stats};

@@ -24,13 +24,19 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Listens for what is asked, going on with what it listens for already; `None`: for nothing.
-    pub fn choose(before: Option<Box<Listener>>, digits: bool, progress: bool) -> Option<Box<Listener>> {
+    pub fn choose(
+        before: Option<Box<Listener>>,
+        digits: bool,
+        progress: bool,
+        country: Option<&str>,
+    ) -> Option<Box<Listener>> {
         if !digits && !progress {
             return None;
         }
         let mut listener = before.unwrap_or_default();
         listener.digits = digits.then(|| listener.digits.take().unwrap_or_default());
-        listener.progress = progress.then(|| listener.progress.take().unwrap_or_else(|| Progress::new(None)));
+        let before = listener.progress.take().filter(|before| before.country() == country);
+        listener.progress = progress.then(|| before.unwrap_or_else(|| Progress::new(country)));
         Some(listener)
     }
 

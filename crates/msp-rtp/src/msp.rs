@@ -2,6 +2,7 @@
 
 use crate::detect::Found;
 use crate::generate::{Generate, Pace};
+use crate::jitter::Bounds;
 use crate::mixer::Mixes;
 use crate::rtp::Arrival;
 use crate::stats::{Counters, Stats};
@@ -17,9 +18,11 @@ use tapi::{End, OperationId, Time};
 use tspi::Random;
 use tspi::media::{Command, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, RemoteMedia, StreamId};
 
+mod carry;
 mod ops;
-
 mod upkeep;
+
+pub use carry::Carried;
 
 /// The tick, in microseconds.
 const TICK: u64 = 20_000;
@@ -37,6 +40,7 @@ pub struct Msp {
     operations: BTreeMap<OperationId, StreamId>,
     counters: Counters,
     tick_at: Option<Time>,
+    playout: Bounds,
     /// When which stream is to be looked after.
     timers: BTreeSet<(Time, StreamId)>,
     #[serde(skip)]
@@ -59,12 +63,18 @@ impl Msp {
             operations: BTreeMap::new(),
             counters: Counters::default(),
             tick_at: None,
+            playout: Bounds::default(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             order: Vec::new(),
             room: Vec::new(),
             mixes: Mixes::default(),
         }
+    }
+
+    /// Sets the least and the most delay of playout buffers, 20 to 200 ms, for streams that are opened from now on.
+    pub fn set_playout(&mut self, least_ms: u32, most_ms: u32) {
+        self.playout = Bounds::from_millis(least_ms, most_ms);
     }
 
     /// To be called once after deserialising: playbacks and recordings, whose files are gone, end with `restarted`.
@@ -130,7 +140,9 @@ impl Msp {
             }
             Command::Pause { operation } => self.pace(operation, Pace::Stands),
             Command::Resume { operation } => self.pace(operation, Pace::Runs),
-            Command::Detect { stream, digits, progress } => self.detect(stream, digits, progress),
+            Command::Detect { stream, digits, progress, country } => {
+                self.detect(stream, digits, progress, country.as_deref());
+            }
             Command::Mix { stream, mixer } => self.mix(stream, Some(mixer)),
             Command::Unmix { stream } => self.mix(stream, None),
             Command::Stop { operation } => self.stop(operation, End::Cancelled),
@@ -157,7 +169,7 @@ impl Msp {
         };
         match self.streams.entry(id) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Stream::new(wire));
+                vacant.insert(Stream::new(wire, self.playout));
             }
             Entry::Occupied(_) => self.counters.misdirected += 1,
         }
@@ -319,9 +331,12 @@ impl Msp {
         let listened = stream.is_listened(stream.joined.and_then(|other| self.streams.get(&other)));
         if !matches!(stream.wire, Wire::Frames(_)) || !stream.receives() {
             self.counters.muted += 1;
-        } else if listened && let Some(stream) = self.streams.get_mut(&id) {
-            stream.jitter().frame(now, frame);
-            self.wake(now);
+        } else if let Some(stream) = self.streams.get_mut(&id) {
+            stream.carried.0 += 1;
+            if listened {
+                stream.jitter().frame(now, frame);
+                self.wake(now);
+            }
         }
     }
 
@@ -388,6 +403,7 @@ impl Msp {
         self.send_second(id);
         if let Some(frame) = spoken.frame {
             self.outputs.push_back(Output::Frame { stream: id, frame });
+            self.carried(id);
         }
         if let Some(measured) = spoken.measured {
             let event = Event::Tones { stream: id, tones: measured.tones, level_ddbm0: measured.level_ddbm0 };

@@ -5,7 +5,7 @@ use crate::codec::{Audio, Noise};
 use crate::detect::Found;
 use crate::event::{EventSender, code_of};
 use crate::generate::{Generate, Pace, Play, Sound};
-use crate::jitter::Jitter;
+use crate::jitter::{Bounds, Jitter};
 use crate::listen::Listener;
 use crate::stats::Stats;
 use crate::tone::{Measured, Meter, Tone};
@@ -62,6 +62,9 @@ pub(crate) struct Stream {
     /// When it is put down to be looked after.
     pub timer: Option<Time>,
     passing: Option<Passing>,
+    /// Frames that a service provider gave and got.
+    pub carried: (u64, u64),
+    playout: Bounds,
     jitter: Option<Box<Jitter>>,
     /// Comfort noise, from when it was told until audio comes.
     noise: Option<Noise>,
@@ -99,7 +102,7 @@ pub(crate) struct Spoken {
 }
 
 impl Stream {
-    pub fn new(wire: Wire) -> Stream {
+    pub fn new(wire: Wire, playout: Bounds) -> Stream {
         Stream {
             wire,
             joined: None,
@@ -112,6 +115,8 @@ impl Stream {
             meter: None,
             timer: None,
             passing: None,
+            carried: (0, 0),
+            playout,
             jitter: None,
             noise: None,
             heard: None,
@@ -123,6 +128,15 @@ impl Stream {
             Wire::Rtp(wire) => Some(wire),
             Wire::Frames(_) => None,
         }
+    }
+
+    /// What goes on in it.
+    pub fn operations(&self) -> impl Iterator<Item = OperationId> {
+        let play = self.play.as_ref().map(|play| play.operation);
+        let record = self.record.as_ref().map(|record| record.operation);
+        let generate = self.generate.as_ref().map(|generate| generate.operation);
+        let application = self.application.as_ref().map(|application| application.operation);
+        [play, record, generate, application].into_iter().flatten()
     }
 
     fn is_connected(&self) -> bool {
@@ -175,14 +189,14 @@ impl Stream {
 
     /// The playout buffer, made when it is first needed.
     pub fn jitter(&mut self) -> &mut Jitter {
-        self.jitter.get_or_insert_default()
+        self.jitter.get_or_insert_with(|| Box::new(Jitter::new(self.playout)))
     }
 
     /// Decodes a packet into the playout buffer; gives how many came too late.
     pub fn decode(&mut self, now: Time, audio: Audio, timestamp: u32, payload: &[u8]) -> u64 {
         self.noise = None;
         let Wire::Rtp(wire) = &mut self.wire else { return 0 };
-        let jitter = self.jitter.get_or_insert_default();
+        let jitter = self.jitter.get_or_insert_with(|| Box::new(Jitter::new(self.playout)));
         let late = jitter.counts().late;
         wire.receiver.packet(audio, timestamp, payload, |at, samples| jitter.packet(now, at, samples));
         jitter.counts().late - late
@@ -218,11 +232,23 @@ impl Stream {
         Stats { late: playout.late, concealed: playout.concealed, ..wire.unwrap_or_default() }
     }
 
-    /// How the stream fares; none where its wire is no RTP.
+    /// How the stream fares.
     pub fn statistics(&self) -> Option<MediaStatistics> {
         let playout = self.jitter.as_ref().map(|jitter| jitter.counts()).unwrap_or_default();
         let buffer_ms = self.jitter.as_ref().map_or(0, |jitter| jitter.target_ms());
-        self.rtp().map(|wire| wire.statistics(playout.late, playout.concealed, buffer_ms))
+        match &self.wire {
+            Wire::Rtp(wire) => Some(wire.statistics(playout.late, playout.concealed, buffer_ms)),
+            // What leads nowhere has nothing to tell.
+            Wire::Frames(None) => None,
+            Wire::Frames(Some(_)) => Some(MediaStatistics {
+                received: self.carried.0,
+                sent: self.carried.1,
+                late: playout.late,
+                concealed_ms: playout.concealed * 20,
+                buffer_ms,
+                ..MediaStatistics::default()
+            }),
+        }
     }
 
     /// The first half of a tick: what is heard.

@@ -105,6 +105,8 @@ pub(crate) struct RtpWire {
     collision_at: Option<Time>,
     statistics_at: Option<Time>,
     pub pace: Pace,
+    /// The longest packet of this run of the source, in milliseconds.
+    packet_ms: u32,
     /// A second packet of the same moment.
     #[serde(skip)]
     pub second: Vec<(SocketAddr, Packet)>,
@@ -162,6 +164,7 @@ impl RtpWire {
             collision_at: None,
             statistics_at: None,
             pace: Pace::new(),
+            packet_ms: 0,
             second: Vec::new(),
         }
     }
@@ -174,12 +177,14 @@ impl RtpWire {
         self.remote.as_ref().is_some_and(|remote| remote.direction.receives())
     }
 
-    /// Whether what comes from here can go to `other` as it is.
+    /// Whether what comes from here can go to `other` as it is: in a codec and in packets that it takes. Shorter packets
+    /// than it wished for are its to take (RFC 4566 section 6, ptime), longer ones are split.
     pub fn agrees_with(&self, other: &RtpWire) -> bool {
         let (Some(from), Some(to)) = (&self.remote, &other.remote) else { return false };
         let Some((audio, _)) = to.send else { return false };
         let events = !from.hears(Payload::Events) || to.events.is_some();
-        from.direction.receives() && to.direction.sends() && from.hears(Payload::Audio(audio)) && events
+        let fits = self.packet_ms <= other.pace.ptime_ms();
+        fits && from.direction.receives() && to.direction.sends() && from.hears(Payload::Audio(audio)) && events
     }
 
     /// When a packet must be sent lest the path be forgotten.
@@ -332,7 +337,11 @@ impl RtpWire {
         if arrival == Arrival::First {
             self.digits.flush();
             self.receiver.reset();
+            self.packet_ms = 0;
             self.reports.source_changed();
+        }
+        if let Payload::Audio(audio) = payload {
+            self.packet_ms = self.packet_ms.max(audio.samples(bytes).unwrap_or(0) as u32 / 8);
         }
         let digit = match payload {
             Payload::Events => self.digits.packet(now, timestamp, marker, bytes),

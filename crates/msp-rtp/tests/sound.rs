@@ -63,7 +63,7 @@ fn digits_in_the_audio_of_a_dongle_are_told_where_they_are_asked_for() {
     let mut node = Node::new(1);
     node.open_frames(1);
     for (asked, heard) in [(false, ""), (true, "42#")] {
-        node.command(Command::Detect { stream: StreamId(1), digits: asked, progress: false });
+        node.command(Command::Detect { stream: StreamId(1), digits: asked, progress: false, country: None });
         for digit in "42#".chars() {
             let mut tone = Tone::of_digit(digit).unwrap();
             for n in 0..10 {
@@ -81,7 +81,7 @@ fn digits_in_the_audio_of_a_dongle_are_told_where_they_are_asked_for() {
 fn a_digit_that_comes_as_event_and_as_tone_is_told_once() {
     let mut node = Node::new(1);
     node.open(1, remote(11, &Codec::Pcma));
-    node.command(Command::Detect { stream: StreamId(1), digits: true, progress: false });
+    node.command(Command::Detect { stream: StreamId(1), digits: true, progress: false, country: None });
     let mut tone = Tone::of_digit('7').unwrap();
     let (mut sequence, mut timestamp) = (1u16, 0u32);
     for press in 0..2 {
@@ -109,7 +109,7 @@ fn a_busy_tone_that_one_node_makes_is_recognised_by_another() {
     one.open_frames(1);
     other.open_frames(1);
     let (operation, stream) = (OperationId(1), StreamId(1));
-    other.command(Command::Detect { stream, digits: true, progress: true });
+    other.command(Command::Detect { stream, digits: true, progress: true, country: None });
     let country = "de".to_owned();
     one.command(Command::Progress { operation, stream, tone: ProgressTone::Busy, country, duration_ms: Some(5000) });
     for _ in 0..300 {

@@ -14,6 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Where the configuration is looked for when nobody says otherwise.
@@ -46,12 +47,31 @@ pub struct Config {
     pub rtp_address: IpAddr,
     /// Their ports.
     pub rtp_ports: Vec<u16>,
+    /// The media threads.
+    pub media: MediaThreads,
     /// Who may do what, and what becomes of calls that nobody takes.
     pub options: tapi_core::Options,
     /// The file that a line is added to for each call that ended.
     pub ledger: Option<PathBuf>,
     /// The providers, in the file's order: SIP, then modems, then loopback.
     pub providers: Vec<ProviderConfig>,
+}
+
+/// How call audio is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaThreads {
+    /// How many; none: as many as there are cores.
+    pub threads: Option<NonZeroUsize>,
+    /// Whether they ask for real-time priority.
+    pub realtime: bool,
+    /// Least and most delay of the playout buffers, in milliseconds.
+    pub jitter_ms: (u32, u32),
+}
+
+impl Default for MediaThreads {
+    fn default() -> MediaThreads {
+        MediaThreads { threads: None, realtime: true, jitter_ms: msp_engine::JITTER_MS }
+    }
 }
 
 /// One provider.
@@ -151,6 +171,7 @@ impl Default for Config {
             replay_events: 8_192,
             rtp_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             rtp_ports: (20_000..=20_199).collect(),
+            media: MediaThreads::default(),
             options: tapi_core::Options::default(),
             ledger: None,
             providers: Vec::new(),

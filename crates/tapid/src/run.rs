@@ -5,7 +5,7 @@ mod resume;
 mod signals;
 
 use crate::clock;
-use crate::config::{Config, ProviderConfig};
+use crate::config::{Config, MediaThreads, ProviderConfig};
 use crate::core::{Core, Ending, Message, Start};
 use crate::files::Directories;
 use crate::listen::{self, Accept, Gate};
@@ -179,7 +179,7 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
     }
     let sockets = rtp_sockets(config)?;
     let ports: Vec<u16> = sockets.iter().map(|(port, _)| *port).collect();
-    let (engine, media) = engine(config.rtp_address, sockets, None)?;
+    let (engine, media) = engine(config.media, config.rtp_address, sockets, None)?;
     let wall_offset = clock::wall_offset();
     let server = Server::new(tapi_core::Config {
         node: config.node.clone(),
@@ -244,16 +244,18 @@ type MediaEvents = mpsc::UnboundedReceiver<media::Event>;
 /// The media threads. What they say waits in a queue without a bound: they must never wait for the core, and they say
 /// no more than some ten events a second and stream.
 fn engine(
+    media: MediaThreads,
     address: std::net::IpAddr,
     sockets: Vec<(u16, std::net::UdpSocket)>,
     state: Option<Vec<u8>>,
 ) -> io::Result<(Engine, MediaEvents)> {
     let (sender, events) = mpsc::unbounded_channel();
-    let on_event = Box::new(move |event| {
+    let on_event = Arc::new(move |event| {
         let _ = sender.send(event);
     });
-    let engine = Engine::start(EngineConfig { address, sockets, dscp: DSCP, seed: seed(), state }, on_event)
-        .map_err(|error| io::Error::other(error.to_string()))?;
+    let MediaThreads { threads, realtime, jitter_ms } = media;
+    let config = EngineConfig { address, sockets, dscp: DSCP, seed: seed(), state, threads, realtime, jitter_ms };
+    let engine = Engine::start(config, on_event).map_err(|error| io::Error::other(error.to_string()))?;
     Ok((engine, events))
 }
 

@@ -401,6 +401,8 @@ pub enum Command {
         digits: bool,
         /// Call-progress tones, fax tones, voice.
         progress: bool,
+        /// The country whose tones they are, two letters of ISO 3166 in lower case; none: of any.
+        country: Option<String>,
     },
     /// End an operation before its time.
     Stop {

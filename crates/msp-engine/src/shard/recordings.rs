@@ -27,11 +27,9 @@ impl Shard {
 
     /// The thread that writes recordings is no more: each ends where it is.
     pub(super) fn writer_died(&mut self, job: &record::Job) {
-        let (record::Job::Begin { operation, .. }
-        | record::Job::Frame { operation, .. }
-        | record::Job::Finish { operation }) = job;
+        let operation = job.operation();
         tracing::error!(operation = operation.0, "the thread that writes recordings has died");
-        self.dead_recordings.push(*operation);
+        self.dead_recordings.push(operation);
     }
 
     pub(super) fn end_dead_recordings(&mut self, now: Time) {

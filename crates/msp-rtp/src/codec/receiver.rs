@@ -56,6 +56,11 @@ impl Receiver {
         }
     }
 
+    /// What was decoded last.
+    pub fn audio(&self) -> Option<Audio> {
+        self.decoder.as_ref().map(Decoder::audio)
+    }
+
     /// Another source: nothing is continued.
     pub fn reset(&mut self) {
         *self = Receiver::default();

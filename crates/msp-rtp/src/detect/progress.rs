@@ -112,6 +112,11 @@ fn set_of(stretch: &Stretch) -> u32 {
 }
 
 impl Progress {
+    /// Whose tones it listens for.
+    pub fn country(&self) -> Option<&str> {
+        self.country.as_deref()
+    }
+
     /// Listens for the tones of one country, or of all.
     pub fn new(country: Option<&str>) -> Progress {
         Progress {

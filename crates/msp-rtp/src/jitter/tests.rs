@@ -22,7 +22,7 @@ fn expected(timestamp: u32) -> Frame {
 fn any_packet_time_comes_out_in_frames_after_40_ms() {
     for packet_ms in [10, 20, 30, 40, 60u32] {
         let samples = packet_ms * 8;
-        let mut jitter = Jitter::new();
+        let mut jitter = Jitter::default();
         let mut played = 0;
         for now in (0..6000u32).step_by(10) {
             if now % packet_ms == 0 {
@@ -49,7 +49,7 @@ fn any_packet_time_comes_out_in_frames_after_40_ms() {
 
 #[test]
 fn reordered_and_repeated_packets_are_played_in_order() {
-    let mut jitter = Jitter::new();
+    let mut jitter = Jitter::default();
     for (now, n) in [(0, 0), (20, 2), (30, 1), (31, 1), (60, 4), (70, 3), (100, 5)] {
         jitter.packet(ms(now), n * FRAME, &payload(n * FRAME, FRAME));
         if now == 30 {
@@ -64,7 +64,7 @@ fn reordered_and_repeated_packets_are_played_in_order() {
 
 #[test]
 fn a_lost_packet_is_covered_by_what_was_heard_last_and_fades() {
-    let mut jitter = Jitter::new();
+    let mut jitter = Jitter::default();
     for n in [0, 1, 2, 6, 7, 8] {
         jitter.packet(ms(0), n * FRAME, &[Law::A.decode(Law::A.encode(8000)); 160]);
     }
@@ -78,7 +78,7 @@ fn a_lost_packet_is_covered_by_what_was_heard_last_and_fades() {
 
 #[test]
 fn the_delay_grows_with_the_need_and_falls_back() {
-    let mut jitter = Jitter::new();
+    let mut jitter = Jitter::default();
     // Every tenth packet comes 90 ms late.
     let mut pending: Vec<(u64, u32)> = Vec::new();
     let mut run = |from: u32, to: u32, late: u64| {
@@ -109,7 +109,7 @@ fn the_delay_grows_with_the_need_and_falls_back() {
 #[test]
 fn a_source_whose_clock_is_off_neither_piles_up_nor_starves() {
     for period_us in [19_900u64, 20_100] {
-        let mut jitter = Jitter::new();
+        let mut jitter = Jitter::default();
         let (mut next, mut n, mut made_up_late) = (0u64, 0u32, 0);
         for tick in 0..15_000u64 {
             let now = tick * 20_000;
@@ -129,7 +129,7 @@ fn a_source_whose_clock_is_off_neither_piles_up_nor_starves() {
 
 #[test]
 fn a_source_that_stops_ends_and_begins_anew_wherever_its_timestamps_are() {
-    let mut jitter = Jitter::new();
+    let mut jitter = Jitter::default();
     jitter.packet(ms(0), u32::MAX - 80, &payload(0, FRAME));
     let frames = (0..40).filter(|n| jitter.pop(ms(40 + 20 * n)).is_some()).count();
     assert!((1..=12).contains(&frames), "{frames}");
@@ -143,7 +143,7 @@ fn a_source_that_stops_ends_and_begins_anew_wherever_its_timestamps_are() {
 
 #[test]
 fn frames_without_timestamps_are_evened_out() {
-    let mut jitter = Jitter::new();
+    let mut jitter = Jitter::default();
     let mut popped = 0;
     for n in 0..500u64 {
         // In pairs, every 40 ms.
@@ -162,7 +162,7 @@ fn frames_without_timestamps_are_evened_out() {
 
 #[test]
 fn a_snapshot_goes_on_where_it_was_taken() {
-    let mut jitter = Jitter::new();
+    let mut jitter = Jitter::default();
     for n in 0..50u32 {
         jitter.packet(ms(u64::from(n) * 20), n * FRAME + 17, &payload(n * 7, FRAME));
         let json = serde_json::to_string(&jitter).unwrap();

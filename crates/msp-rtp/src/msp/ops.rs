@@ -128,9 +128,9 @@ impl Msp {
         }
     }
 
-    pub(super) fn detect(&mut self, id: StreamId, digits: bool, progress: bool) {
+    pub(super) fn detect(&mut self, id: StreamId, digits: bool, progress: bool, country: Option<&str>) {
         match self.streams.get_mut(&id) {
-            Some(stream) => stream.listener = Listener::choose(stream.listener.take(), digits, progress),
+            Some(stream) => stream.listener = Listener::choose(stream.listener.take(), digits, progress, country),
             None => self.counters.misdirected += 1,
         }
     }

@@ -6,6 +6,9 @@ use crate::wire::Datagram;
 use tapi::Time;
 use tspi::media::{Event, Output, StreamId};
 
+/// Frames of a provider after which statistics are told: five seconds.
+const STATISTICS_FRAMES: u64 = 250;
+
 impl Msp {
     /// The ports at which streams receive their RTCP.
     pub fn control_ports(&self) -> impl Iterator<Item = (StreamId, u16)> + '_ {
@@ -51,6 +54,15 @@ impl Msp {
                 self.tell_statistics(id);
             }
             self.schedule(id);
+        }
+    }
+
+    /// A service provider got a frame: every five seconds the statistics are told.
+    pub(super) fn carried(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.carried.1 += 1;
+        if stream.carried.1.is_multiple_of(STATISTICS_FRAMES) {
+            self.tell_statistics(id);
         }
     }
 

@@ -254,7 +254,7 @@ impl RtpWire {
             round_trip_us: far.round_trip_us,
             far_lost: far.lost,
             far_jitter_us: far.jitter.map(|ticks| (u64::from(ticks) * 125 / u64::from(self.sender.scale())) as u32),
-            mos_x100: heard.then(|| mos_x100(delay, missed)),
+            mos_x100: heard.then(|| mos_x100(self.receiver.audio(), delay, missed)),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -108,6 +109,21 @@ impl Checker<'_> {
             match port_range(ports.as_ref()) {
                 Some(range) => config.rtp_ports = range,
                 None => self.wrong(ports, "ports: expected a range such as \"20000-20199\", from 1024 on"),
+            }
+        }
+        if let Some(threads) = &file.rtp.threads {
+            match NonZeroUsize::new(*threads.as_ref()).filter(|threads| threads.get() <= 64) {
+                Some(count) => config.media.threads = Some(count),
+                None => self.wrong(threads, "threads: expected 1 to 64"),
+            }
+        }
+        if let Some(realtime) = file.rtp.realtime {
+            config.media.realtime = realtime;
+        }
+        if let Some(jitter) = &file.rtp.jitter_ms {
+            match *jitter.as_ref() {
+                [least, most] if 20 <= least && least <= most && most <= 200 => config.media.jitter_ms = (least, most),
+                _ => self.wrong(jitter, "jitter_ms: expected the least and the most, from 20 to 200"),
             }
         }
     }

@@ -83,6 +83,9 @@ pub enum NameOrId {
 pub struct Rtp {
     pub address: Option<Spanned<String>>,
     pub ports: Option<Spanned<String>>,
+    pub threads: Option<Spanned<usize>>,
+    pub realtime: Option<bool>,
+    pub jitter_ms: Option<Spanned<[u32; 2]>>,
 }
 
 /// `[[sip]]`

@@ -45,7 +45,7 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
         }
         tracing::warn!("[rtp] has changed: it is used after the next stop and start, as calls use the old one");
     }
-    let (engine, events) = media_threads(inherited, &state, media)?;
+    let (engine, events) = media_threads(config, inherited, &state, media)?;
     let wall_offset = clock::wall_offset();
     let mut server = state.server;
     server.configure(config.options.clone());
@@ -75,7 +75,12 @@ fn rtp_changed(config: &Config, state: &State) -> bool {
 }
 
 /// The media threads with the kept sockets; those of unused ports are bound anew.
-fn media_threads(inherited: &mut Inherited, state: &State, media: Vec<u8>) -> io::Result<(Engine, MediaEvents)> {
+fn media_threads(
+    config: &Config,
+    inherited: &mut Inherited,
+    state: &State,
+    media: Vec<u8>,
+) -> io::Result<(Engine, MediaEvents)> {
     let mut sockets: Vec<(u16, UdpSocket)> = Vec::new();
     for port in state.rtp_ports.iter().copied() {
         if let Some(socket) = inherited.rtp.remove(&port) {
@@ -90,7 +95,7 @@ fn media_threads(inherited: &mut Inherited, state: &State, media: Vec<u8>) -> io
             }
         }
     }
-    engine(state.rtp_address, sockets, Some(media))
+    engine(config.media, state.rtp_address, sockets, Some(media))
 }
 
 /// Who goes on, who begins anew since it was changed, and who is gone.
