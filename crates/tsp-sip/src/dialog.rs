@@ -135,6 +135,21 @@ impl Dialog {
         Some(find)
     }
 
+    /// Where requests are aimed at: the far end's Contact.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The far end's address of record.
+    pub fn remote_uri(&self) -> Option<&str> {
+        NameAddr::parse(&self.remote.0).map(|remote| remote.uri)
+    }
+
+    /// Whether others stand between.
+    pub fn is_routed(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
     /// Whether a request belongs to it.
     pub fn owns(&self, request: &Message<'_>) -> bool {
         request.from_tag() == self.remote_tag.as_deref()

@@ -12,6 +12,7 @@
 //! | [`transport`] | RFC 3261 section 18, RFC 5626 section 3.5.1, RFC 8489 |
 //! | [`locate`] | RFC 3263, RFC 2782 |
 //! | [`sdp`] | RFC 8866, RFC 3264 |
+//! | `invite` | RFC 3515, RFC 3891, RFC 3892, RFC 4488 |
 //! | `auth` | RFC 3261 section 22, RFC 7616, RFC 8760 |
 //! | `cause` | RFC 3326, RFC 3398 |
 
@@ -43,5 +44,7 @@ pub use account::{Account, Credentials, Mwi, Register, Secret};
 pub use config::{Config, ExternalAddress, LineConfig, Timers, Transports};
 pub use counters::Counters;
 pub use endpoint::{PORT, TCP_PORT, TLS_PORT};
-pub use policy::{CallPolicy, Digits, HoldBy, Identity, OfferWhen, Protection, Redirects, Refresher, Reliable};
+pub use policy::{
+    CallPolicy, Digits, HoldBy, Identity, OfferWhen, Protection, Redirects, Refer, Refresher, Reliable, Transfers,
+};
 pub use sip::Sip;

@@ -3,7 +3,7 @@
 use crate::LineConfig;
 use crate::auth::Nonces;
 use crate::locate::Destination;
-use crate::policy::Digits;
+use crate::policy::{CallPolicy, Digits, Refer, Transfers};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use tapi::{BearerMode, Feature, LineCaps, LineFlag, MediaMode, Service};
@@ -147,6 +147,16 @@ impl Line {
         }
     }
 
+    /// What the network does with calls, where it is asked to.
+    fn transfers(&self) -> impl Iterator<Item = Feature> {
+        use Feature as F;
+        let CallPolicy { transfers, refer, .. } = &self.config.calls;
+        let ours = [F::BlindTransfer, F::SetupTransfer, F::CompleteTransfer];
+        let theirs = [F::AcceptTransfer, F::RejectTransfer];
+        let ours = ours.into_iter().filter(|_| *transfers != Transfers::Bridge);
+        ours.chain(theirs.into_iter().filter(|_| *refer == Refer::Ask))
+    }
+
     fn caps(&self) -> LineCaps {
         use Feature as F;
         LineCaps {
@@ -168,7 +178,9 @@ impl Line {
                 F::Part,
                 F::Redirect,
             ]
-            .into(),
+            .into_iter()
+            .chain(self.transfers())
+            .collect(),
             flags: [LineFlag::AcceptToAlert].into(),
             max_calls: self.config.max_calls,
             max_held_calls: self.config.max_calls,

@@ -79,6 +79,24 @@ choices! {
         /// As INFO requests with `application/dtmf-relay`.
         Info,
     }
+    /// How a call of ours is transferred.
+    Transfers {
+        /// The far end is asked with REFER (RFC 3515), and tells what became of it.
+        #[default]
+        Refer,
+        /// The same without news (RFC 4488): it is over when the far end takes it.
+        ReferUnwatched,
+        /// The far end is not asked: the server bridges.
+        Bridge,
+    }
+    /// What becomes of a far end's wish to be transferred.
+    Refer {
+        /// The call's owner is asked.
+        #[default]
+        Ask,
+        /// It is declined.
+        Refuse,
+    }
     /// What becomes of a 3xx to a call of ours.
     Redirects {
         /// The call ends as forwarded, and says to where.
@@ -120,6 +138,10 @@ pub struct CallPolicy {
     pub digits: Digits,
     /// What becomes of a 3xx.
     pub redirects: Redirects,
+    /// How calls are transferred.
+    pub transfers: Transfers,
+    /// What becomes of a far end's wish to be transferred.
+    pub refer: Refer,
 }
 
 impl Default for CallPolicy {
@@ -138,6 +160,8 @@ impl Default for CallPolicy {
             identity: Identity::default(),
             digits: Digits::default(),
             redirects: Redirects::default(),
+            transfers: Transfers::default(),
+            refer: Refer::default(),
         }
     }
 }

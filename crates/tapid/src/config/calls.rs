@@ -19,6 +19,8 @@ impl Checker<'_> {
             identity: line.identity,
             digits: line.digits,
             redirects: line.redirects,
+            transfers: line.transfers,
+            refer: line.refer,
             ..tsp_sip::CallPolicy::default()
         };
         if let Some(least) = &line.min_se_s {

@@ -199,6 +199,10 @@ pub struct SipLine {
     pub digits: tsp_sip::Digits,
     #[serde(default)]
     pub redirects: tsp_sip::Redirects,
+    #[serde(default)]
+    pub transfers: tsp_sip::Transfers,
+    #[serde(default)]
+    pub refer: tsp_sip::Refer,
 }
 
 /// `[[modem]]`

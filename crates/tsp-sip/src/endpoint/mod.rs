@@ -57,6 +57,8 @@ pub(crate) enum Purpose {
     Prack,
     Update,
     Info,
+    Refer,
+    Notify,
     /// The line's registration.
     Register,
     /// Whether the peer is there.
@@ -65,6 +67,15 @@ pub(crate) enum Purpose {
     Subscribe,
     /// Nobody waits for the outcome.
     Stray,
+}
+
+/// What one call has to tell another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Relay {
+    /// The call that was placed at its far end's wish got this far: status and words.
+    Progress(u16, String),
+    /// Its far end talks to another.
+    Superseded,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +87,8 @@ pub(crate) struct Endpoint {
     pub wakes: Wakes,
     /// Calls by Call-ID and our own tag.
     pub dialogs: BTreeMap<String, u64>,
+    /// Names of dialogs that ended.
+    pub ended: crate::invite::EndedDialogs,
     /// Calls that the server has not closed.
     pub open: BTreeSet<u64>,
     clients: BTreeMap<u64, Client>,
@@ -108,6 +121,9 @@ pub(crate) struct Endpoint {
     /// What owners of requests are to hear; drained after every input.
     #[serde(skip)]
     pub notices: VecDeque<Notice>,
+    /// What calls have to tell one another; drained after every input.
+    #[serde(skip)]
+    pub relays: VecDeque<(u64, Relay)>,
     #[serde(skip)]
     last_peer: Option<(SocketAddr, String)>,
     #[serde(skip)]
@@ -126,6 +142,7 @@ impl Endpoint {
             counters: Counters::default(),
             wakes: Wakes::default(),
             dialogs: BTreeMap::new(),
+            ended: Default::default(),
             open: BTreeSet::new(),
             clients: BTreeMap::new(),
             client_keys: BTreeMap::new(),
@@ -149,6 +166,7 @@ impl Endpoint {
             peers_wake: None,
             keep_alive_wake: None,
             notices: VecDeque::new(),
+            relays: VecDeque::new(),
             last_peer: None,
             outputs: VecDeque::new(),
         }

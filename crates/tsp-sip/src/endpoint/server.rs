@@ -75,7 +75,7 @@ impl Answer {
 
     /// What an OPTIONS is told.
     pub fn abilities(self) -> Answer {
-        self.abilities_of("100rel, timer, 199")
+        self.abilities_of("100rel, timer, 199, replaces, norefersub")
     }
 
     /// The same where less is supported.

@@ -15,12 +15,18 @@ mod early;
 mod identity;
 mod info;
 mod modify;
+mod refer;
+mod referred;
 mod reliable;
+mod replaces;
 mod request;
 mod timer;
 mod uac;
 mod uas;
 
+pub(crate) use refer::Transfer;
+pub(crate) use referred::Order;
+pub(crate) use replaces::{EndedDialogs, replaces};
 pub(crate) use uac::{Outgoing, destination};
 pub(crate) use uas::warning;
 
@@ -68,6 +74,8 @@ pub(crate) enum State {
     Confirmed,
     /// BYE is sent.
     Ending,
+    /// The call is over; a transfer that shares its dialog is not.
+    Lingering,
     /// Over.
     Ended,
 }
@@ -104,6 +112,12 @@ pub(crate) enum Timer {
     Expire,
     /// The next digit is to be sent.
     Digit,
+    /// A transfer of ours is to be heard of.
+    Refer,
+    /// A transfer of theirs is to be over.
+    Referred,
+    /// The far end talks to another, and has not ended this call.
+    Superseded,
 }
 
 /// Who placed the call.
@@ -154,6 +168,7 @@ pub(crate) struct Call {
     far: Option<Box<Party>>,
     /// Digits that are sent with INFO.
     runs: VecDeque<Run>,
+    transfer: Transfer,
     awaited: Option<Awaited>,
     deadlines: Deadlines<Timer>,
     wake: Option<Time>,
@@ -196,6 +211,7 @@ impl Call {
             heard: None,
             far: None,
             runs: VecDeque::new(),
+            transfer: Transfer::default(),
             awaited: None,
             deadlines: Deadlines::default(),
             wake: None,
@@ -225,10 +241,12 @@ impl Call {
     /// Brings its deadline into the common order, and takes it out of the tables when it is over. To be called after
     /// everything.
     pub fn settle(&mut self, ep: &mut Endpoint) {
+        self.settle_transfer();
         if self.state == State::Ended {
             self.deadlines.clear_all();
             if let Some(key) = self.key.take().filter(|key| ep.dialogs.get(key) == Some(&self.id)) {
                 ep.dialogs.remove(&key);
+                ep.ended.add(key);
             }
             self.end_runs(ep);
             self.early.clear();
@@ -251,6 +269,7 @@ impl Call {
 
     fn report(&self, ep: &mut Endpoint, report: Report) {
         if self.standing == Standing::Live {
+            self.relay(ep, &report);
             ep.report(self.id, report);
         }
     }
@@ -274,7 +293,9 @@ impl Call {
             if let Some(line) = ep.lines.get_mut(self.line as usize) {
                 line.live = line.live.saturating_sub(1);
             }
-            ep.report(self.id, Report::Released { by, cause });
+            let report = Report::Released { by, cause };
+            self.relay(ep, &report);
+            ep.report(self.id, report);
         }
     }
 
@@ -287,7 +308,7 @@ impl Call {
     /// Hangs up. Without a dialog there is nobody to tell.
     fn bye(&mut self, ep: &mut Endpoint, now: Time, why: &DisconnectMode) {
         self.end_runs(ep);
-        self.deadlines.clear_all();
+        self.deadlines.keep_only(&[Timer::Refer, Timer::Referred]);
         self.awaited = None;
         self.modify = Modify::Idle;
         self.queued = None;
@@ -306,6 +327,7 @@ impl Call {
 
     /// Ends the call on command, whatever its state. The reply is given before.
     pub fn hang_up(&mut self, ep: &mut Endpoint, now: Time, reason: Option<DisconnectMode>) {
+        self.decline(ep, now);
         match self.state {
             State::Resolving => self.state = State::Ended,
             State::Calling => {
@@ -326,7 +348,7 @@ impl Call {
             State::Confirmed => self.bye(ep, now, reason.as_ref().unwrap_or(&DisconnectMode::Normal)),
             // BYE must wait for ACK (RFC 3261 section 15).
             State::Answering => {}
-            State::CancelHeld | State::Cancelled | State::Ending | State::Ended => {}
+            State::CancelHeld | State::Cancelled | State::Ending | State::Lingering | State::Ended => {}
         }
         self.release(ep, ReleasedBy::Local, Cause::new(reason.unwrap_or(DisconnectMode::Normal)));
     }
@@ -359,7 +381,11 @@ impl Call {
         match &mut self.dialog {
             Some(dialog) => {
                 dialog.local_cseq += 1;
-                Some(dialog.local_cseq)
+                let number = dialog.local_cseq;
+                if purpose == Purpose::Refer {
+                    self.refer_renumbered(number);
+                }
+                Some(number)
             }
             None => {
                 let early = self.early.values_mut().filter_map(|early| early.dialog.as_mut());
@@ -393,6 +419,9 @@ impl Call {
                 Timer::Refresh => self.refresh(ep, now),
                 Timer::Expire => self.on_expired(ep, now),
                 Timer::Digit => self.next_digit(ep, now),
+                Timer::Refer => self.on_refer_unheard(ep),
+                Timer::Referred => self.on_referred_expired(ep, now),
+                Timer::Superseded => self.hang_up(ep, now, None),
             }
         }
     }
@@ -402,6 +431,7 @@ impl Call {
         if matches!(self.state, State::Offered | State::Alerting) {
             self.answer_invite(ep, now, Answer::new(487));
         }
+        self.decline(ep, now);
         // Our own BYE may cross theirs: its transaction ends by itself.
         self.end(ep, cause::of(message, true));
     }
@@ -464,8 +494,13 @@ pub(crate) fn extensions(policy: &CallPolicy, message: &Message<'_>) -> Result<(
 
 /// The extensions that a line supports, as the value of Supported.
 pub(crate) fn supported(policy: &CallPolicy) -> String {
-    let all =
-        [("100rel", policy.reliable != Reliable::Off), ("timer", policy.session_expires_s.is_some()), ("199", true)];
+    let all = [
+        ("100rel", policy.reliable != Reliable::Off),
+        ("timer", policy.session_expires_s.is_some()),
+        ("199", true),
+        ("replaces", true),
+        ("norefersub", true),
+    ];
     all.into_iter().filter(|(_, able)| *able).map(|(tag, _)| tag).collect::<Vec<&str>>().join(", ")
 }
 

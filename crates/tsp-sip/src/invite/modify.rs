@@ -292,7 +292,7 @@ impl Call {
     pub(super) fn on_reinvite(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>) {
         if self.state != State::Confirmed {
             // Before our 200 is acknowledged, or while a BYE of ours is out.
-            let status = if matches!(self.state, State::Ending | State::Ended) { 481 } else { 491 };
+            let status = if matches!(self.state, State::Ending | State::Lingering | State::Ended) { 481 } else { 491 };
             return ep.respond(now, tx, Answer::new(status));
         }
         if let Some(answer) = self.collision(ep) {

@@ -79,6 +79,9 @@ impl Call {
             return ep.respond(now, tx, answer);
         }
         dialog.remote_cseq = Some(cseq.number);
+        if self.state == State::Lingering && cseq.method != Method::Notify {
+            return ep.respond(now, tx, Answer::new(481));
+        }
         if let Err(answer) = super::extensions(&ep.policy(self.line), message) {
             return ep.respond(now, tx, answer);
         }
@@ -88,6 +91,8 @@ impl Call {
             Method::Invite => self.on_reinvite(ep, now, tx, message),
             Method::Update => self.on_update(ep, now, tx, message),
             Method::Prack => self.on_prack(ep, now, tx, message),
+            Method::Refer => self.on_refer(ep, now, tx, message),
+            Method::Notify => self.on_notify(ep, now, tx, message),
             Method::Info => self.on_info(ep, now, tx, message),
             Method::Options => ep.respond(now, tx, Answer::new(200).abilities()),
             _ => ep.respond(now, tx, Answer::new(405).with("Allow", ALLOW)),
@@ -116,6 +121,10 @@ impl Call {
             Purpose::Bye if status >= 200 => self.on_bye_over(),
             Purpose::Prack if status >= 300 => self.on_prack_refused(ep, now, status),
             Purpose::Info if status >= 200 => self.on_info_over(ep, now, tx, status < 300),
+            Purpose::Refer if status >= 200 => self.on_refer_response(ep, now, tx, message),
+            Purpose::Notify if status >= 200 => {
+                self.on_notify_over(ep, now, tx, super::referred::ends_subscription(status));
+            }
             _ => {}
         }
     }
@@ -128,6 +137,8 @@ impl Call {
             Purpose::Bye => self.on_bye_over(),
             Purpose::Prack => self.on_prack_refused(ep, now, 408),
             Purpose::Info => self.on_info_lost(ep),
+            Purpose::Refer => self.on_refer_timeout(ep),
+            Purpose::Notify => self.on_notify_timeout(ep, now),
             _ => {}
         }
     }
@@ -151,6 +162,7 @@ impl Call {
         if message.lines(Name::Allow).next().is_some() {
             self.takes_update = message.has_tag(Name::Allow, "UPDATE");
         }
+        self.learn_abilities(message);
         self.learn_identity(ep, message);
     }
 }

@@ -109,6 +109,11 @@ impl Call {
         call
     }
 
+    /// What another call's far end wants it to be: its headers go with the INVITE, and its progress is told there.
+    pub fn at_the_wish_of(&mut self, call: u64, order: &super::Order) {
+        self.transfer.placed(call, order.lines().into());
+    }
+
     /// A name could not be resolved: the command is refused, and the call was never there.
     pub fn on_unresolved(&mut self, ep: &mut Endpoint, why: &str) {
         let Role::Caller(outgoing) = &self.role else {
@@ -123,6 +128,7 @@ impl Call {
     }
 
     fn forget_unplaced(&mut self, ep: &mut Endpoint) {
+        self.relay_unplaced(ep);
         ep.open.remove(&self.id);
         if let Some(tx) = self.invite.take() {
             ep.withdraw(tx);
@@ -196,6 +202,9 @@ impl Call {
         }
         for route in ep.lines.get(self.line as usize).map_or(&[][..], |line| &line.reach.service_route) {
             draft.push("Route", route);
+        }
+        if let Some(lines) = self.transfer.lines() {
+            draft = draft.raw(lines);
         }
         let offer = match policy.offer {
             OfferWhen::Early if session.agreed().is_none() => Some(session.offer(&mut ep.random)),

@@ -19,7 +19,7 @@ impl Call {
         now: Time,
         (id, line, tx): (u64, u32, u64),
         (message, bytes): (&Message<'_>, &[u8]),
-        from: Peer,
+        (from, replaced): (Peer, Option<u64>),
     ) -> Option<Call> {
         let tag = ep.random.token(12);
         let dialog = Dialog::of_request(message, &tag, from)?;
@@ -32,6 +32,7 @@ impl Call {
         call.provisionals.able =
             policy.reliable != Reliable::Off && (required || message.has_tag(Name::Supported, "100rel"));
         call.takes_update = message.has_tag(Name::Allow, "UPDATE");
+        call.learn_abilities(message);
         call.timer = call.timer_answer(&policy, message).unwrap_or_default();
         call.list(ep, &dialog.call_id, &tag);
         call.dialog = Some(dialog);
@@ -40,7 +41,7 @@ impl Call {
         ep.emit(Event::NewCall {
             line: LineRef(line),
             call: CallRef(id),
-            facts: Box::new(facts(message, policy.trust_identity)),
+            facts: Box::new(CallFacts { replaces: replaced.map(CallRef), ..facts(message, policy.trust_identity) }),
         });
         call.report(ep, Report::Offered);
         ep.trace(line, Some(id), from.address, bytes);

@@ -13,13 +13,14 @@ pub const SUPPORTED_METHODS: &[Method] = &[
     Method::Update,
     Method::Info,
     Method::Notify,
+    Method::Refer,
 ];
 
 /// The same as the value of Allow.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, NOTIFY";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, NOTIFY, REFER";
 
 /// Extensions that may be required of us; a line's policy may still refuse one.
-pub const EXTENSIONS: &[&str] = &["100rel", "timer"];
+pub const EXTENSIONS: &[&str] = &["100rel", "timer", "replaces", "norefersub"];
 
 /// What an INFO may carry: digits.
 pub const INFO_CONTENT: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
@@ -66,6 +67,7 @@ pub fn check(message: &Message<'_>) -> Result<(), Reject> {
     let method = Method::from(*method);
     headers(message, &method)?;
     let uri = Uri::parse(uri).map_err(|error| Reject::bad(error.to_string()))?;
+    replaces(message, &method)?;
     if !SUPPORTED_METHODS.contains(&method) {
         let status = if Method::KNOWN.contains(&method) { 405 } else { 501 };
         return Err(Reject::new(status).with("Allow", ALLOW));
@@ -120,6 +122,18 @@ fn contacts(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
         2.. if *method == Method::Invite => Err(Reject::bad("more than one Contact")),
         _ if message.values(Name::Contact).all(|value| value == b"*" || whole(value)) => Ok(()),
         _ => Err(Reject::bad("unreadable Contact")),
+    }
+}
+
+/// A call takes the place of one call, and of nothing else (RFC 3891 section 3).
+fn replaces(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
+    let join = || message.lines(Name::Other("Join")).next().is_some();
+    match message.lines(Name::Replaces).count() {
+        0 => Ok(()),
+        1 if *method != Method::Invite => Err(Reject::bad("Replaces in a request that is no INVITE")),
+        1 if join() => Err(Reject::bad("Replaces and Join")),
+        1 => Ok(()),
+        _ => Err(Reject::bad("more than one Replaces")),
     }
 }
 
@@ -192,7 +206,7 @@ fn content(message: &Message<'_>, method: &Method) -> Result<(), Reject> {
         Some(_) if optional => Ok(()),
         Some(_) if *method == Method::Info => Err(Reject::new(415).with("Accept", INFO_CONTENT.join(", "))),
         // What it tells is read by its package.
-        Some(_) if *method == Method::Notify => Ok(()),
+        Some(_) if matches!(method, Method::Notify | Method::Refer) => Ok(()),
         Some(_) => Err(Reject::new(415).with("Accept", "application/sdp")),
         None => Err(Reject::bad("a body without Content-Type")),
     }

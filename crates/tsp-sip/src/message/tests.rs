@@ -96,7 +96,7 @@ fn requests_that_are_refused_and_why() {
         (request("INVITE nobodyknows:watson SIP/2.0", "", ""), 416, ""),
         (request("INVITE soap.beep://192.0.2.103:3002 SIP/2.0", "", ""), 416, ""),
         (request("NEWMETHOD sip:watson@example.org SIP/2.0", "", ""), 501, ""),
-        (request("REFER sip:watson@example.org SIP/2.0", "", ""), 405, ""),
+        (request("MESSAGE sip:watson@example.org SIP/2.0", "", ""), 405, ""),
         (request("PUBLISH sip:watson@example.org SIP/2.0", "", ""), 405, ""),
         (replaced("CSeq: 9 INVITE", "CSeq: 9 OPTIONS"), 400, "CSeq"),
         (replaced("CSeq: 9 INVITE", "CSeq: 36893488147419103232 INVITE"), 400, "CSeq"),

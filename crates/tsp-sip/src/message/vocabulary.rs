@@ -152,6 +152,10 @@ fn header(header: &Header<'_>) -> Option<rsip::Header> {
         | Name::PAssertedIdentity
         | Name::RAck
         | Name::RSeq
+        | Name::ReferSub
+        | Name::ReferTo
+        | Name::ReferredBy
+        | Name::Replaces
         | Name::RemotePartyId
         | Name::SessionExpires
         | Name::Privacy

@@ -2,7 +2,7 @@
 
 use super::{Course, MAX_CALLS, Port, STOP, Sip};
 use crate::endpoint::Wake;
-use crate::invite::{Call, Standing, State, destination, rtp};
+use crate::invite::{Call, Order, Standing, State, destination, rtp};
 use crate::policy::Digits;
 use tapi::{ErrorCode, OperationId, Time};
 use tspi::{Action, CallParams, CallRef, Command, CommandId, LineRef, LocalMedia, Refusal, Taken};
@@ -41,6 +41,10 @@ impl Sip {
                 ep.reply(id, Ok(Taken::Done));
                 call.hang_up(ep, now, reason);
             }),
+            Action::BlindTransfer { call, to } => self.blind_transfer(now, id, call, &to),
+            Action::CompleteTransfer { call, consultation } => self.complete_transfer(now, id, call, consultation),
+            Action::AcceptTransfer { call, media } => self.accept_transfer(now, id, call, media),
+            Action::RejectTransfer { call } => self.reject_transfer(now, id, call),
             Action::Hold { call } => self.hold(now, id, call, true),
             Action::Unhold { call } => self.hold(now, id, call, false),
             Action::SendDigits { call, operation, digits, duration_ms } => {
@@ -59,7 +63,7 @@ impl Sip {
     }
 
     /// Does something with a call that the server knows; `states` are those in which it makes sense, none: all.
-    fn on_call(
+    pub(super) fn on_call(
         &mut self,
         id: CommandId,
         call: CallRef,
@@ -127,12 +131,25 @@ impl Sip {
         params: &CallParams,
         media: LocalMedia,
     ) -> Result<(), Refusal> {
-        let at = line.0 as usize;
-        let known = self.endpoint.lines.get(at);
-        let known = known.ok_or_else(|| Refusal::new(ErrorCode::NoDevice, format!("there is no line {}", line.0)))?;
         if params.address != 0 {
             return Err(Refusal::new(ErrorCode::InvalAddressId, format!("line has no address {}", params.address)));
         }
+        self.place(now, id, line, (to, params.block_id), media, None)
+    }
+
+    /// Places a call; `wish`: the call whose far end wants it, and how.
+    pub(super) fn place(
+        &mut self,
+        now: Time,
+        id: CommandId,
+        line: LineRef,
+        (to, private): (&str, bool),
+        media: LocalMedia,
+        wish: Option<(u64, &Order)>,
+    ) -> Result<(), Refusal> {
+        let at = line.0 as usize;
+        let known = self.endpoint.lines.get(at);
+        let known = known.ok_or_else(|| Refusal::new(ErrorCode::NoDevice, format!("there is no line {}", line.0)))?;
         if let tapi::Service::Out { reason } = self.service(at) {
             return Err(Refusal::new(ErrorCode::InvalLineState, format!("line is out of service: {reason}")));
         }
@@ -148,7 +165,10 @@ impl Sip {
         }
         self.last_call += 1;
         let number = self.last_call;
-        let call = Call::to_place(&mut self.endpoint, number, line.0, id, (uri, params.block_id), local);
+        let mut call = Call::to_place(&mut self.endpoint, number, line.0, id, (uri, private), local);
+        if let Some((of, order)) = wish {
+            call.at_the_wish_of(of, order);
+        }
         if let Some(line) = self.endpoint.lines.get_mut(at) {
             line.live += 1;
         }

@@ -3,6 +3,7 @@
 mod command;
 mod receive;
 mod streams;
+mod transfer;
 mod upkeep;
 
 use crate::auth::Gate;
@@ -311,7 +312,7 @@ impl Sip {
 
     /// A stop is over once no call's signalling goes on.
     fn check_stop(&mut self) {
-        let over = |call: &Call| call.state == crate::invite::State::Ended;
+        let over = |call: &Call| matches!(call.state, crate::invite::State::Ended | crate::invite::State::Lingering);
         if matches!(self.course, Course::Stopping { .. }) && self.calls.values().all(over) && self.upkeep_is_gone() {
             self.finish_stop();
         }
@@ -335,6 +336,9 @@ impl Provider for Sip {
             Input::Datagram { .. } | Input::Raw { .. } | Input::Opened { .. } | Input::Frame { .. } => {}
         }
         self.hear_notices(now);
+        while self.relay(now) {
+            self.hear_notices(now);
+        }
         self.check_stop();
     }
 

@@ -121,6 +121,7 @@ impl Sip {
                     self.authorise(now, message, line).map_or_else(|answer| answer, |()| Answer::new(200).abilities());
                 self.endpoint.respond(now, tx, answer.tag(&tag));
             }
+            (Some(Method::Refer), ..) => self.endpoint.respond(now, tx, Answer::new(403).tag(&tag)),
             _ => self.endpoint.respond(now, tx, Answer::new(481).tag(&tag)),
         }
     }
@@ -142,9 +143,10 @@ impl Sip {
     /// An INVITE that asks for a new call. Its trace follows the news of the call.
     fn on_new_invite(&mut self, now: Time, message: &Message<'_>, (tx, line): (u64, u32), from: Peer, bytes: &[u8]) {
         let id = self.last_call + 1;
-        let call = self.admit(now, message, tx, line).and_then(|()| {
+        let call = self.admit(now, message, tx, line).and_then(|replaced| {
             let unusable = || Answer { reason: Some("Bad Request - unusable Contact".to_owned()), ..Answer::new(400) };
-            Call::offered(&mut self.endpoint, now, (id, line, tx), (message, bytes), from).ok_or_else(unusable)
+            Call::offered(&mut self.endpoint, now, (id, line, tx), (message, bytes), (from, replaced))
+                .ok_or_else(unusable)
         });
         match call {
             Ok(mut call) => {
@@ -182,8 +184,8 @@ impl Sip {
         }
     }
 
-    /// Whether a call may begin.
-    fn admit(&mut self, now: Time, message: &Message<'_>, tx: u64, line: u32) -> Result<(), Answer> {
+    /// Whether a call may begin, and the one whose place it takes.
+    fn admit(&mut self, now: Time, message: &Message<'_>, tx: u64, line: u32) -> Result<Option<u64>, Answer> {
         check(message)?;
         if self.endpoint.is_merged(tx) {
             return Err(Answer::new(482));
@@ -195,12 +197,13 @@ impl Sip {
             return Err(Answer::new(503).with("Retry-After", "10"));
         }
         self.authorise(now, message, line)?;
+        let replaced = self.replaced(message, line)?;
         let known = self.endpoint.lines.get(line as usize).ok_or_else(|| Answer::new(404))?;
         let user = message.uri().and_then(|uri| Uri::parse(uri).ok()).and_then(|uri| uri.user_text());
         if !crate::admission::serves(&known.config, user.as_deref()) {
             return Err(Answer::new(404));
         }
-        if known.live >= known.config.max_calls {
+        if known.live >= known.config.max_calls.saturating_add(u32::from(replaced.is_some())) {
             return Err(Answer::new(503).with("Retry-After", "5"));
         }
         let rate = known.config.account.calls_per_s;
@@ -215,6 +218,6 @@ impl Sip {
             let warning = crate::invite::warning(&self.endpoint, &misfit.to_string());
             return Err(Answer::new(488).with("Warning", warning));
         }
-        Ok(())
+        Ok(replaced)
     }
 }

@@ -204,6 +204,10 @@ impl Sip {
     }
 
     fn notified(&mut self, now: Time, message: &Message<'_>, line: u32) -> Answer {
+        if subscription::package(message) == Some("refer") {
+            // Of a transfer that is over.
+            return Answer::new(481);
+        }
         if subscription::package(message) != Some(PACKAGE) {
             return Answer::new(489).with("Allow-Events", PACKAGE);
         }

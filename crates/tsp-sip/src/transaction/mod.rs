@@ -103,6 +103,11 @@ impl<T: Copy + PartialEq> Deadlines<T> {
         self.0.retain(|(known, _)| *known != name);
     }
 
+    /// Takes all away but these.
+    pub fn keep_only(&mut self, names: &[T]) {
+        self.0.retain(|(known, _)| names.contains(known));
+    }
+
     /// Takes all away.
     pub fn clear_all(&mut self) {
         self.0.clear();
