@@ -16,3 +16,5 @@ done
 trap 'kill "${awake[@]}" 2>/dev/null' EXIT
 echo "== the daemon"
 "$bin/tapi-bench" --tapid "$bin/tapid"
+echo "== modems joined to SIP"
+"$bin/tapi-bench-modems" --tapid "$bin/tapid"

@@ -212,7 +212,11 @@ def digits(station, sender, receiver, text):
     receiver.ask("monitor_digits", on=True)
     operation = sender.ask("send_digits", digits=text, duration_ms=100)["operation"]
     station.pump(lambda: operation in station.generated, 60)
-    station.rest(1.5)
+    # A network may play digits more slowly than it takes them.
+    known = -1
+    while known != len(receiver.digits):
+        known = len(receiver.digits)
+        station.rest(1.5)
     found, extra = signals.hits(text, "".join(receiver.digits))
     return found / len(text), extra
 

@@ -44,8 +44,8 @@ def find(pattern, samples):
     return place, best
 
 
-def fit(block, hz):
-    """Power of one frequency in a block and of everything else but a constant, by least squares."""
+def _project(block, hz):
+    """A block as a cosine, b sine, and a rest, by least squares: (a, b, power of the tone, power of the rest)."""
     size = len(block)
     mean = sum(block) / size
     w = 2 * math.pi * hz / RATE
@@ -62,7 +62,19 @@ def fit(block, hz):
     determinant = cc * ss - cs * cs
     a, b = (xc * ss - xs * cs) / determinant, (xs * cc - xc * cs) / determinant
     power = a * xc + b * xs
-    return power / size, max(total - power, 0.0) / size
+    return a, b, power / size, max(total - power, 0.0) / size
+
+
+def fit(block, hz):
+    """Power of a tone in a block, and of everything else. Clocks on the way differ, so the frequency is followed as a notch of
+    an instrument would: by the phase between the halves, up to a few hertz."""
+    half = len(block) // 2
+    if half >= 200:
+        (a, b, _, _), (c, d, _, _) = _project(block[:half], hz), _project(block[half:], hz)
+        turned = math.atan2(-d, c) - math.atan2(-b, a) - 2 * math.pi * hz * half / RATE
+        turned -= 2 * math.pi * round(turned / (2 * math.pi))
+        hz += turned * RATE / (2 * math.pi * half)
+    return _project(block, hz)[2:]
 
 
 def dbm0(mean_square):

@@ -119,8 +119,7 @@ class Station:
         text += [f"{key} = {toml(value)}" for key, value in self.rig.daemon["daemon"].items()]
         rtp = {"address": "127.0.0.1", "ports": f"{24000 + os.getpid() % 60 * 100}-{24060 + os.getpid() % 60 * 100}"}
         text += ["\n[rtp]"] + [f"{key} = {toml(value)}" for key, value in (rtp | self.rig.daemon["rtp"]).items()]
-        own = {"name": SIP_LINE, "user": SIP_USER, "domain": "127.0.0.1", "peers": ["127.0.0.1"],
-               "proxy": f"127.0.0.1:{self.phone.port}"}
+        own = {"name": SIP_LINE, "user": SIP_USER, "domain": "127.0.0.1", "peers": ["127.0.0.1"]}
         agents = [({"name": "suite", "listen": f"127.0.0.1:{sip}"}, own)]
         agents += [(peer.user_agent, peer.daemon) for peer in self.rig.peers]
         for agent, line in agents:
@@ -274,8 +273,17 @@ class Station:
                 pass
         self.legs, self.fresh, self.recorded, self.generated = {}, [], {}, {}
         self.phone.events.clear()
-        self.pump(lambda: all(self.in_service(modem.line) for modem in self.rig.modems), self.rig.patience["clear"])
+        # A two-wire line whose ringing was ignored is free when the ringing is known to be over.
+        deadline = time.monotonic() + self.rig.patience["clear"]
+        while not self.ready() and time.monotonic() < deadline:
+            self.rest(0.2)
         return left
+
+    def ready(self):
+        """Whether every line of ours that is in service can place a call."""
+        ours = {modem.line for modem in self.rig.modems}
+        lines = [line for line in self.client.call("line.list")["lines"] if line["name"] in ours]
+        return all(line["status"]["service"] == "in" and "make_call" in line["status"]["features"] for line in lines)
 
     def traces(self):
         """The AT transcripts and SIP ladders of the calls that are up or just ended."""
