@@ -28,7 +28,8 @@ pub struct Marks {
     pub wanted: (u32, u32),
     /// Whether marks are looked for.
     pub armed: bool,
-    frames: u32,
+    /// Frames that passed.
+    pub frames: u32,
 }
 
 /// Adds a moment, unless it is still the mark before.
