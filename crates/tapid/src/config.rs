@@ -7,10 +7,12 @@ mod account;
 mod calls;
 mod check;
 mod file;
+mod modem;
 mod rights;
 #[cfg(test)]
 mod tests;
 
+pub use modem::{Found, ModemConfig, ModemsConfig, ProfileSource, TranscriptConfig};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +55,8 @@ pub struct Config {
     pub options: tapi_core::Options,
     /// The file that a line is added to for each call that ended.
     pub ledger: Option<PathBuf>,
+    /// How modems are found.
+    pub modems: ModemsConfig,
     /// The providers, in the file's order: SIP, then modems, then loopback.
     pub providers: Vec<ProviderConfig>,
 }
@@ -115,12 +119,20 @@ pub enum Kind {
     /// SIP over one UDP socket.
     Sip(tsp_sip::Config),
     /// A modem at a serial port.
-    Modem(ModemConfig),
+    Modem(Box<ModemConfig>),
     /// Lines that call one another.
     Loopback(tsp_loopback::Config),
 }
 
 impl Kind {
+    /// How it was found, where the file does not name it.
+    pub fn found(&self) -> Option<&Found> {
+        match self {
+            Kind::Modem(modem) => modem.found.as_ref(),
+            Kind::Sip(_) | Kind::Loopback(_) => None,
+        }
+    }
+
     /// Whether its lines' audio is RTP, so that the ports of `[rtp]` are needed.
     pub fn uses_rtp(&self) -> bool {
         match self {
@@ -128,31 +140,6 @@ impl Kind {
             Kind::Modem(_) | Kind::Loopback(_) => false,
         }
     }
-}
-
-/// A modem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModemConfig {
-    /// What the provider is told.
-    pub modem: tsp_modem::Config,
-    /// What kind of modem it is, as the text of its profile or the name of a built-in one.
-    pub profile: ProfileSource,
-    /// Its AT port.
-    pub device: PathBuf,
-    /// Its audio port, where it has one of its own.
-    pub audio_device: Option<PathBuf>,
-    /// Speed of the port in bit/s.
-    pub baud: u32,
-}
-
-/// Where a modem's profile is from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProfileSource {
-    /// A built-in one.
-    Builtin(String),
-    /// The text of a file.
-    Text(String),
 }
 
 impl Default for Config {
@@ -174,6 +161,7 @@ impl Default for Config {
             media: MediaThreads::default(),
             options: tapi_core::Options::default(),
             ledger: None,
+            modems: ModemsConfig::default(),
             providers: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod core;
 mod files;
+mod hotplug;
 mod listen;
 mod log;
 mod outbox;

@@ -6,6 +6,7 @@ mod supervise;
 
 use crate::clock;
 use crate::core::Message;
+use crate::hotplug::Plug;
 pub use any::AnyProvider;
 use msp_engine::FramePort;
 use ports::{Ports, Ready};
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use supervise::{First, Parked, Supervised, bind, supervise};
 use tapi_core::ProviderId;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tspi::{Input, Output, PortId, StreamId};
 
 /// Commands that may wait for a provider. A provider that leaves so many is stuck.
@@ -53,6 +54,8 @@ pub struct Driver {
     pub streams: BTreeMap<StreamId, FramePort>,
     /// Told once the provider has said what it can say without waiting: its lines, as a rule.
     pub settled: Option<oneshot::Sender<()>>,
+    /// Whether its device is plugged in, where somebody looks.
+    pub plug: Option<watch::Receiver<Plug>>,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -88,7 +91,23 @@ impl Driver {
                 },
                 ready = self.ports.next(&mut buffer) => self.arrived(ready, &buffer),
                 () = self.frames.notified() => self.frames(),
+                () = changed(&mut self.plug) => self.plugged(),
                 () = tokio::time::sleep_until(deadline) => self.timeout(),
+            }
+        }
+    }
+
+    /// Its device was plugged in or pulled out.
+    pub fn plugged(&mut self) {
+        let Some(plug) = &mut self.plug else { return };
+        match plug.borrow_and_update().clone() {
+            Plug::Unknown => {}
+            Plug::Absent => self.ports.unplugged(),
+            Plug::Present { turn, ports, clues } => {
+                if let AnyProvider::Modem(modem) = &mut self.provider {
+                    modem.know(clues);
+                }
+                self.ports.plugged(turn, &ports);
             }
         }
     }
@@ -151,6 +170,17 @@ impl Driver {
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
         }
         Ok(())
+    }
+}
+
+/// Waits until a device is plugged in or pulled out.
+async fn changed(plug: &mut Option<watch::Receiver<Plug>>) {
+    let told = match plug {
+        Some(state) => state.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending().await
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::config::{Config, MediaThreads, ProviderConfig};
 use crate::core::{Core, Ending, Message, Start};
 use crate::files::Directories;
+use crate::hotplug::Hotplug;
 use crate::listen::{self, Accept, Gate};
 use crate::provider::{First, Parked, Supervised, bind, supervise};
 use crate::seed::{Ids, seed};
@@ -57,7 +58,13 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     let (listener, own_listener) = listener(&config, &mut inherited)?;
     drop(inherited);
     let (core_sender, messages) = mpsc::channel(MESSAGES);
-    let providers = start_providers(std::mem::take(&mut parts.supervised), &core_sender);
+    let supervised = std::mem::take(&mut parts.supervised);
+    let known: Vec<_> = supervised.iter().filter_map(|(_, config, _)| config.kind.found().cloned()).collect();
+    let mut hotplug = Hotplug::new(&config, &known, &core_sender);
+    let providers = start_providers(supervised, &mut hotplug, &core_sender);
+    hotplug.tell();
+    let (stop_hotplug, stop) = oneshot::channel();
+    let hotplug = tokio::spawn(hotplug.run(stop));
     let rtp = std::mem::take(&mut parts.rtp_ports);
     let rtp = (parts.rtp_address, rtp);
     let directories =
@@ -78,10 +85,12 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     drop(core_sender);
     accepting.abort();
     reserving.abort();
+    let _ = stop_hotplug.send(());
+    let found = hotplug.await.unwrap_or_default();
     match ending {
         Ending::Parked(parked) => {
             let own = own_listener.then_some(&listener);
-            park::put_away(*parked, park::gather(providers).await, own, rtp)
+            park::put_away(*parked, park::gather(providers, found).await, own, rtp)
         }
         Ending::Stopped => {
             if own_listener {
@@ -124,12 +133,17 @@ struct Providers {
     settling: Vec<oneshot::Receiver<()>>,
 }
 
-fn start_providers(supervised: Vec<ToSupervise>, core: &mpsc::Sender<Message>) -> Providers {
+fn start_providers(supervised: Vec<ToSupervise>, hotplug: &mut Hotplug, core: &mpsc::Sender<Message>) -> Providers {
     let mut providers = Providers { tasks: JoinSet::new(), settling: Vec::new() };
     for (id, config, first) in supervised {
         let (settled, settling) = oneshot::channel();
         providers.settling.push(settling);
-        providers.tasks.spawn(supervise(Supervised { id, config, first, core: core.clone(), settled }));
+        if config.kind.found().is_some() {
+            hotplug.adopt(id, config, first, settled);
+            continue;
+        }
+        let plug = hotplug.plug(&config.name);
+        providers.tasks.spawn(supervise(Supervised { id, config, first, core: core.clone(), settled, plug }));
     }
     providers
 }

@@ -83,6 +83,8 @@ pub struct LineSection {
     pub flow: Flow,
     /// Time between opening the port and the first command.
     pub settle_ms: u32,
+    /// Which of the ttys of a USB device are what, by the numbers of their interfaces; the first that fits counts.
+    pub ports: Vec<UsbPorts>,
     /// The modem detects dial tone (`W`).
     pub dialtone: bool,
     /// The modem detects a quiet answer (`@`).
@@ -97,11 +99,26 @@ impl Default for LineSection {
             dte_speed: 115_200,
             flow: Flow::Rtscts,
             settle_ms: 100,
+            ports: Vec::new(),
             dialtone: false,
             quiet: false,
             billing: false,
         }
     }
+}
+
+/// The ttys of a USB device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsbPorts {
+    /// Of devices like this (`vvvv:pppp`, `*` for anything); absent: of any.
+    #[serde(default)]
+    pub usb: Option<String>,
+    /// Number of the interface that takes AT commands.
+    pub at: u8,
+    /// Number of the one that carries audio.
+    #[serde(default)]
+    pub audio: Option<u8>,
 }
 
 /// Flow control of a serial port.
@@ -378,6 +395,11 @@ impl Profile {
     /// key, and anything else (lists too) replaces what was there.
     pub fn parse(toml: &str) -> Result<Profile, ProfileError> {
         Catalogue::builtin().parse(toml)
+    }
+
+    /// Which ttys of this device are what, where the profile knows.
+    pub fn ports(&self, clues: &Clues) -> Option<&UsbPorts> {
+        self.line.ports.iter().find(|ports| ports.usb.as_ref().is_none_or(|like| clues.is_usb(like)))
     }
 
     /// The first thing in it that cannot be: the key, and why.

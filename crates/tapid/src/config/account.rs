@@ -176,7 +176,7 @@ impl Checker<'_> {
     }
 
     /// A credential that the service manager gives (`LoadCredential=`).
-    fn credential(&mut self, name: &Spanned<String>) -> Option<Secret> {
+    pub(super) fn credential(&mut self, name: &Spanned<String>) -> Option<Secret> {
         let text = name.as_ref();
         if text.is_empty() || text.contains('/') || text.starts_with('.') {
             self.wrong(name, "credential: expected the name of a credential, not a path");
@@ -193,7 +193,7 @@ impl Checker<'_> {
     }
 
     /// The first line of a file that nobody else may read, and only we and our group.
-    fn secret<T>(&mut self, at: &Spanned<T>, what: &str, path: &Path) -> Option<Secret> {
+    pub(super) fn secret<T>(&mut self, at: &Spanned<T>, what: &str, path: &Path) -> Option<Secret> {
         match read(path) {
             Ok(secret) => Some(secret),
             Err(error) => {
@@ -216,7 +216,7 @@ fn read(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     match text.lines().next().filter(|line| !line.is_empty()) {
         Some(line) => Ok(Secret::new(line)),
-        None => Err("there is no password in its first line".to_owned()),
+        None => Err("there is nothing in its first line".to_owned()),
     }
 }
 

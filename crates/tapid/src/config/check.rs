@@ -2,10 +2,8 @@
 
 mod transports;
 
-use super::file::{File, Loopback, Modem, NameOrId, Sip, SipLine, Timers};
-use super::{
-    Config, Kind, ModemConfig, NetworkConfig, Problems, ProfileSource, ProviderConfig, Source, socket_address,
-};
+use super::file::{File, Loopback, NameOrId, Sip, SipLine, Timers};
+use super::{Config, Kind, NetworkConfig, Problems, ProviderConfig, Source, socket_address};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -29,8 +27,9 @@ pub fn check(source: &Source<'_>, file: File) -> Result<Config, Problems> {
         let provider = checker.sip(sip);
         config.providers.extend(provider);
     }
+    let catalogue = checker.modems(&mut config, file.modems);
     for modem in file.modem {
-        let provider = checker.modem(modem);
+        let provider = checker.modem(modem, &config, &catalogue);
         config.providers.extend(provider);
     }
     for loopback in file.loopback {
@@ -211,84 +210,9 @@ impl Checker<'_> {
         }
     }
 
-    fn modem(&mut self, modem: Modem) -> Option<ProviderConfig> {
-        self.provider_name(&modem.name);
-        for device in [Some(&modem.device), modem.audio_device.as_ref()].into_iter().flatten() {
-            self.absolute(device, "device");
-            self.unique(device, format!("device {}", device.as_ref().display()));
-        }
-        if let Some(baud) = &modem.baud {
-            self.within(baud, "baud", 300..=4_000_000);
-        }
-        let name = modem.name.as_ref().clone();
-        let line_name = match &modem.line_name {
-            Some(line_name) => {
-                self.line_name(line_name);
-                line_name.as_ref().clone()
-            }
-            None => {
-                let line_name = format!("modem:{name}");
-                self.unique(&modem.name, format!("line {line_name}"));
-                line_name
-            }
-        };
-        let profile = self.profile(&modem)?;
-        let config = tsp_modem::Config {
-            name: name.clone(),
-            line_name,
-            address: modem.address,
-            audio: modem.audio_device.is_some(),
-            ..tsp_modem::Config::default()
-        };
-        let kind = Kind::Modem(ModemConfig {
-            modem: config,
-            profile,
-            device: modem.device.into_inner(),
-            audio_device: modem.audio_device.map(Spanned::into_inner),
-            baud: modem.baud.map_or(115_200, Spanned::into_inner),
-        });
-        Some(ProviderConfig { name, kind, network: NetworkConfig::default() })
-    }
-
-    fn profile(&mut self, modem: &Modem) -> Option<ProfileSource> {
-        match (&modem.profile, &modem.profile_file) {
-            (Some(_), Some(file)) => {
-                self.wrong(file, "profile_file: there is a profile already; name one of the two");
-                None
-            }
-            (None, None) => Some(ProfileSource::Builtin("v253".to_string())),
-            (Some(id), None) if tsp_modem::Profile::builtin(id.as_ref()).is_some() => {
-                Some(ProfileSource::Builtin(id.as_ref().clone()))
-            }
-            (Some(id), None) => {
-                self.wrong(id, format!("profile: no built-in profile `{}`; there are v253 and 27007", id.as_ref()));
-                None
-            }
-            (None, Some(file)) => self.profile_file(file),
-        }
-    }
-
     /// A path of the file is one beside it.
     pub(super) fn beside(&self, path: &Path) -> PathBuf {
         self.source.path.parent().unwrap_or(Path::new("")).join(path)
-    }
-
-    fn profile_file(&mut self, file: &Spanned<PathBuf>) -> Option<ProfileSource> {
-        let beside = self.beside(file.as_ref());
-        let text = match std::fs::read_to_string(&beside) {
-            Ok(text) => text,
-            Err(error) => {
-                self.wrong(file, format!("profile_file: {}: {error}", beside.display()));
-                return None;
-            }
-        };
-        match tsp_modem::Profile::parse(&text) {
-            Ok(_) => Some(ProfileSource::Text(text)),
-            Err(error) => {
-                self.wrong(file, format!("profile_file: {}: {error}", beside.display()));
-                None
-            }
-        }
     }
 
     fn loopback(&mut self, loopback: Loopback) -> ProviderConfig {
@@ -309,14 +233,14 @@ impl Checker<'_> {
         }
     }
 
-    fn provider_name(&mut self, name: &Spanned<String>) {
+    pub(super) fn provider_name(&mut self, name: &Spanned<String>) {
         if !is_name(name.as_ref()) {
             self.wrong(name, format!("name: {NAME_RULE}"));
         }
         self.unique(name, format!("provider {}", name.as_ref()));
     }
 
-    fn line_name(&mut self, name: &Spanned<String>) {
+    pub(super) fn line_name(&mut self, name: &Spanned<String>) {
         let text = name.as_ref();
         if text.is_empty() || text.len() > 200 || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             self.wrong(name, "line name: expected 1 to 200 characters without spaces");
@@ -326,7 +250,7 @@ impl Checker<'_> {
         self.unique(name, format!("line {text}"));
     }
 
-    fn unique<T>(&mut self, at: &Spanned<T>, key: String) {
+    pub(super) fn unique<T>(&mut self, at: &Spanned<T>, key: String) {
         if let Some(other) = self.names.get(&key).copied() {
             let line = self.line_of(other);
             self.wrong(at, format!("{key} is there already, in line {line}"));
@@ -350,7 +274,7 @@ impl Checker<'_> {
         }
     }
 
-    fn directory(&mut self, path: &Spanned<PathBuf>, what: &str) {
+    pub(super) fn directory(&mut self, path: &Spanned<PathBuf>, what: &str) {
         self.absolute(path, what);
         if !path.as_ref().is_dir() {
             self.wrong(path, format!("{what}: {}: not a directory", path.as_ref().display()));

@@ -1,6 +1,7 @@
 //! The shape of the configuration file.
 
 use super::account::{Auth, Mwi, Register, Tables};
+use super::modem::{Modem, Modems};
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -13,6 +14,7 @@ pub struct File {
     pub rtp: Rtp,
     pub sip: Vec<Sip>,
     pub modem: Vec<Modem>,
+    pub modems: Modems,
     pub loopback: Vec<Loopback>,
     pub rights: Vec<RightsRule>,
     pub policy: Vec<LinePolicy>,
@@ -203,26 +205,6 @@ pub struct SipLine {
     pub transfers: tsp_sip::Transfers,
     #[serde(default)]
     pub refer: tsp_sip::Refer,
-}
-
-/// `[[modem]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Modem {
-    pub name: Spanned<String>,
-    pub device: Spanned<PathBuf>,
-    #[serde(default)]
-    pub audio_device: Option<Spanned<PathBuf>>,
-    #[serde(default)]
-    pub baud: Option<Spanned<u32>>,
-    #[serde(default)]
-    pub profile: Option<Spanned<String>>,
-    #[serde(default)]
-    pub profile_file: Option<Spanned<PathBuf>>,
-    #[serde(default)]
-    pub line_name: Option<Spanned<String>>,
-    #[serde(default)]
-    pub address: Option<String>,
 }
 
 /// `[[loopback]]`

@@ -85,12 +85,60 @@ fn a_modem_has_a_profile_and_a_line_of_its_own() {
     let config = parse("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\n").unwrap();
     let [ProviderConfig { kind: Kind::Modem(modem), .. }] = &config.providers[..] else { panic!("{config:?}") };
     assert_eq!(modem.modem.line_name, "modem:desk");
-    assert_eq!(modem.profile, ProfileSource::Builtin("v253".to_string()));
-    assert_eq!(modem.baud, 115_200);
-    let message = problem("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\nprofile = \"x\"\n");
-    assert!(message.starts_with("tapid.toml:4:11: profile: no built-in profile `x`"), "{message}");
+    assert!(matches!(modem.profile, ProfileSource::Auto { .. }));
+    assert_eq!((modem.baud, modem.flow, &modem.transcript), (None, None, &None));
+    let text = "[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\n";
+    let config = parse(&format!("{text}profile = \"usr5637\"\n")).unwrap();
+    let [ProviderConfig { kind: Kind::Modem(modem), .. }] = &config.providers[..] else { panic!("{config:?}") };
+    assert!(matches!(&modem.profile, ProfileSource::Is(profile) if profile.id == "usr5637"));
+    let message = problem(&format!("{text}profile = \"x\"\n"));
+    assert!(message.starts_with("tapid.toml:4:11: profile: there is no `x`; there are auto, 27007, "), "{message}");
     let message = problem("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\nprofile_file = \"none.toml\"\n");
     assert!(message.starts_with("tapid.toml:4:16: profile_file: none.toml"), "{message}");
+}
+
+#[test]
+fn a_cellular_modem_has_a_pin_that_no_message_shows() {
+    let with =
+        |keys: &str| format!("[[modem]]\nname = \"dongle\"\ndevice = \"/dev/ttyUSB2\"\ncellular = {{ {keys} }}\n");
+    let config = parse(&with("pin = \"0942\", allow_emergency = true, emergency_numbers = [\"112\"]")).unwrap();
+    let [ProviderConfig { kind: Kind::Modem(modem), .. }] = &config.providers[..] else { panic!("{config:?}") };
+    let cellular = &modem.modem.cellular;
+    assert_eq!(cellular.pin.clone().map(String::from).as_deref(), Some("0942"));
+    assert_eq!((cellular.allow_emergency, &cellular.emergency_numbers[..]), (true, &["112".to_string()][..]));
+    assert!(!format!("{config:?}").contains("0942"));
+    for (keys, said) in [
+        ("pin = 8642", "tapid.toml:4:20: pin: expected 4 to 8 digits in quotation marks"),
+        ("pin = \"86x42\"", "tapid.toml:4:20: pin: a PIN has 4 to 8 digits"),
+        ("pin = \"8642\", pin_file = \"pin\"", "tapid.toml:4:39: at most one of pin, pin_file"),
+        ("pin_file = \"none\"", "tapid.toml:4:25: pin_file: none: "),
+        ("emergency_numbers = [\"a\"]", "tapid.toml:4:35: emergency_numbers: expected digits"),
+        ("allow_emergencies = true", "tapid.toml:4:14: unknown field `allow_emergencies`"),
+    ] {
+        let message = problem(&with(keys));
+        assert!(message.starts_with(said) && !message.contains("86"), "{message}");
+    }
+}
+
+#[test]
+fn profiles_of_directories_are_read_and_what_is_wrong_with_them_is_told() {
+    let directory = std::env::temp_dir().join(format!("tapid-profiles-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("mine.toml"), "inherits = \"v253\"\nid = \"mine\"\ndescription = \"mine\"\n")
+        .unwrap();
+    let text = format!("[modems]\nprofiles = [{directory:?}]\n");
+    let modem = "[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\nprofile = \"mine\"\n";
+    let config = parse(&format!("{text}{modem}")).unwrap();
+    let [ProviderConfig { kind: Kind::Modem(modem), .. }] = &config.providers[..] else { panic!("{config:?}") };
+    assert!(matches!(&modem.profile, ProfileSource::Is(profile) if profile.id == "mine"));
+    std::fs::write(directory.join("other.toml"), "inherits = \"v253\"\nid = \"other\"\nbaud = 5\n").unwrap();
+    let message = problem(&text);
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(message.starts_with("tapid.toml:2:13: profiles: ") && message.contains("other.toml: line 3"), "{message}");
+    let message = problem("[modems]\ndirectory = \"/nonexistent\"\nsettle_ms = 0\ntranscript = true\n");
+    for said in ["2:13: directory: /nonexistent", "3:13: settle_ms: expected 1", "4:14: transcript: name a path"] {
+        assert!(message.contains(said), "{message}");
+    }
 }
 
 #[test]

@@ -31,15 +31,13 @@ impl AnyProvider {
                 Ok(AnyProvider::Sip(tsp_sip::Sip::new(sip, seed)))
             }
             Kind::Modem(modem) => {
-                let profile = match &modem.profile {
-                    ProfileSource::Builtin(id) => {
-                        tsp_modem::Profile::builtin(id).ok_or_else(|| format!("no profile {id}"))?
+                let told = modem.modem.clone();
+                Ok(AnyProvider::Modem(match &modem.profile {
+                    ProfileSource::Is(profile) => tsp_modem::Modem::new(told, (**profile).clone()),
+                    ProfileSource::Auto { directories } => {
+                        tsp_modem::Modem::auto(told, catalogue(directories), tsp_modem::Clues::new())
                     }
-                    ProfileSource::Text(text) => {
-                        tsp_modem::Profile::parse(text).map_err(|error| format!("profile: {error}"))?
-                    }
-                };
-                Ok(AnyProvider::Modem(tsp_modem::Modem::new(modem.modem.clone(), profile)))
+                }))
             }
             Kind::Loopback(loopback) => Ok(AnyProvider::Loopback(tsp_loopback::Loopback::new(loopback.clone()))),
         }
@@ -55,4 +53,14 @@ impl AnyProvider {
             AnyProvider::Broken => panic!("broken on purpose"),
         }
     }
+}
+
+/// The profiles that there are. What was wrong with them was told when the configuration was read.
+fn catalogue(directories: &[std::path::PathBuf]) -> tsp_modem::Catalogue {
+    let directories: Vec<&std::path::Path> = directories.iter().map(std::path::PathBuf::as_path).collect();
+    let (catalogue, wrong) = tsp_modem::Catalogue::load(&directories);
+    for error in wrong {
+        tracing::error!(%error, "a profile cannot be used");
+    }
+    catalogue
 }

@@ -1,6 +1,7 @@
 //! A provider's ports: UDP sockets, serial ports, and the looking up of names.
 
 mod dns;
+mod plug;
 mod serial;
 mod streams;
 mod tls;
@@ -50,6 +51,8 @@ pub enum Spec {
         device: PathBuf,
         /// Its speed in bit/s.
         baud: u32,
+        /// Its flow control.
+        flow: tsp_modem::profile::Flow,
     },
 }
 
@@ -114,6 +117,20 @@ pub struct Ports {
     /// Where bytes for connections go.
     connections: BTreeMap<PortId, Out>,
     listening: BTreeMap<PortId, Listening>,
+    plugged: Plugged,
+    /// Serial ports that the provider wants to have.
+    asked: BTreeSet<PortId>,
+}
+
+/// Whether the device of the serial ports is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plugged {
+    /// Nobody says.
+    Unknown,
+    /// It is not.
+    No,
+    /// It is, for the so manieth time.
+    Yes(u64),
 }
 
 impl Ports {
@@ -133,6 +150,8 @@ impl Ports {
             news,
             connections: BTreeMap::new(),
             listening: BTreeMap::new(),
+            plugged: Plugged::Unknown,
+            asked: BTreeSet::new(),
         }
     }
 
@@ -148,6 +167,7 @@ impl Ports {
 
     /// A port that is open already, as the provider knows.
     pub fn restore(&mut self, port: PortId, open: Port) {
+        self.asked.insert(port);
         self.open.insert(port, open);
     }
 
@@ -180,6 +200,17 @@ impl Ports {
 
     /// Opens a port; told by [`Ready::Opened`] or [`Ready::Closed`].
     pub fn open(&mut self, port: PortId) {
+        if matches!(self.specs.get(&port), Some(Spec::Serial { .. })) {
+            self.asked.insert(port);
+            if self.plugged == Plugged::No {
+                let reason = "the device is not plugged in".to_string();
+                return self.waiting.push_back(Ready::Closed { port, reason });
+            }
+            // It is ours alone: a second attempt would find it taken by the first.
+            if self.opening.contains(&port) {
+                return;
+            }
+        }
         self.open.remove(&port);
         if let Some(socket) = self.bound.remove(&port) {
             self.open.insert(port, Port::Udp(socket));
@@ -201,7 +232,7 @@ impl Ports {
             let opened = match spec {
                 Spec::Listen { .. } => Err(io::Error::other("a port that listens is opened otherwise")),
                 Spec::Udp(address) => UdpSocket::bind(address).await.map(Port::Udp),
-                Spec::Serial { device, baud } => Serial::open(device, baud).await.map(Port::Serial),
+                Spec::Serial { device, baud, flow } => Serial::open(device, baud, flow).await.map(Port::Serial),
             };
             Done::Opened(port, opened)
         });
@@ -211,6 +242,7 @@ impl Ports {
     pub fn close(&mut self, port: PortId) {
         self.open.remove(&port);
         self.opening.remove(&port);
+        self.asked.remove(&port);
         self.connections.remove(&port);
         self.listening.remove(&port);
     }

@@ -2,8 +2,9 @@
 
 use super::ports::{Port, Ports, Serial, Spec};
 use super::{AnyProvider, Driver, Finished, INBOX, ToProvider, port_name};
-use crate::config::{Kind, ProviderConfig};
+use crate::config::{Kind, ProfileSource, ProviderConfig};
 use crate::core::Message;
+use crate::hotplug::Plug;
 use crate::seed::seed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tapi_core::ProviderId;
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tspi::{Command, Input, PortId};
 
@@ -36,6 +37,8 @@ pub struct Supervised {
     pub core: mpsc::Sender<Message>,
     /// Told once the first run has said what it can say without waiting, or failed.
     pub settled: oneshot::Sender<()>,
+    /// Whether its device is plugged in, where somebody looks.
+    pub plug: Option<watch::Receiver<Plug>>,
 }
 
 /// What a run begins with.
@@ -86,7 +89,7 @@ pub struct ParkedPort {
 
 /// Runs a provider until the daemon ends. What is returned is for a new process.
 pub async fn supervise(supervised: Supervised) -> Option<Parked> {
-    let Supervised { id, config, first, core, settled } = supervised;
+    let Supervised { id, config, first, core, settled, plug } = supervised;
     let (mut first, mut settled) = (Some(first), Some(settled));
     let mut back_off = BACK_OFF;
     for run in 1.. {
@@ -95,7 +98,7 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
             Ok((provider, ports, beginning)) => {
                 let (sender, inbox) = mpsc::channel(INBOX);
                 let frames = Arc::new(Notify::new());
-                let driver = Driver {
+                let mut driver = Driver {
                     id,
                     run,
                     provider,
@@ -105,7 +108,9 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     frames: Arc::clone(&frames),
                     streams: BTreeMap::new(),
                     settled: settled.take(),
+                    plug: plug.clone(),
                 };
+                driver.plugged();
                 let restored = matches!(beginning, Beginning::Parked(_));
                 let name = config.name.clone();
                 let started = Message::ProviderStarted { provider: id, run, name, inbox: sender, frames, restored };
@@ -187,7 +192,12 @@ fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
             [Some((tsp_sip::PORT, Spec::Udp(sip.listen))), tcp, tls].into_iter().flatten().collect()
         }
         Kind::Modem(modem) => {
-            let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud: modem.baud };
+            let line = match &modem.profile {
+                ProfileSource::Is(profile) => profile.line.clone(),
+                ProfileSource::Auto { .. } => Default::default(),
+            };
+            let (baud, flow) = (modem.baud.unwrap_or(line.dte_speed), modem.flow.unwrap_or(line.flow));
+            let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud, flow };
             let audio = modem.audio_device.as_ref().map(|device| (tsp_modem::AUDIO_PORT, serial(device)));
             BTreeMap::from_iter([Some((tsp_modem::AT_PORT, serial(&modem.device))), audio].into_iter().flatten())
         }

@@ -12,10 +12,13 @@ use std::os::unix::net::UnixListener;
 use tokio::task::JoinSet;
 
 /// What the providers' tasks left.
-pub async fn gather(mut providers: JoinSet<Option<Parked>>) -> Vec<Parked> {
+pub async fn gather(mut providers: JoinSet<Option<Parked>>, mut found: JoinSet<Option<Parked>>) -> Vec<Parked> {
     let mut parked = Vec::new();
     let all = async {
         while let Some(one) = providers.join_next().await {
+            parked.extend(one.ok().flatten());
+        }
+        while let Some(one) = found.join_next().await {
             parked.extend(one.ok().flatten());
         }
     };

@@ -107,7 +107,8 @@ fn providers(
     late: &mut Late,
 ) -> io::Result<Vec<ToSupervise>> {
     let mut supervised = Vec::new();
-    let mut next = parked.iter().map(|parked| parked.id.0).max().unwrap_or(0).saturating_add(1);
+    let ours = parked.iter().filter(|parked| parked.config.kind.found().is_none());
+    let mut next = ours.map(|parked| parked.id.0).max().unwrap_or(0).saturating_add(1);
     let mut parked: BTreeMap<String, Parked> =
         parked.into_iter().map(|parked| (parked.config.name.clone(), parked)).collect();
     for provider in &config.providers {
@@ -134,7 +135,15 @@ fn providers(
             }
         }
     }
-    for gone in parked.into_values() {
+    for mut gone in parked.into_values() {
+        // A modem that was found is one still, or waits to be plugged in again.
+        if gone.config.kind.found().is_some() && (config.modems.discover || config.modems.directory.is_some()) {
+            gone.commands.extend(late.take_commands(gone.id));
+            let kept = gone.ports.iter().filter_map(|port| inherited.ports.remove_entry(&port.descriptor));
+            let kept = kept.collect();
+            supervised.push((gone.id, gone.config.clone(), First::Parked(Box::new(gone), kept)));
+            continue;
+        }
         inputs.push(stopped(gone.id, "it is not configured any more"));
     }
     Ok(supervised)

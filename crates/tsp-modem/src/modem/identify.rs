@@ -30,6 +30,13 @@ impl Modem {
         modem
     }
 
+    /// What is known of the device that is plugged in now, from the next time on that its port is opened.
+    pub fn know(&mut self, clues: Clues) {
+        if let Some(auto) = &mut self.auto {
+            auto.clues = clues;
+        }
+    }
+
     /// The port is open: what is it, where that is not known, and then the first commands.
     pub(super) fn begin(&mut self, now: Time) {
         let Some(auto) = &self.auto else { return self.initialise(now) };

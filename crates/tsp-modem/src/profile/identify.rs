@@ -101,6 +101,11 @@ impl Clues {
         self.0.insert(question, lines.iter().take(LONGEST_ANSWER).map(plain).collect());
     }
 
+    /// Whether it is a USB device like this (`vvvv:pppp`, `*` for anything).
+    pub fn is_usb(&self, like: &str) -> bool {
+        self.get(Question::Usb).is_some_and(|known| fits(like, known))
+    }
+
     fn get(&self, question: Question) -> Option<&[String]> {
         let found = self.0.get(&question).map(Vec::as_slice);
         // What is not asked is known, if only to be absent.

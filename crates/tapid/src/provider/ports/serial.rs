@@ -3,12 +3,15 @@
 use crate::sys;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
+use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
+use tokio_serial::FlowControl;
+use tsp_modem::profile::Flow;
 
 /// Bytes that may wait to be written. A modem at 115200 bit/s takes them in six seconds.
 const MAX_UNWRITTEN: usize = 64 << 10;
@@ -27,12 +30,20 @@ impl AsFd for Serial {
 }
 
 impl Serial {
-    /// Opens a device: without making it the controlling terminal, and so that nobody else can have it too.
-    pub async fn open(device: PathBuf, baud: u32) -> io::Result<Serial> {
+    /// Opens a device: without making it the controlling terminal, and so that nobody else can have it too. Its line hangs
+    /// up when it is closed.
+    pub async fn open(device: PathBuf, baud: u32, flow: Flow) -> io::Result<Serial> {
+        let flow = match flow {
+            Flow::Rtscts => FlowControl::Hardware,
+            Flow::Xonxoff => FlowControl::Software,
+            Flow::None => FlowControl::None,
+        };
         let opened = tokio::task::spawn_blocking(move || {
             let path = device.to_string_lossy();
-            let open = || tokio_serial::new(path.as_ref(), baud).open_native();
-            open().map_err(|error| io::Error::other(format!("{path}: {error}"))).map(sys::owned)
+            let open = || tokio_serial::new(path.as_ref(), baud).flow_control(flow).open_native();
+            let port = open().map_err(|error| io::Error::other(format!("{path}: {error}"))).map(sys::owned)?;
+            hang_up_on_close(&port)?;
+            Ok::<_, io::Error>(port)
         });
         Serial::restore(opened.await.map_err(io::Error::other)??, Vec::new())
     }
@@ -91,4 +102,11 @@ impl Serial {
             }
         }
     }
+}
+
+/// The last close lowers DTR: a modem whose server died hangs up.
+fn hang_up_on_close(port: &OwnedFd) -> io::Result<()> {
+    let mut modes = tcgetattr(port)?;
+    modes.control_modes |= ControlModes::HUPCL;
+    Ok(tcsetattr(port, OptionalActions::Now, &modes)?)
 }

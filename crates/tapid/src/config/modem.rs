@@ -1,0 +1,371 @@
+//! Modems: those that the file names, and how others are found.
+
+use super::check::Checker;
+use super::{Config, Kind, NetworkConfig, ProviderConfig};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use tsp_modem::profile::Flow;
+use tsp_modem::{Catalogue, CellularConfig, Pin, Profile};
+
+/// Where profiles are when nobody says otherwise: the package's, and above them the administrator's.
+const PROFILES: [&str; 2] = ["/usr/share/tapid/modems.d", "/etc/tapid/modems.d"];
+
+/// A modem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModemConfig {
+    /// What the provider is told.
+    pub modem: tsp_modem::Config,
+    /// What kind of modem it is.
+    pub profile: ProfileSource,
+    /// Its AT port.
+    pub device: PathBuf,
+    /// Its audio port, where it has one of its own.
+    pub audio_device: Option<PathBuf>,
+    /// Speed of the port in bit/s; absent: the profile's.
+    pub baud: Option<u32>,
+    /// Flow control of the port; absent: the profile's.
+    pub flow: Option<Flow>,
+    /// Where what crosses its port is written.
+    pub transcript: Option<TranscriptConfig>,
+    /// How it was found, where the file does not name it.
+    pub found: Option<Found>,
+}
+
+/// A modem that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// By what it is known again.
+    pub key: String,
+    /// Where it was plugged in.
+    pub group: String,
+}
+
+/// Where a modem's profile is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileSource {
+    /// This one.
+    Is(Box<Profile>),
+    /// It is found from the modem's answers, among the built-in ones and those of these directories.
+    Auto {
+        /// The last one is above the others.
+        directories: Vec<PathBuf>,
+    },
+}
+
+/// A transcript.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptConfig {
+    /// Its file.
+    pub file: PathBuf,
+    /// Whether numbers, names and PINs stand in it as they are.
+    pub numbers: bool,
+}
+
+/// How modems are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModemsConfig {
+    /// Whether serial ports that udev's rules give to the daemon become lines.
+    pub discover: bool,
+    /// A directory whose entries become lines: `NAME` is an AT port, `NAME-audio` its audio port.
+    pub directory: Option<PathBuf>,
+    /// Where profiles are, beside the built-in ones; the last one is above the others.
+    pub profiles: Vec<PathBuf>,
+    /// How long a device must have been quiet before it is opened.
+    pub settle_ms: u64,
+    /// What a modem that was found is told, as a cellular one.
+    pub cellular: CellularConfig,
+    /// Where their transcripts are written.
+    pub transcripts: Option<TranscriptConfig>,
+}
+
+impl Default for ModemsConfig {
+    fn default() -> ModemsConfig {
+        ModemsConfig {
+            discover: true,
+            directory: None,
+            profiles: PROFILES.map(PathBuf::from).to_vec(),
+            settle_ms: 300,
+            cellular: CellularConfig::default(),
+            transcripts: None,
+        }
+    }
+}
+
+/// `[modems]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Modems {
+    pub discover: Option<bool>,
+    pub directory: Option<Spanned<PathBuf>>,
+    pub profiles: Option<Vec<Spanned<PathBuf>>>,
+    pub settle_ms: Option<Spanned<u64>>,
+    pub cellular: Cellular,
+    pub transcript: Option<Spanned<Transcript>>,
+    pub transcript_numbers: bool,
+}
+
+/// `[[modem]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modem {
+    pub name: Spanned<String>,
+    pub device: Spanned<PathBuf>,
+    #[serde(default)]
+    pub audio_device: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub baud: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub flow: Option<Flow>,
+    #[serde(default)]
+    pub profile: Option<Spanned<String>>,
+    #[serde(default)]
+    pub profile_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub line_name: Option<Spanned<String>>,
+    #[serde(default)]
+    pub address: Option<String>,
+    #[serde(default)]
+    pub cellular: Cellular,
+    #[serde(default)]
+    pub transcript: Option<Spanned<Transcript>>,
+    #[serde(default)]
+    pub transcript_numbers: bool,
+}
+
+/// `cellular` of `[[modem]]` and `[modems]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cellular {
+    pub pin: Option<Spanned<PinText>>,
+    pub pin_file: Option<Spanned<PathBuf>>,
+    pub pin_credential: Option<Spanned<String>>,
+    pub allow_emergency: bool,
+    pub emergency_numbers: Option<Vec<Spanned<String>>>,
+}
+
+/// `transcript`
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Transcript {
+    On(bool),
+    At(PathBuf),
+}
+
+/// A PIN in the file. What stands in its place is never repeated in a message.
+#[derive(Clone)]
+pub struct PinText(Pin);
+
+impl fmt::Debug for PinText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for PinText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PinText, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = PinText;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("4 to 8 digits in quotation marks")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<PinText, E> {
+                Pin::try_from(text.to_owned()).map(PinText).map_err(|error| E::custom(format_args!("pin: {error}")))
+            }
+            fn visit_i64<E: Error>(self, _: i64) -> Result<PinText, E> {
+                Err(E::custom("pin: expected 4 to 8 digits in quotation marks, so that a 0 at the beginning counts"))
+            }
+        }
+        deserializer.deserialize_any(Digits)
+    }
+}
+
+impl Checker<'_> {
+    /// `[modems]`, and the profiles that there are.
+    pub(super) fn modems(&mut self, config: &mut Config, modems: Modems) -> Catalogue {
+        let of = &mut config.modems;
+        of.discover = modems.discover.unwrap_or(of.discover);
+        if let Some(directory) = &modems.directory {
+            self.directory(directory, "directory");
+            of.directory = Some(directory.as_ref().clone());
+        }
+        let mut at = None;
+        if let Some(directories) = &modems.profiles {
+            directories.iter().for_each(|directory| self.directory(directory, "profiles"));
+            of.profiles = directories.iter().map(|directory| directory.as_ref().clone()).collect();
+            at = directories.first().map(|directory| Spanned::new(directory.span(), ()));
+        }
+        if let Some(settle) = &modems.settle_ms {
+            self.within(settle, "settle_ms", 1..=60_000);
+            of.settle_ms = *settle.as_ref();
+        }
+        of.cellular = self.cellular(modems.cellular);
+        let state = config.state_directory.clone();
+        let numbers = modems.transcript_numbers;
+        config.modems.transcripts = modems.transcript.and_then(|transcript| {
+            let file = match transcript.as_ref() {
+                Transcript::On(false) => None,
+                Transcript::On(true) => self.transcripts(&transcript, state.as_deref()),
+                Transcript::At(path) => {
+                    self.directory(&Spanned::new(transcript.span(), path.clone()), "transcript");
+                    Some(path.clone())
+                }
+            };
+            Some(TranscriptConfig { file: file?, numbers })
+        });
+        let directories: Vec<&Path> = config.modems.profiles.iter().map(PathBuf::as_path).collect();
+        let (catalogue, wrong) = Catalogue::load(&directories);
+        let at = at.unwrap_or(Spanned::new(0..0, ()));
+        for error in wrong {
+            self.wrong(&at, format!("profiles: {error}"));
+        }
+        catalogue
+    }
+
+    /// `[[modem]]`
+    pub(super) fn modem(&mut self, modem: Modem, config: &Config, catalogue: &Catalogue) -> Option<ProviderConfig> {
+        self.provider_name(&modem.name);
+        for device in [Some(&modem.device), modem.audio_device.as_ref()].into_iter().flatten() {
+            self.absolute(device, "device");
+            self.unique(device, format!("device {}", device.as_ref().display()));
+        }
+        if let Some(baud) = &modem.baud {
+            self.within(baud, "baud", 300..=4_000_000);
+        }
+        let name = modem.name.as_ref().clone();
+        let line_name = match &modem.line_name {
+            Some(line_name) => {
+                self.line_name(line_name);
+                line_name.as_ref().clone()
+            }
+            None => {
+                let line_name = format!("modem:{name}");
+                self.unique(&modem.name, format!("line {line_name}"));
+                line_name
+            }
+        };
+        let profile = self.profile(&modem, config, catalogue);
+        let transcript = modem.transcript.as_ref().and_then(|transcript| {
+            let file = self.transcript(transcript, config.state_directory.as_deref(), &name)?;
+            Some(TranscriptConfig { file, numbers: modem.transcript_numbers })
+        });
+        let kind = Kind::Modem(Box::new(ModemConfig {
+            modem: tsp_modem::Config {
+                name: name.clone(),
+                line_name,
+                address: modem.address,
+                audio: modem.audio_device.is_some(),
+                cellular: self.cellular(modem.cellular),
+            },
+            profile: profile?,
+            device: modem.device.into_inner(),
+            audio_device: modem.audio_device.map(Spanned::into_inner),
+            baud: modem.baud.map(Spanned::into_inner),
+            flow: modem.flow,
+            transcript,
+            found: None,
+        }));
+        Some(ProviderConfig { name, kind, network: NetworkConfig::default() })
+    }
+
+    fn cellular(&mut self, cellular: Cellular) -> CellularConfig {
+        let pin = match (cellular.pin, cellular.pin_file, cellular.pin_credential) {
+            (None, None, None) => None,
+            (Some(pin), None, None) => Some(pin.into_inner().0),
+            (None, Some(file), None) => {
+                let path = self.beside(file.as_ref());
+                self.secret(&file, "pin_file", &path).and_then(|text| self.pin(&file, "pin_file", text.reveal()))
+            }
+            (None, None, Some(name)) => {
+                self.credential(&name).and_then(|text| self.pin(&name, "pin_credential", text.reveal()))
+            }
+            (pin, file, name) => {
+                let spans = [pin.map(|pin| pin.span()), file.map(|file| file.span()), name.map(|name| name.span())];
+                let at = spans.into_iter().flatten().next_back().unwrap_or(0..0);
+                self.wrong(&Spanned::new(at, ()), "at most one of pin, pin_file and pin_credential");
+                None
+            }
+        };
+        let mut config = CellularConfig { pin, allow_emergency: cellular.allow_emergency, ..CellularConfig::default() };
+        if let Some(numbers) = cellular.emergency_numbers {
+            for number in &numbers {
+                if number.as_ref().is_empty() || !number.as_ref().bytes().all(|byte| byte.is_ascii_digit()) {
+                    self.wrong(number, "emergency_numbers: expected digits");
+                }
+            }
+            config.emergency_numbers = numbers.into_iter().map(Spanned::into_inner).collect();
+        }
+        config
+    }
+
+    fn pin<T>(&mut self, at: &Spanned<T>, what: &str, text: &str) -> Option<Pin> {
+        match Pin::try_from(text.trim_end().to_owned()) {
+            Ok(pin) => Some(pin),
+            Err(error) => {
+                self.wrong(at, format!("{what}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn transcript(&mut self, at: &Spanned<Transcript>, state: Option<&Path>, name: &str) -> Option<PathBuf> {
+        match at.as_ref() {
+            Transcript::On(false) => None,
+            Transcript::On(true) => self.transcripts(at, state).map(|dir| dir.join(format!("{name}.transcript"))),
+            Transcript::At(path) => {
+                self.absolute(&Spanned::new(at.span(), path.clone()), "transcript");
+                Some(path.clone())
+            }
+        }
+    }
+
+    /// Where transcripts are when the file does not say it.
+    fn transcripts<T>(&mut self, at: &Spanned<T>, state: Option<&Path>) -> Option<PathBuf> {
+        if state.is_none() {
+            self.wrong(at, "transcript: name a path, or a state_directory in [daemon]");
+        }
+        state.map(Path::to_path_buf)
+    }
+
+    fn profile(&mut self, modem: &Modem, config: &Config, catalogue: &Catalogue) -> Option<ProfileSource> {
+        let auto = || ProfileSource::Auto { directories: config.modems.profiles.clone() };
+        match (&modem.profile, &modem.profile_file) {
+            (Some(_), Some(file)) => {
+                self.wrong(file, "profile_file: there is a profile already; name one of the two");
+                None
+            }
+            (None, None) => Some(auto()),
+            (Some(id), None) if id.as_ref() == "auto" => Some(auto()),
+            (Some(id), None) => {
+                let found = catalogue.named(id.as_ref());
+                if found.is_none() {
+                    let ids: Vec<&str> = catalogue.profiles().map(|profile| profile.id.as_str()).collect();
+                    let text = format!("profile: there is no `{}`; there are auto, {}", id.as_ref(), ids.join(", "));
+                    self.wrong(id, text);
+                }
+                found.cloned().map(|profile| ProfileSource::Is(Box::new(profile)))
+            }
+            (None, Some(file)) => self.profile_file(file, catalogue),
+        }
+    }
+
+    fn profile_file(&mut self, file: &Spanned<PathBuf>, catalogue: &Catalogue) -> Option<ProfileSource> {
+        let beside = self.beside(file.as_ref());
+        let read = std::fs::read_to_string(&beside).map_err(|error| format!(": {error}"));
+        let parse = |text: String| {
+            let place = |error: tsp_modem::ProfileError| format!(":{}:{}: {}", error.line, error.column, error.message);
+            catalogue.parse(&text).map_err(place)
+        };
+        match read.and_then(parse) {
+            Ok(profile) => Some(ProfileSource::Is(Box::new(profile))),
+            Err(error) => {
+                self.wrong(file, format!("profile_file: {}{error}", beside.display()));
+                None
+            }
+        }
+    }
+}

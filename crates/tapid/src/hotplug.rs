@@ -1,0 +1,327 @@
+//! Modems come and go: sources tell of serial ports, and what comes of them is told to the modems' providers. Modems that
+//! the configuration names wait for their devices; those that udev's rules give to the daemon, and the entries of a
+//! directory, become lines by themselves and stay lines when they are pulled out.
+
+mod groups;
+mod imei;
+mod tty;
+mod udev;
+mod uevent;
+mod watch;
+
+use crate::clock;
+use crate::config::{Config, Found, Kind, ModemConfig, NetworkConfig, ProfileSource, ProviderConfig, TranscriptConfig};
+use crate::core::Message;
+use crate::provider::{First, Parked, Supervised, supervise};
+use groups::{Groups, Modem, Said};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use tapi_core::ProviderId;
+use tokio::sync::{mpsc, oneshot, watch as state};
+use tokio::task::JoinSet;
+use tsp_modem::{AT_PORT, AUDIO_PORT, Catalogue, Clues};
+use tspi::PortId;
+use tty::{Role, Tty};
+use udev::{Roots, Udev};
+use watch::{Paths, Wanted};
+
+/// The first id of a modem that was found: far from those of the configuration.
+const FIRST_FOUND: u32 = 1 << 20;
+
+/// Modems that are found. Those that are pulled out count: their lines stay.
+const MOST_FOUND: usize = 256;
+
+/// The devices of a modem's ports.
+pub type PortMap = BTreeMap<PortId, PathBuf>;
+
+/// What a source says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A port is there.
+    Added(Tty),
+    /// It is gone.
+    Removed(String),
+}
+
+/// Whether a modem is plugged in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Plug {
+    /// Nobody looks.
+    #[default]
+    Unknown,
+    /// It is not.
+    Absent,
+    /// It is.
+    Present {
+        /// How often it was plugged in: another number, another device.
+        turn: u64,
+        /// Its ports.
+        ports: PortMap,
+        /// What is known of it.
+        clues: Clues,
+    },
+}
+
+/// One modem that is looked out for.
+struct Line {
+    plug: state::Sender<Plug>,
+    turn: u64,
+}
+
+/// The task that looks out for modems.
+pub struct Hotplug {
+    groups: Groups,
+    udev: Option<Udev>,
+    paths: Option<Paths>,
+    lines: BTreeMap<String, Line>,
+    /// Names that the configuration uses.
+    taken: BTreeSet<String>,
+    config: crate::config::ModemsConfig,
+    next: u32,
+    core: mpsc::Sender<Message>,
+    providers: JoinSet<Option<Parked>>,
+    asking: JoinSet<(String, Option<String>)>,
+    /// What is to be told once providers may begin.
+    waiting: Vec<Said>,
+}
+
+impl Hotplug {
+    /// Looks at what is there. `known`: modems that an earlier process found, and that go on.
+    pub fn new(config: &Config, known: &[Found], core: &mpsc::Sender<Message>) -> Hotplug {
+        let named: Vec<(&str, &ModemConfig)> = config
+            .providers
+            .iter()
+            .filter_map(|provider| match &provider.kind {
+                Kind::Modem(modem) => Some((provider.name.as_str(), &**modem)),
+                Kind::Sip(_) | Kind::Loopback(_) => None,
+            })
+            .collect();
+        let wanted: Vec<Wanted> = named.iter().flat_map(|(name, modem)| wanted(name, modem)).collect();
+        let configured = wanted.iter().map(|wanted| wanted.path.clone()).collect();
+        let directories: Vec<&std::path::Path> = config.modems.profiles.iter().map(PathBuf::as_path).collect();
+        let (catalogue, _) = Catalogue::load(&directories);
+        let settle = Duration::from_millis(config.modems.settle_ms);
+        let mut hotplug = Hotplug {
+            groups: Groups::new(settle, catalogue, configured),
+            udev: None,
+            paths: None,
+            lines: BTreeMap::new(),
+            taken: config.providers.iter().map(|provider| provider.name.clone()).collect(),
+            config: config.modems.clone(),
+            next: FIRST_FOUND,
+            core: core.clone(),
+            providers: JoinSet::new(),
+            asking: JoinSet::new(),
+            waiting: Vec::new(),
+        };
+        for (name, _) in &named {
+            hotplug.lines.insert((*name).to_owned(), Line { plug: state::Sender::new(Plug::Unknown), turn: 0 });
+        }
+        known.iter().for_each(|found| hotplug.groups.remember(&found.group, &found.key));
+        hotplug.begin(wanted);
+        hotplug
+    }
+
+    /// Opens the sources and takes what they know.
+    fn begin(&mut self, wanted: Vec<Wanted>) {
+        let now = clock::now();
+        match Paths::new(wanted, self.config.directory.clone()) {
+            Ok((paths, facts)) => {
+                self.paths = Some(paths);
+                self.facts(facts);
+                // Those that are not there are waited for.
+                self.lines.values().for_each(|line| drop(line.plug.send_replace(Plug::Absent)));
+            }
+            Err(error) => tracing::error!(%error, "nobody tells when devices come: ports are tried from time to time"),
+        }
+        if self.config.discover {
+            match Udev::new(Roots::default()) {
+                Ok((udev, facts)) => {
+                    self.udev = Some(udev);
+                    self.facts(facts);
+                }
+                Err(error) => tracing::info!(%error, "there is no udev: modems are those of the configuration"),
+            }
+        }
+        self.groups.settled(now);
+        self.tell_configured();
+    }
+
+    /// The configuration's modems that are there: their providers are not begun yet, and know it from the start.
+    fn tell_configured(&mut self) {
+        let mut others = Vec::new();
+        while let Some(said) = self.groups.poll() {
+            match said {
+                Said::Plugged(modem) if self.lines.contains_key(&modem.key) => self.plugged(modem),
+                other => others.push(other),
+            }
+        }
+        self.waiting = others;
+    }
+
+    fn facts(&mut self, facts: Vec<Fact>) {
+        let now = clock::now();
+        for fact in facts {
+            tracing::debug!(?fact, "serial port");
+            self.groups.fact(now, fact);
+        }
+    }
+
+    /// Whether a modem of the configuration is plugged in, now and later.
+    pub fn plug(&self, provider: &str) -> Option<state::Receiver<Plug>> {
+        self.lines.get(provider).map(|line| line.plug.subscribe())
+    }
+
+    /// A modem that was found by an earlier process goes on.
+    pub fn adopt(&mut self, id: ProviderId, config: ProviderConfig, first: First, settled: oneshot::Sender<()>) {
+        self.next = self.next.max(id.0.saturating_add(1));
+        let plug = if self.groups.is_plugged(&config.name) { Plug::Unknown } else { Plug::Absent };
+        self.start(id, config, first, plug, settled);
+    }
+
+    /// Tells the providers what is known by now; begins those of modems that were found.
+    pub fn tell(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for said in waiting.into_iter().chain(std::iter::from_fn(|| self.groups.poll()).collect::<Vec<_>>()) {
+            match said {
+                Said::Plugged(modem) => self.plugged(modem),
+                Said::Unplugged { key } => {
+                    tracing::info!(modem = key, "unplugged");
+                    if let Some(line) = self.lines.get(&key) {
+                        line.plug.send_replace(Plug::Absent);
+                    }
+                }
+                Said::Ask { group, node } => {
+                    self.asking.spawn(async move {
+                        let imei = imei::ask(node).await;
+                        (group, imei)
+                    });
+                }
+            }
+        }
+    }
+
+    fn plugged(&mut self, modem: Modem) {
+        if !self.lines.contains_key(&modem.key) && !self.found(&modem) {
+            return;
+        }
+        let Some(line) = self.lines.get_mut(&modem.key) else { return };
+        let again = matches!(&*line.plug.borrow(), Plug::Present { .. });
+        line.turn += u64::from(!again);
+        tracing::info!(modem = modem.key, ports = ?modem.ports.values(), "plugged in");
+        line.plug.send_replace(Plug::Present { turn: line.turn, ports: modem.ports, clues: modem.clues });
+    }
+
+    /// A modem that is seen for the first time. `false`: it cannot be a line.
+    fn found(&mut self, modem: &Modem) -> bool {
+        let name = modem.key.clone();
+        if self.taken.contains(&name) || self.lines.len() >= MOST_FOUND {
+            tracing::error!(modem = name, "found, but the configuration uses the name, or there are too many");
+            return false;
+        }
+        let config = self.describe(modem);
+        let id = ProviderId(self.next);
+        self.next = self.next.saturating_add(1);
+        let ports = modem.ports.clone();
+        let plug = Plug::Present { turn: 1, ports, clues: modem.clues.clone() };
+        let (settled, _) = oneshot::channel();
+        self.start(id, config, First::Fresh(None), plug, settled);
+        true
+    }
+
+    fn describe(&self, modem: &Modem) -> ProviderConfig {
+        let name = modem.key.clone();
+        let directories = self.config.profiles.clone();
+        let (catalogue, _) = Catalogue::load(&directories.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        let named = modem.profile.as_ref().and_then(|id| catalogue.named(id));
+        let profile = match named {
+            Some(profile) => ProfileSource::Is(Box::new(profile.clone())),
+            None => ProfileSource::Auto { directories },
+        };
+        let transcript = self.config.transcripts.as_ref().map(|transcript| TranscriptConfig {
+            file: transcript.file.join(format!("{name}.transcript")),
+            numbers: transcript.numbers,
+        });
+        let kind = Kind::Modem(Box::new(ModemConfig {
+            modem: tsp_modem::Config {
+                name: name.clone(),
+                line_name: format!("modem:{name}"),
+                address: None,
+                audio: modem.ports.contains_key(&AUDIO_PORT),
+                cellular: self.config.cellular.clone(),
+            },
+            profile,
+            device: modem.ports.get(&AT_PORT).cloned().unwrap_or_default(),
+            audio_device: modem.ports.get(&AUDIO_PORT).cloned(),
+            baud: None,
+            flow: None,
+            transcript,
+            found: Some(Found { key: name.clone(), group: modem.group.clone() }),
+        }));
+        ProviderConfig { name, kind, network: NetworkConfig::default() }
+    }
+
+    fn start(
+        &mut self,
+        id: ProviderId,
+        config: ProviderConfig,
+        first: First,
+        plug: Plug,
+        settled: oneshot::Sender<()>,
+    ) {
+        let turn = u64::from(matches!(plug, Plug::Present { .. }));
+        let line = Line { plug: state::Sender::new(plug), turn };
+        let plug = Some(line.plug.subscribe());
+        self.lines.insert(config.name.clone(), line);
+        self.providers.spawn(supervise(Supervised { id, config, first, core: self.core.clone(), settled, plug }));
+    }
+
+    /// Looks out until the daemon ends. What is returned are the tasks of the modems that were found.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> JoinSet<Option<Parked>> {
+        loop {
+            self.tell();
+            let deadline = clock::instant(self.groups.deadline());
+            let facts = tokio::select! {
+                _ = &mut stop => return self.providers,
+                facts = news(self.udev.as_mut(), self.paths.as_mut()) => facts,
+                Some(Ok((group, imei))) = self.asking.join_next() => {
+                    self.groups.told(clock::now(), &group, imei);
+                    continue;
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    self.groups.timeout(clock::now());
+                    continue;
+                }
+            };
+            self.facts(facts);
+        }
+    }
+}
+
+/// Waits for one of the sources.
+async fn news(udev: Option<&mut Udev>, paths: Option<&mut Paths>) -> Vec<Fact> {
+    let udev = async {
+        match udev {
+            Some(udev) => udev.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    let paths = async {
+        match paths {
+            Some(paths) => paths.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        facts = udev => facts,
+        facts = paths => facts,
+    }
+}
+
+/// The ports of a modem that the configuration names.
+fn wanted(name: &str, modem: &ModemConfig) -> Vec<Wanted> {
+    let port = |role: Role, path: &PathBuf| Wanted { modem: name.to_owned(), role, path: path.clone() };
+    let audio = modem.audio_device.as_ref().map(|path| port(Role::Audio, path));
+    [Some(port(Role::At, &modem.device)), audio].into_iter().flatten().collect()
+}

@@ -1,0 +1,332 @@
+//! From serial ports to modems: ports of one device are one modem, which is there once the device has been quiet for a
+//! while, and gone as soon as a port that it uses is.
+//!
+//! ```text
+//!   Settling ── quiet, named ───────────────────► Plugged ── a port of its own is removed ─► Settling, or gone
+//!      │  ▲── quiet, a name must be asked for ─► Asking ── named ─► Plugged
+//!      └── any port comes or goes: quiet again later
+//! ```
+
+use super::tty::{Naming, Role, Tty};
+use super::{Fact, PortMap};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+use tapi::Time;
+use tsp_modem::profile::Kind;
+use tsp_modem::{AT_PORT, AUDIO_PORT, Catalogue, Clues};
+
+/// Devices that are known at one time.
+const MOST: usize = 256;
+
+/// How long the audio port of a device is waited for once its AT port is there.
+const INCOMPLETE: Duration = Duration::from_secs(10);
+
+/// A name that a modem did not tell is asked for again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A modem that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Modem {
+    /// By what it is known again.
+    pub key: String,
+    /// The device that its ports are of.
+    pub group: String,
+    /// Its ports.
+    pub ports: PortMap,
+    /// What is known of it without asking.
+    pub clues: Clues,
+    /// The profile that udev's rules name.
+    pub profile: Option<String>,
+}
+
+/// What comes of the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A modem is there, or has a further port.
+    Plugged(Modem),
+    /// It is gone.
+    Unplugged {
+        /// Which.
+        key: String,
+    },
+    /// Its IMEI is to be asked for at this port, for its name: answered with [`Groups::told`].
+    Ask {
+        /// Which device.
+        group: String,
+        /// Its AT port.
+        node: PathBuf,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    /// Ports may still come.
+    Settling { until: Time },
+    /// It is asked for its name.
+    Asking,
+    /// It is there, with these ports.
+    Plugged { key: String, used: BTreeSet<String> },
+}
+
+#[derive(Debug)]
+struct Group {
+    first: Time,
+    state: State,
+    imei: Option<String>,
+}
+
+/// All devices.
+#[derive(Debug)]
+pub struct Groups {
+    settle: Duration,
+    catalogue: Catalogue,
+    /// Paths of modems that the configuration names.
+    configured: BTreeSet<PathBuf>,
+    ttys: BTreeMap<String, Tty>,
+    groups: BTreeMap<String, Group>,
+    /// Where the device with a serial number was plugged in last: of two with the same one it is the first.
+    claims: BTreeMap<String, String>,
+    /// Names of devices whose earlier process knew them; for the first time that they are seen.
+    known: BTreeMap<String, String>,
+    said: VecDeque<Said>,
+}
+
+impl Groups {
+    /// No devices. `configured`: ports that are modems of the configuration, whatever they are a part of.
+    pub fn new(settle: Duration, catalogue: Catalogue, configured: BTreeSet<PathBuf>) -> Groups {
+        Groups {
+            settle,
+            catalogue,
+            configured,
+            ttys: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            known: BTreeMap::new(),
+            said: VecDeque::new(),
+        }
+    }
+
+    /// The device there has this name, as an earlier process knows.
+    pub fn remember(&mut self, group: &str, key: &str) {
+        self.known.insert(group.to_owned(), key.to_owned());
+    }
+
+    /// Whether the modem is there.
+    pub fn is_plugged(&self, modem: &str) -> bool {
+        self.groups.values().any(|group| matches!(&group.state, State::Plugged { key, .. } if key == modem))
+    }
+
+    /// The next thing that came of it.
+    pub fn poll(&mut self) -> Option<Said> {
+        self.said.pop_front()
+    }
+
+    /// A source says so.
+    pub fn fact(&mut self, now: Time, fact: Fact) {
+        match fact {
+            Fact::Added(tty) => {
+                let full = self.groups.len() >= MOST && !self.groups.contains_key(&tty.group);
+                if full || self.ttys.len() >= MOST * 8 {
+                    return;
+                }
+                let until = now + self.settle;
+                let fresh = || Group { first: now, state: State::Settling { until }, imei: None };
+                let group = self.groups.entry(tty.group.clone()).or_insert_with(fresh);
+                if let State::Settling { until: quiet } = &mut group.state {
+                    *quiet = until;
+                }
+                let name = tty.group.clone();
+                self.ttys.insert(tty.id.clone(), tty);
+                // A further port of a modem that is there: its audio port, perhaps.
+                if matches!(self.groups.get(&name), Some(Group { state: State::Plugged { .. }, .. })) {
+                    self.resolve(now, &name);
+                }
+            }
+            Fact::Removed(id) => {
+                let Some(tty) = self.ttys.remove(&id) else { return };
+                let Some(group) = self.groups.get_mut(&tty.group) else { return };
+                if let State::Plugged { key, used } = &group.state
+                    && used.contains(&id)
+                {
+                    self.said.push_back(Said::Unplugged { key: key.clone() });
+                    group.state = State::Settling { until: now + self.settle };
+                    group.first = now;
+                }
+                if !self.ttys.values().any(|other| other.group == tty.group) {
+                    self.groups.remove(&tty.group);
+                }
+            }
+        }
+    }
+
+    /// What is there now is complete: it is not waited for.
+    pub fn settled(&mut self, now: Time) {
+        for group in self.groups.values_mut() {
+            if let State::Settling { until } = &mut group.state {
+                *until = now;
+            }
+        }
+        self.timeout(now);
+    }
+
+    /// When it must look again.
+    pub fn deadline(&self) -> Option<Time> {
+        let deadlines = self.groups.values().filter_map(|group| match group.state {
+            State::Settling { until } => Some(until),
+            State::Asking | State::Plugged { .. } => None,
+        });
+        deadlines.min()
+    }
+
+    /// A deadline may have passed.
+    pub fn timeout(&mut self, now: Time) {
+        let due = |group: &Group| matches!(group.state, State::Settling { until } if until <= now);
+        let due: Vec<String> =
+            self.groups.iter().filter(|(_, group)| due(group)).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.resolve(now, &name);
+        }
+    }
+
+    /// A modem told its IMEI, or did not.
+    pub fn told(&mut self, now: Time, name: &str, imei: Option<String>) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        if !matches!(group.state, State::Asking) {
+            return;
+        }
+        let until = if imei.is_some() { now } else { now + ASK_AGAIN };
+        group.imei = imei;
+        group.state = State::Settling { until };
+        self.timeout(now);
+    }
+
+    /// A device is quiet: which of its ports are what, and how it is named.
+    fn resolve(&mut self, now: Time, name: &str) {
+        let ttys: Vec<&Tty> = self.ttys.values().filter(|tty| tty.group == name).collect();
+        let Some(group) = self.groups.get(name) else { return };
+        let Some(first) = ttys.first() else { return };
+        let taken = |tty: &&Tty| {
+            self.configured.contains(&tty.node) || tty.links.iter().any(|link| self.configured.contains(link))
+        };
+        let device = matches!(first.naming, Naming::Device { .. });
+        if device && ttys.iter().any(|tty| taken(tty)) {
+            return self.wait(name, None);
+        }
+        let clues = clues(first);
+        let roles = self.roles(&ttys, &clues);
+        let complete = !roles.audio_expected || roles.audio.is_some() || now.since(group.first) >= INCOMPLETE;
+        let Some(at) = roles.at.filter(|_| complete || !device) else {
+            let until = group.first + INCOMPLETE;
+            return self.wait(name, Some(until).filter(|until| *until > now));
+        };
+        let key = match (&group.state, &first.naming) {
+            (State::Plugged { key, .. }, _) => Some(key.clone()),
+            (_, Naming::Given(key)) => Some(key.clone()),
+            (_, Naming::Device { .. }) if self.known.contains_key(name) => self.known.get(name).cloned(),
+            (_, Naming::Device { serial, place }) => {
+                let imei = group.imei.as_deref().map(|imei| format!("imei-{imei}"));
+                imei.or_else(|| self.name(first, serial.as_deref(), place, roles.cellular))
+            }
+        };
+        let Some(key) = key else {
+            self.said.push_back(Said::Ask { group: name.to_owned(), node: at.node.clone() });
+            return self.enter(name, State::Asking);
+        };
+        let mut ports = PortMap::from([(AT_PORT, at.node.clone())]);
+        ports.extend(roles.audio.map(|audio| (AUDIO_PORT, audio.node.clone())));
+        let used = [Some(at), roles.audio].into_iter().flatten().map(|tty| tty.id.clone()).collect();
+        let profile = ttys.iter().find_map(|tty| tty.profile.clone());
+        let claim = match &first.naming {
+            Naming::Device { serial: Some(serial), place } => Some((serial.clone(), place.clone())),
+            _ => None,
+        };
+        self.claims.extend(claim);
+        self.known.remove(name);
+        self.said.push_back(Said::Plugged(Modem { key: key.clone(), group: name.to_owned(), ports, clues, profile }));
+        self.enter(name, State::Plugged { key, used });
+    }
+
+    fn enter(&mut self, name: &str, state: State) {
+        if let Some(group) = self.groups.get_mut(name) {
+            group.state = state;
+        }
+    }
+
+    /// Nothing can be said until then, or until another port comes.
+    fn wait(&mut self, name: &str, until: Option<Time>) {
+        self.enter(name, State::Settling { until: until.unwrap_or(Time(u64::MAX)) });
+    }
+
+    /// By its serial number where it has one of its own; a cellular modem by its IMEI (none: to be asked for); else by
+    /// where it is plugged in.
+    fn name(&self, tty: &Tty, serial: Option<&str>, place: &str, cellular: bool) -> Option<String> {
+        let (vendor, product) = tty.usb.unwrap_or_default();
+        let plain = |text: &str| -> String {
+            text.chars()
+                .map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' })
+                .take(48)
+                .collect()
+        };
+        if let Some(serial) = serial {
+            let same = |other: &&Tty| {
+                other.group != tty.group
+                    && other.usb == tty.usb
+                    && matches!(&other.naming, Naming::Device { serial: Some(other), .. } if other == serial)
+            };
+            let alone = !self.ttys.values().any(|other| same(&other));
+            if alone || self.claims.get(serial).is_some_and(|claimed| claimed == place) {
+                return Some(format!("{vendor:04x}-{product:04x}-{}", plain(serial)));
+            }
+        }
+        if cellular { None } else { Some(plain(place)) }
+    }
+
+    fn roles<'a>(&self, ttys: &[&'a Tty], clues: &Clues) -> Roles<'a> {
+        let named = ttys.iter().find_map(|tty| self.catalogue.named(tty.profile.as_deref()?));
+        let profile = named.or_else(|| self.catalogue.pick(clues));
+        let ports = profile.and_then(|profile| profile.ports(clues));
+        let with = |role: Role| ttys.iter().copied().find(|tty| tty.role == Some(role));
+        let numbered = |number: u8| ttys.iter().copied().find(|tty| tty.interface == Some(number));
+        let lowest = || {
+            let plain = ttys.iter().copied().filter(|tty| tty.role.is_none());
+            plain.min_by_key(|tty| (tty.interface, &tty.node))
+        };
+        let at = match (with(Role::At), &ports) {
+            (Some(at), _) => Some(at),
+            (None, Some(ports)) if ttys.iter().any(|tty| tty.interface.is_some()) => numbered(ports.at),
+            (None, _) => lowest(),
+        };
+        let by_number = ports.as_ref().and_then(|ports| ports.audio);
+        let audio = with(Role::Audio).or_else(|| by_number.and_then(numbered));
+        Roles {
+            at,
+            audio,
+            audio_expected: by_number.is_some(),
+            cellular: profile.is_some_and(|profile| profile.kind == Kind::Cellular),
+        }
+    }
+}
+
+/// Which port is what.
+struct Roles<'a> {
+    at: Option<&'a Tty>,
+    audio: Option<&'a Tty>,
+    /// Such a device has an audio port.
+    audio_expected: bool,
+    cellular: bool,
+}
+
+fn clues(tty: &Tty) -> Clues {
+    let mut clues = Clues::new();
+    if let Some((vendor, product)) = tty.usb {
+        clues = clues.usb(vendor, product);
+    }
+    match &tty.driver {
+        Some(driver) => clues.driver(driver),
+        None => clues,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! Serial ports of a device that is plugged in and pulled out.
+
+use super::{Plugged, Ports, Ready, Spec};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tspi::PortId;
+
+impl Ports {
+    /// The device was pulled out: whatever of it was open is gone.
+    pub fn unplugged(&mut self) {
+        self.plugged = Plugged::No;
+        self.cut_off();
+    }
+
+    /// The device is there, with these ports: they are open as soon as they can be, without being asked for. A port that is
+    /// open stays so, unless `turn` says that it is another device.
+    pub fn plugged(&mut self, turn: u64, ports: &BTreeMap<PortId, PathBuf>) {
+        if !matches!(self.plugged, Plugged::Unknown) && self.plugged != Plugged::Yes(turn) {
+            self.cut_off();
+        }
+        self.plugged = Plugged::Yes(turn);
+        for (port, path) in ports {
+            let Some(Spec::Serial { device, .. }) = self.specs.get_mut(port) else { continue };
+            device.clone_from(path);
+            if self.asked.contains(port) && !self.open.contains_key(port) {
+                self.open(*port);
+            }
+        }
+    }
+
+    fn cut_off(&mut self) {
+        let serial = self.specs.iter().filter(|(_, spec)| matches!(spec, Spec::Serial { .. }));
+        for port in serial.map(|(port, _)| *port).collect::<Vec<_>>() {
+            let opening = self.opening.remove(&port);
+            if self.open.remove(&port).is_some() || opening {
+                self.waiting.push_back(Ready::Closed { port, reason: "the device was unplugged".to_string() });
+            }
+        }
+    }
+}
