@@ -237,11 +237,11 @@ impl Groups {
         ports.extend(roles.audio.map(|audio| (AUDIO_PORT, audio.node.clone())));
         let used = [Some(at), roles.audio].into_iter().flatten().map(|tty| tty.id.clone()).collect();
         let profile = ttys.iter().find_map(|tty| tty.profile.clone());
-        let claim = match &first.naming {
-            Naming::Device { serial: Some(serial), place } => Some((serial.clone(), place.clone())),
-            _ => None,
-        };
-        self.claims.extend(claim);
+        if let Naming::Device { serial: Some(serial), place } = &first.naming
+            && key.ends_with(&plain(serial))
+        {
+            self.claims.insert(serial.clone(), place.clone());
+        }
         self.known.remove(name);
         self.said.push_back(Said::Plugged(Modem { key: key.clone(), group: name.to_owned(), ports, clues, profile }));
         self.enter(name, State::Plugged { key, used });
@@ -262,12 +262,6 @@ impl Groups {
     /// where it is plugged in.
     fn name(&self, tty: &Tty, serial: Option<&str>, place: &str, cellular: bool) -> Option<String> {
         let (vendor, product) = tty.usb.unwrap_or_default();
-        let plain = |text: &str| -> String {
-            text.chars()
-                .map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' })
-                .take(48)
-                .collect()
-        };
         if let Some(serial) = serial {
             let same = |other: &&Tty| {
                 other.group != tty.group
@@ -306,6 +300,11 @@ impl Groups {
             cellular: profile.is_some_and(|profile| profile.kind == Kind::Cellular),
         }
     }
+}
+
+/// What may stand in a name of it.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).take(48).collect()
 }
 
 /// Which port is what.
