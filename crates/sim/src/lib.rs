@@ -6,4 +6,8 @@ pub mod exchange;
 pub mod modem;
 pub mod net;
 pub mod pty;
+pub mod replay;
+mod socket;
 pub mod world;
+
+pub use socket::Address;

@@ -1,17 +1,18 @@
-//! The exchange in real time, with each port of a modem on a pseudo-terminal.
+//! The exchange in real time, with each port of a modem on a pseudo-terminal or a socket.
 //!
 //! A pseudo-terminal has no modem-control lines, so there is no DTR; its flow control is the modem's own room: a port that
 //! is full is not read, so the host's writes block as they would at a USB endpoint that answers NAK.
 
 use crate::exchange::{Event, Exchange, ModemId, Output};
 use crate::modem::AUDIO_PORT;
+use crate::socket::{Address, Socket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -78,14 +79,58 @@ impl Pty {
     }
 }
 
+/// What carries the bytes of a port.
+#[derive(Debug)]
+enum Wire {
+    Pty(Pty),
+    Socket(Socket),
+}
+
+impl Wire {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Wire::Pty(pty) => pty.master.as_fd(),
+            Wire::Socket(socket) => socket.fd(),
+        }
+    }
+
+    /// Bytes that the host has not read, as far as that can be seen.
+    fn unread(&self) -> u64 {
+        match self {
+            Wire::Pty(pty) => pty.unread(),
+            Wire::Socket(_) => 0,
+        }
+    }
+
+    fn read(&mut self, room: usize) -> io::Result<Vec<u8>> {
+        match self {
+            Wire::Pty(pty) => pty.read(room),
+            Wire::Socket(socket) => socket.read(room),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Pty(pty) => pty.write(bytes),
+            Wire::Socket(socket) => Ok(socket.write(bytes)),
+        }
+    }
+
+    /// Whether it must be watched even when the modem takes nothing: a host may come.
+    fn awaits_host(&self) -> bool {
+        matches!(self, Wire::Socket(socket) if !socket.is_connected())
+    }
+}
+
 /// One port of a modem.
 #[derive(Debug)]
 struct Port {
     modem: ModemId,
     port: u32,
     link: PathBuf,
+    address: Option<Address>,
     /// None while the modem is unplugged.
-    pty: Option<Pty>,
+    wire: Option<Wire>,
     unread: VecDeque<u8>,
 }
 
@@ -112,14 +157,30 @@ impl Bench {
     /// # Errors
     /// When a terminal or a link cannot be made: the text says which.
     pub fn new(exchange: Exchange, modems: &[(ModemId, u32)], dir: &Path) -> io::Result<Bench> {
+        Bench::with_sockets(exchange, modems, dir, &BTreeMap::new())
+    }
+
+    /// The same, with some ports, named as their links would be, on sockets.
+    ///
+    /// # Errors
+    /// When a terminal, a link or a socket cannot be made: the text says which.
+    pub fn with_sockets(
+        exchange: Exchange,
+        modems: &[(ModemId, u32)],
+        dir: &Path,
+        sockets: &BTreeMap<String, Address>,
+    ) -> io::Result<Bench> {
         std::fs::create_dir_all(dir).map_err(|error| explain(dir, &error))?;
         let mut bench = Bench { exchange, began: Instant::now(), ports: Vec::new() };
         for (modem, ports) in modems {
             let name = bench.exchange.name(*modem).unwrap_or("modem").to_string();
             for port in 0..*ports {
-                let link = dir.join(if port == 0 { name.clone() } else { format!("{name}-audio") });
-                let pty = Some(open_linked(&link)?);
-                bench.ports.push(Port { modem: *modem, port, link, pty, unread: VecDeque::new() });
+                let name = if port == 0 { name.clone() } else { format!("{name}-audio") };
+                let (link, address) = (dir.join(&name), sockets.get(&name).cloned());
+                let unread = VecDeque::new();
+                let mut port = Port { modem: *modem, port, link, address, wire: None, unread };
+                port.open()?;
+                bench.ports.push(port);
             }
         }
         Ok(bench)
@@ -132,7 +193,21 @@ impl Bench {
 
     /// Links and what they lead to.
     pub fn links(&self) -> Vec<(PathBuf, PathBuf)> {
-        let port = |port: &Port| Some((port.link.clone(), port.pty.as_ref()?.path().to_path_buf()));
+        let port = |port: &Port| match &port.wire {
+            Some(Wire::Pty(pty)) => Some((port.link.clone(), pty.path().to_path_buf())),
+            _ => None,
+        };
+        self.ports.iter().filter_map(port).collect()
+    }
+
+    /// Ports on sockets, named as their links would be, and where they are.
+    pub fn sockets(&self) -> Vec<(String, Address)> {
+        let port = |port: &Port| match &port.wire {
+            Some(Wire::Socket(socket)) => {
+                Some((port.link.file_name()?.to_string_lossy().into_owned(), socket.address().clone()))
+            }
+            _ => None,
+        };
         self.ports.iter().filter_map(port).collect()
     }
 
@@ -147,10 +222,10 @@ impl Bench {
         for at in 0..self.ports.len() {
             let Port { modem, port, .. } = self.ports[at];
             let room = self.exchange.room(modem, port);
-            if room > 0
-                && let Some(pty) = &self.ports[at].pty
+            if let Some(wire) = &mut self.ports[at].wire
+                && (room > 0 || wire.awaits_host())
             {
-                let bytes = pty.read(room)?;
+                let bytes = wire.read(room)?;
                 self.exchange.bytes(now, modem, port, &bytes);
             }
         }
@@ -177,14 +252,16 @@ impl Bench {
                 }
                 Output::Unplugged(modem) => {
                     for port in self.ports.iter_mut().filter(|port| port.modem == modem) {
-                        port.pty = None;
+                        port.wire = None;
                         port.unread.clear();
-                        let _ = std::fs::remove_file(&port.link);
+                        if port.address.is_none() {
+                            let _ = std::fs::remove_file(&port.link);
+                        }
                     }
                 }
                 Output::Plugged(modem) => {
                     for port in self.ports.iter_mut().filter(|port| port.modem == modem) {
-                        port.pty = Some(open_linked(&port.link)?);
+                        port.open()?;
                     }
                 }
             }
@@ -192,7 +269,7 @@ impl Bench {
         for port in &mut self.ports {
             port.flush()?;
             let limit = if port.port == AUDIO_PORT { UNREAD_AUDIO } else { UNREAD };
-            let unread = port.unread.len() as u64 + port.pty.as_ref().map_or(0, Pty::unread);
+            let unread = port.unread.len() as u64 + port.wire.as_ref().map_or(0, Wire::unread);
             self.exchange.host_reads(port.modem, port.port, unread < limit);
         }
         Ok(happened)
@@ -203,11 +280,11 @@ impl Bench {
         let due = self.exchange.poll_timeout().map_or(limit, |due| due.since(self.now()).min(limit));
         let mut watched = Vec::new();
         for port in &self.ports {
-            let Some(pty) = &port.pty else { continue };
+            let Some(wire) = &port.wire else { continue };
             let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, self.exchange.room(port.modem, port.port) > 0);
+            flags.set(PollFlags::IN, wire.awaits_host() || self.exchange.room(port.modem, port.port) > 0);
             flags.set(PollFlags::OUT, !port.unread.is_empty());
-            watched.push(PollFd::from_borrowed_fd(pty.master.as_fd(), flags));
+            watched.push(PollFd::from_borrowed_fd(wire.fd(), flags));
         }
         let own = watched.len();
         watched.extend(also.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
@@ -223,17 +300,31 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for port in self.ports.iter().filter(|port| port.pty.is_some()) {
+        for port in self.ports.iter().filter(|port| matches!(port.wire, Some(Wire::Pty(_)))) {
             let _ = std::fs::remove_file(&port.link);
         }
     }
 }
 
 impl Port {
+    fn open(&mut self) -> io::Result<()> {
+        self.wire = Some(match &self.address {
+            None => Wire::Pty(open_linked(&self.link)?),
+            Some(address) => {
+                let opened = Socket::listen(address);
+                let socket =
+                    opened.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+                self.address = Some(socket.address().clone());
+                Wire::Socket(socket)
+            }
+        });
+        Ok(())
+    }
+
     fn flush(&mut self) -> io::Result<()> {
-        let Some(pty) = &self.pty else { return Ok(()) };
+        let Some(wire) = &mut self.wire else { return Ok(()) };
         while !self.unread.is_empty() {
-            let count = pty.write(self.unread.as_slices().0)?;
+            let count = wire.write(self.unread.as_slices().0)?;
             self.unread.drain(..count);
             if count == 0 {
                 break;

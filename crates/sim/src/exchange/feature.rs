@@ -1,7 +1,7 @@
 //! Services of the exchange: a second call on two wires, transfer, forwarding, text messages, the radio network.
 
 use super::call::{Party, State};
-use super::plant::{Exchange, Loop, Owner, Plug};
+use super::plant::{Exchange, Loop, Owner, Plug, Waiting};
 use super::switch::digits;
 use super::tone::Segment;
 use super::{Event, ModemId, OrderError};
@@ -18,14 +18,22 @@ const RESTART_AFTER: Duration = Duration::from_millis(500);
 const PART: (usize, usize) = (150, 60);
 
 impl Exchange {
-    /// Lets a second call in on a two-wire line in use, as call waiting: its owner hears it knock, and flashes to answer.
+    /// Lets a second call in on a line in use, as call waiting. On two wires its owner hears it knock, and flashes to answer.
     ///
     /// # Errors
     /// No such number.
     pub fn waiting(&mut self, number: &str, on: bool) -> Result<(), OrderError> {
         let line = self.line_of(number)?;
         self.lines[line].waits = on;
+        if let Owner::Cellular { waiting, .. } = &mut self.lines[line].owner {
+            *waiting = if on { Waiting::On } else { Waiting::Off };
+        }
         Ok(())
+    }
+
+    /// Two-wire lines get dial tone no longer, or again.
+    pub fn dead(&mut self, dead: bool) {
+        self.config.dial_tone = !dead;
     }
 
     /// A text message arrives at a cellular modem's number, in parts when it is long.

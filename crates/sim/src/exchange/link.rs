@@ -1,5 +1,6 @@
 //! The serial link between a host and a modem's port, and what can go wrong on it.
 
+use super::fault::Spoil;
 use crate::modem::Kind;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct Faults {
     pub unsolicited: String,
     /// Chance in a thousand for each byte to be lost.
     pub drop_permille: u32,
+    /// What is done to the bytes themselves.
+    pub spoil: Spoil,
     /// The modem is unplugged after so many bytes went this way.
     pub unplug_after: Option<u64>,
 }
@@ -58,13 +61,26 @@ pub(super) struct Link {
     held: usize,
     last: Time,
     passed: u64,
+    /// Nothing arrives before.
+    hushed: Time,
+    /// What is put in before is lost.
+    muted: Time,
     /// Bytes lost since the queue was full.
     pub(super) lost: u64,
 }
 
 impl Link {
     pub(super) fn new() -> Link {
-        Link { faults: Faults::default(), queue: VecDeque::new(), held: 0, last: Time::ZERO, passed: 0, lost: 0 }
+        Link {
+            faults: Faults::default(),
+            queue: VecDeque::new(),
+            held: 0,
+            last: Time::ZERO,
+            passed: 0,
+            hushed: Time::ZERO,
+            muted: Time::ZERO,
+            lost: 0,
+        }
     }
 
     /// Forgets what is under way.
@@ -73,6 +89,17 @@ impl Link {
         self.held = 0;
         self.passed = 0;
         self.faults.unplug_after = None;
+        (self.hushed, self.muted) = (Time::ZERO, Time::ZERO);
+    }
+
+    /// Nothing arrives before that time, and then all that waited.
+    pub(super) fn hush(&mut self, until: Time) {
+        self.hushed = self.hushed.max(until);
+    }
+
+    /// What is put in before that time is lost.
+    pub(super) fn mute(&mut self, until: Time) {
+        self.muted = self.muted.max(until);
     }
 
     /// Puts bytes in.
@@ -82,13 +109,17 @@ impl Link {
             self.lost += bytes.len() as u64;
             return;
         }
+        if now < self.muted {
+            return;
+        }
+        self.faults.spoil.apply(now, kind, &mut bytes, random);
         if kind == Kind::Text && self.faults.unsolicited_permille > 0 {
             self.interrupt(&mut bytes, random);
         }
         if self.faults.drop_permille > 0 {
             bytes.retain(|_| random.below(1_000) >= u64::from(self.faults.drop_permille));
         }
-        let mut at = now.max(self.last);
+        let mut at = now.max(self.last).max(self.hushed);
         if chance(self.faults.late, random) {
             at += self.faults.late.by;
         }

@@ -35,6 +35,7 @@
 
 mod call;
 pub mod country;
+pub mod fault;
 mod feature;
 pub mod link;
 pub mod meter;
@@ -44,7 +45,8 @@ mod switch;
 pub mod tone;
 
 pub use country::{Country, IdentitySent};
-pub use link::{Direction, Faults};
+pub use fault::{AudioFault, Deed, Mask, Spoil};
+pub use link::{Delay, Direction, Faults};
 pub use plant::Exchange;
 pub use robot::{Answering, Behaviour, ParseBehaviourError, Says};
 

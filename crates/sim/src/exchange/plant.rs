@@ -1,6 +1,7 @@
 //! The exchange as a whole: its modems, its lines, its clock.
 
 use super::call::{Call, State};
+use super::fault::Trap;
 use super::link::{Direction, Faults, Link};
 use super::meter::DtmfDetector;
 use super::robot::{Behaviour, Robot};
@@ -30,8 +31,11 @@ pub(super) struct Modem {
     /// It is pulled or plugged then by itself.
     pub(super) power: Option<(Time, Plug)>,
     pub(super) line: usize,
+    /// Deeds that wait for a command, and the command line so far.
+    pub(super) traps: Vec<Trap>,
+    pub(super) typed: String,
     to_modem: Vec<Link>,
-    to_host: Vec<Link>,
+    pub(super) to_host: Vec<Link>,
 }
 
 /// Whose a line is.
@@ -139,7 +143,9 @@ impl Exchange {
         let links = || (0..device.ports()).map(|_| Link::new()).collect();
         let (to_modem, to_host) = (links(), links());
         let power = None;
-        self.modems.push(Modem { name: name.to_string(), device, plug: Plug::In, power, line, to_modem, to_host });
+        let (traps, typed) = (Vec::new(), String::new());
+        let name = name.to_string();
+        self.modems.push(Modem { name, device, plug: Plug::In, power, line, traps, typed, to_modem, to_host });
         ModemId(modem as u32)
     }
 
@@ -220,6 +226,9 @@ impl Exchange {
             && let Some(link) = at.to_modem.get_mut(port as usize)
         {
             link.push(now, Kind::Stream, bytes, &mut self.random);
+            if port == 0 {
+                self.spring(now, modem.0 as usize, bytes);
+            }
             self.feed(now, modem.0 as usize);
             self.settle(now);
         }

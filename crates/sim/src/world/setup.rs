@@ -155,18 +155,18 @@ impl World {
         profile: &str,
         device: BoxedDevice,
     ) -> (ProviderId, ModemId) {
+        let audio = device.ports() > 1;
         let modem = self.exchange.attach(name, number, device);
-        let cellular = profile == "27007";
         let config = tsp_modem::Config {
             name: name.into(),
             line_name: format!("modem:{name}"),
             address: Some(number.into()),
-            audio: cellular,
+            audio,
             ..tsp_modem::Config::default()
         };
         let Some(profile) = tsp_modem::Profile::builtin(profile) else { panic!("there is no profile {profile}") };
         let mut plugs = BTreeMap::from([(tsp_modem::AT_PORT, Plug::Serial(modem, crate::modem::AT_PORT))]);
-        if cellular {
+        if audio {
             plugs.insert(tsp_modem::AUDIO_PORT, Plug::Serial(modem, crate::modem::AUDIO_PORT));
         }
         let provider = AnyProvider::Modem(Box::new(tsp_modem::Modem::new(config, profile)));
