@@ -135,6 +135,8 @@ pub(crate) enum Flexible {
 /// A call.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Call {
+    /// Digits of the far end that only one of those who listen has told.
+    pub(crate) pressed: crate::pressed::Pressed,
     pub(crate) info: CallInfo,
     pub(crate) provider: ProviderId,
     pub(crate) reference: CallRef,
@@ -202,6 +204,7 @@ impl Call {
             entered_wall: wall,
             handles: BTreeMap::new(),
             stream: None,
+            pressed: crate::pressed::Pressed::default(),
             answering: None,
             operations: BTreeSet::new(),
             trace: Trace::default(),

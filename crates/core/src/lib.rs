@@ -29,6 +29,7 @@ mod line;
 mod media;
 mod pending;
 mod policy;
+mod pressed;
 mod progress;
 mod provider;
 mod request;

@@ -1,6 +1,7 @@
 //! Streams of calls and what runs on them.
 
 use crate::call::Call;
+use crate::pressed::Listener;
 use crate::{Output, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -187,7 +188,7 @@ impl Server {
             media::Event::Ended { operation, end, millis, .. } => self.operation_ended(now, operation, end, millis),
             media::Event::Digit { stream, digit, duration_ms } => {
                 if let Some(call) = self.streams.get(&stream).copied() {
-                    self.digit(now, call, digit, duration_ms);
+                    self.digit_heard(now, call, Listener::Media, digit, duration_ms);
                 }
             }
             media::Event::Tones { stream, tones, level_ddbm0 } => {
@@ -251,6 +252,15 @@ impl Server {
             }
         }
         stopped
+    }
+
+    /// A digit of the far end, as one of those who listen heard it.
+    pub(crate) fn digit_heard(&mut self, now: Time, id: CallId, by: Listener, digit: char, duration_ms: Option<u32>) {
+        let digit = digit.to_ascii_uppercase();
+        let Some(call) = self.calls.get_mut(&id).filter(|_| is_digit(digit)) else { return };
+        if call.pressed.is_new(now, by, digit) {
+            self.digit(now, id, digit, duration_ms);
+        }
     }
 
     /// A digit of the far end, to those who asked.

@@ -105,7 +105,9 @@ impl Server {
             }
             Event::TransferRequested { request, .. } => self.transfer_requested(now, id, *request),
             Event::Media { remote, .. } => self.remote_media(now, id, remote),
-            Event::Digit { digit, duration_ms, .. } => self.digit(now, id, digit, duration_ms),
+            Event::Digit { digit, duration_ms, .. } => {
+                self.digit_heard(now, id, crate::pressed::Listener::Provider, digit, duration_ms);
+            }
             Event::DigitsSent { operation, complete, .. } => {
                 let of_this_call = self.operations.get(&operation).is_some_and(|operation| operation.call == id);
                 if of_this_call && self.is_provider_digits(operation) {

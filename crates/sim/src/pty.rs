@@ -312,8 +312,7 @@ impl Port {
             None => Wire::Pty(open_linked(&self.link)?),
             Some(address) => {
                 let opened = Socket::listen(address);
-                let socket =
-                    opened.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+                let socket = opened.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
                 self.address = Some(socket.address().clone());
                 Wire::Socket(socket)
             }

@@ -96,6 +96,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// A call of ours that the modem named before any list had it: it must be in the lists from now on.
+    pub(crate) fn expect(&mut self, index: u8) {
+        if !self.known.iter().any(|known| known.entry.index == index) {
+            let entry = Entry { index, incoming: false, status: Status::Dialling, multiparty: false, number: None };
+            self.known.push(Known { entry, missed: 0 });
+        }
+    }
+
     /// Takes a good list. `ended`: the modem said that a call ended, so one list without it is enough.
     pub(crate) fn update(&mut self, list: Vec<Entry>, ended: bool) -> Vec<Difference> {
         let mut differences = Vec::new();
@@ -192,6 +200,17 @@ mod tests {
         let mut table = Table::default();
         table.update(vec![entry(1, false, Status::Active), entry(2, true, Status::Held)], false);
         assert_eq!(table.update(vec![entry(2, true, Status::Held)], true), [Difference::Gone(1)]);
+    }
+
+    #[test]
+    fn a_call_that_was_named_and_never_listed_is_over() {
+        let mut table = Table::default();
+        table.expect(1);
+        assert_eq!(table.update(vec![], false), []);
+        assert_eq!(table.update(vec![], false), [Difference::Gone(1)]);
+        table.expect(1);
+        let active = entry(1, false, Status::Active);
+        assert_eq!(table.update(vec![active.clone()], false), [Difference::Changed(active)]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Faults {
     pub coalesce: Duration,
     /// A piece is cut at a random place, and the rest stalls.
     pub stall: Delay,
-    /// A piece, and all after it, is late.
+    /// A piece of text, and all after it, is late.
     pub late: Delay,
     /// Chance in a thousand that an unsolicited line is put into a response, before its last line. Text only.
     pub unsolicited_permille: u32,
@@ -120,7 +120,7 @@ impl Link {
             bytes.retain(|_| random.below(1_000) >= u64::from(self.faults.drop_permille));
         }
         let mut at = now.max(self.last).max(self.hushed);
-        if chance(self.faults.late, random) {
+        if kind == Kind::Text && chance(self.faults.late, random) {
             at += self.faults.late.by;
         }
         if bytes.len() > 1 && chance(self.faults.stall, random) {

@@ -81,7 +81,13 @@ impl Cellular {
         };
         let Some(call) = self.meant(index, fits) else { return };
         let Some(known) = self.find(call) else { return };
-        known.index = known.index.or(index);
+        if known.index.is_none()
+            && let Some(index) = index
+        {
+            known.index = Some(index);
+            self.table.expect(index);
+        }
+        let Some(known) = self.find(call) else { return };
         match state {
             NewsState::Dialling => {
                 known.stage = Stage::Proceeding;

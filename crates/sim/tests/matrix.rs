@@ -1,0 +1,532 @@
+//! Every family of modems through every scenario, over a clean line, one cut at every byte, a slow, a late, a badly framed
+//! and a talkative one, in virtual time. A run that fails is named; `TAPI_MATRIX=family/scenario/line/seed` runs it again.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails shows why")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use tapi::request::{CallHold, CallMonitorDigits, CallSendDigits, CallSwapHold, CallUnhold, LineDevice, LineSelector};
+use tapi::{CallId, CallState, DeviceEvent, DeviceRequest, DisconnectMode, EventBody, LineId, PartyFlag, Request};
+use tapi_sim::exchange::{BoxedDevice, Deed, Delay, Direction, Event, Faults, ModemId, Spoil};
+use tapi_sim::modem::{analogue, cellular};
+use tapi_sim::world::{AppId, Setup, World};
+
+const NUMBER: &str = "4930100";
+
+/// Families of the simulator, and the profiles that drive them.
+const FAMILIES: [(&str, &str); 12] = [
+    ("v253", "v253"),
+    ("cx93001", "conexant-cx93001"),
+    ("usr5637", "usr5637"),
+    ("agere", "agere-lucent"),
+    ("smartlink", "smartlink"),
+    ("rockwell", "rockwell-hashv"),
+    ("generic", "27007"),
+    ("e1550", "huawei-e1550"),
+    ("ec25", "quectel-ec2x"),
+    ("sim7600", "simcom-sim7600"),
+    ("sara", "ublox-sara"),
+    ("wavecom", "wavecom-legacy"),
+];
+
+/// What is wrong with the link between host and modem.
+const LINES: [&str; 6] = ["clean", "split", "noisy", "slow", "late", "storm"];
+
+type Scenario = (&'static str, Kind, fn(&mut Desk));
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Any,
+    Analogue,
+    Cellular,
+}
+
+const SCENARIOS: [Scenario; 22] = [
+    ("answered", Kind::Any, answered),
+    ("busy", Kind::Any, busy),
+    ("no-answer", Kind::Any, no_answer),
+    ("no-dial-tone", Kind::Analogue, no_dial_tone),
+    ("no-service", Kind::Cellular, no_service),
+    ("incoming", Kind::Any, incoming),
+    ("withheld", Kind::Any, withheld),
+    ("gives-up", Kind::Any, gives_up),
+    ("drop-dialling", Kind::Any, |desk| drop_while(desk, Stage::Dialling)),
+    ("drop-ringing", Kind::Any, |desk| drop_while(desk, Stage::Alerting)),
+    ("drop-offered", Kind::Any, |desk| drop_while(desk, Stage::Offered)),
+    ("digits", Kind::Any, digits),
+    ("unplug-idle", Kind::Any, |desk| unplug_while(desk, Stage::Idle)),
+    ("unplug-dialling", Kind::Any, |desk| unplug_while(desk, Stage::Dialling)),
+    ("unplug-ringing", Kind::Any, |desk| unplug_while(desk, Stage::Alerting)),
+    ("unplug-offered", Kind::Any, |desk| unplug_while(desk, Stage::Offered)),
+    ("unplug-connected", Kind::Any, |desk| unplug_while(desk, Stage::Connected)),
+    ("reset", Kind::Any, reset),
+    ("waiting", Kind::Cellular, waiting),
+    ("swap", Kind::Cellular, swap),
+    ("message", Kind::Cellular, message),
+    ("code", Kind::Cellular, code),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Idle,
+    Dialling,
+    Alerting,
+    Offered,
+    Connected,
+}
+
+struct Desk {
+    world: World,
+    app: AppId,
+    line: LineId,
+    modem: ModemId,
+    family: &'static str,
+    faults: Faults,
+}
+
+fn device(family: &str) -> BoxedDevice {
+    match analogue::Persona::named(family) {
+        Some(persona) => Box::new(analogue::Analogue::new(persona)),
+        None => Box::new(cellular::Cellular::new(cellular::Persona::named(family).expect("a family"))),
+    }
+}
+
+fn is_cellular(family: &str) -> bool {
+    cellular::Persona::named(family).is_some()
+}
+
+/// What is wrong, for text that goes to the host.
+fn faults(line: &str, family: &str) -> Faults {
+    let unsolicited = if is_cellular(family) { "+CREG: 1" } else { "MESG" }.to_string();
+    let spoil = Spoil { doubled_cr_permille: 300, bare_permille: 200, half_echo_permille: 300, ..Spoil::default() };
+    match line {
+        "split" => Faults { split: true, ..Faults::default() },
+        "noisy" => Faults { spoil: Spoil { insert_permille: 0, ..spoil }, ..Faults::default() },
+        "slow" => Faults { stall: Delay { permille: 300, by: Duration::from_millis(300) }, ..Faults::default() },
+        "late" => Faults { late: Delay { permille: 100, by: Duration::from_millis(1_500) }, ..Faults::default() },
+        "storm" => Faults { unsolicited_permille: 700, unsolicited, ..Faults::default() },
+        _ => Faults::default(),
+    }
+}
+
+impl Desk {
+    fn new(family: &'static str, line: &str, seed: u64) -> Desk {
+        let mut world = World::new(Setup { seed, snapshots: false, ..Setup::default() });
+        for (number, words) in [
+            ("4930300", "tone:800,answer:2s"),
+            ("4930301", "busy"),
+            ("4930302", "never"),
+            ("4930303", "silence,withheld,answer:2s"),
+            ("4930304", "silence"),
+        ] {
+            world.in_exchange(|_, exchange| exchange.subscribe(number, words.parse().unwrap()));
+        }
+        let profile = FAMILIES.iter().find(|(name, _)| *name == family).unwrap().1;
+        let (_, modem) = world.start_modem("one", NUMBER, profile, device(family));
+        let faults = faults(line, family);
+        let mut desk = Desk { world, app: AppId(0), line: LineId(0), modem, family, faults };
+        desk.spoil();
+        desk.app = desk.world.open_app("app", 0);
+        desk.line = desk.world.open_line(desk.app, "modem:one");
+        desk
+    }
+
+    fn spoil(&mut self) {
+        let (modem, faults) = (self.modem, self.faults.clone());
+        self.world.in_exchange(|_, exchange| exchange.faults(modem, 0, Direction::ToHost, faults));
+    }
+
+    fn exchange(&mut self, what: impl Fn(tapi::Time, &mut tapi_sim::exchange::Exchange)) {
+        self.world.in_exchange(|now, exchange| what(now, exchange));
+    }
+
+    fn call_in(&mut self, from: &'static str) -> CallId {
+        self.exchange(|now, exchange| exchange.call(now, from, NUMBER).unwrap());
+        self.world.await_offer(self.app)
+    }
+
+    fn call_out(&mut self, to: &str) -> CallId {
+        self.world.make_call(self.app, self.line, to).unwrap()
+    }
+
+    fn ended(&mut self, call: CallId, mode: &[DisconnectMode]) {
+        match self.world.await_state(self.app, call, "disconnected") {
+            CallState::Disconnected(how) if mode.contains(&how) => {}
+            state => panic!("it ended as {state}, not as one of {mode:?}"),
+        }
+        self.world.drop_call(self.app, call);
+    }
+
+    fn drop_it(&mut self, call: CallId) {
+        self.world.drop_call(self.app, call);
+        self.world.await_state(self.app, call, "idle");
+    }
+
+    fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.world.exchange_log.iter().any(|(_, event)| wanted(event))
+    }
+
+    /// The line is as it was before: it takes a call, and nothing is left of what was.
+    fn ends(&mut self) {
+        self.world.await_line(self.app, "modem:one");
+        let calls = self.world.snapshot(self.app).calls;
+        let alive: Vec<_> = calls.iter().filter(|known| !known.status.state.is_over()).collect();
+        assert!(alive.is_empty(), "ghosts: {alive:?}");
+        self.world.assert_nothing_left();
+        assert!(self.world.in_exchange(|_, exchange| exchange.is_quiet()), "a line is off hook");
+    }
+
+    fn reach(&mut self, stage: Stage) -> Option<CallId> {
+        match stage {
+            Stage::Idle => None,
+            Stage::Dialling => {
+                let call = self.call_out("4930302");
+                self.world.run_for(Duration::from_millis(300));
+                Some(call)
+            }
+            Stage::Alerting => {
+                let call = self.call_out("4930302");
+                self.world.run_for(Duration::from_secs(7));
+                Some(call)
+            }
+            Stage::Offered => Some(self.call_in("4930302")),
+            Stage::Connected => {
+                let call = self.call_out("4930300");
+                self.world.await_state(self.app, call, "connected");
+                self.world.run_for(Duration::from_millis(500));
+                Some(call)
+            }
+        }
+    }
+}
+
+fn answered(desk: &mut Desk) {
+    let call = desk.call_out("4930300");
+    desk.world.await_state(desk.app, call, "connected");
+    assert!(desk.saw(|event| matches!(event, Event::Answered { subscriber, .. } if subscriber == "4930300")));
+    desk.world.run_for(Duration::from_secs(2));
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930300").unwrap());
+    desk.ended(call, &[DisconnectMode::Normal]);
+}
+
+fn busy(desk: &mut Desk) {
+    let call = desk.call_out("4930301");
+    desk.ended(call, &[DisconnectMode::Busy]);
+}
+
+fn no_answer(desk: &mut Desk) {
+    let call = desk.call_out("4930302");
+    desk.world.run_for(Duration::from_secs(15));
+    assert!(!desk.saw(|event| matches!(event, Event::Answered { .. })));
+    desk.drop_it(call);
+}
+
+fn no_dial_tone(desk: &mut Desk) {
+    desk.exchange(|_, exchange| exchange.dead(true));
+    let call = desk.call_out("4930300");
+    desk.ended(call, &[DisconnectMode::NoDialtone]);
+    desk.exchange(|_, exchange| exchange.dead(false));
+}
+
+fn no_service(desk: &mut Desk) {
+    desk.exchange(|now, exchange| exchange.registration(now, NUMBER, 2).unwrap());
+    desk.world.run_for(Duration::from_secs(40));
+    assert!(desk.world.make_call(desk.app, desk.line, "4930300").is_err(), "there is no network");
+    desk.exchange(|now, exchange| exchange.registration(now, NUMBER, 1).unwrap());
+    desk.world.run_for(Duration::from_secs(40));
+}
+
+fn caller(desk: &mut Desk, call: CallId) -> tapi::Party {
+    let mut party = tapi::Party::default();
+    for _ in 0..80 {
+        let calls = desk.world.snapshot(desk.app).calls;
+        party = calls.into_iter().find(|known| known.info.call == call).unwrap().info.caller;
+        if party.address.is_some() || party.flags.contains(&PartyFlag::Blocked) {
+            break;
+        }
+        desk.world.run_for(Duration::from_millis(100));
+    }
+    party
+}
+
+fn incoming(desk: &mut Desk) {
+    let call = desk.call_in("4930304");
+    assert_eq!(caller(desk, call).address.as_deref(), Some("4930304"));
+    desk.world.answer(desk.app, call);
+    desk.world.await_state(desk.app, call, "connected");
+    assert!(desk.saw(|event| matches!(event, Event::Answered { from, .. } if from == "4930304")));
+    desk.world.run_for(Duration::from_secs(2));
+    desk.drop_it(call);
+}
+
+fn withheld(desk: &mut Desk) {
+    let call = desk.call_in("4930303");
+    let caller = caller(desk, call);
+    assert!(caller.flags.contains(&PartyFlag::Blocked), "{caller:?}");
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930303").unwrap());
+    desk.world.await_state(desk.app, call, "disconnected");
+    desk.world.drop_call(desk.app, call);
+}
+
+fn gives_up(desk: &mut Desk) {
+    let call = desk.call_in("4930304");
+    desk.world.run_for(Duration::from_secs(8));
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930304").unwrap());
+    desk.world.await_state(desk.app, call, "disconnected");
+    desk.world.drop_call(desk.app, call);
+}
+
+fn drop_while(desk: &mut Desk, stage: Stage) {
+    let call = desk.reach(stage).expect("a call");
+    desk.drop_it(call);
+    if stage == Stage::Offered {
+        let _ = desk.world.in_exchange(|now, exchange| exchange.hang_up(now, "4930302"));
+    }
+    desk.world.run_for(Duration::from_secs(10));
+}
+
+fn digits(desk: &mut Desk) {
+    let call = desk.call_out("4930304");
+    desk.world.await_state(desk.app, call, "connected");
+    desk.world.run_for(Duration::from_secs(1));
+    let request = CallSendDigits { call, digits: "159#".into(), duration_ms: None };
+    desk.world.started(desk.app, Request::CallSendDigits(request), None).unwrap();
+    desk.world.run_for(Duration::from_secs(10));
+    let sent: String = desk
+        .world
+        .exchange_log
+        .iter()
+        .filter_map(|(_, event)| if let Event::Digit { digit, .. } = event { Some(*digit) } else { None })
+        .collect();
+    assert_eq!(sent, "159#");
+    let monitor = CallMonitorDigits { call, on: true };
+    if desk.world.ask(desk.app, Request::CallMonitorDigits(monitor)).is_ok() {
+        desk.world.run_for(Duration::from_secs(2));
+        desk.exchange(|now, exchange| exchange.dtmf(now, "4930304", "73").unwrap());
+        desk.world.run_for(Duration::from_secs(6));
+        assert_eq!(desk.world.digits(desk.app, call), "73");
+    }
+    desk.drop_it(call);
+}
+
+fn unplug_while(desk: &mut Desk, stage: Stage) {
+    let call = desk.reach(stage);
+    let modem = desk.modem;
+    desk.exchange(|now, exchange| exchange.unplug(now, modem));
+    if let Some(call) = call {
+        desk.ended(call, &[DisconnectMode::Unavail]);
+    }
+    if stage == Stage::Offered {
+        let _ = desk.world.in_exchange(|now, exchange| exchange.hang_up(now, "4930302"));
+    }
+    desk.world.run_for(Duration::from_secs(1));
+    let snapshot = desk.world.snapshot(desk.app);
+    let line = snapshot.lines.iter().find(|line| line.name == "modem:one").unwrap();
+    assert!(!line.status.service.is_in(), "in service without a modem");
+    desk.exchange(|now, exchange| exchange.plug(now, modem));
+    desk.spoil();
+    desk.world.await_line(desk.app, "modem:one");
+    assert_eq!(desk.world.line_named("modem:one"), Some(desk.line), "another line");
+    busy(desk);
+}
+
+fn reset(desk: &mut Desk) {
+    let call = desk.reach(Stage::Connected).expect("a call");
+    let modem = desk.modem;
+    desk.exchange(|now, exchange| exchange.restart(now, modem));
+    desk.ended(call, &[DisconnectMode::Unavail]);
+    desk.world.run_for(Duration::from_secs(5));
+    desk.world.await_line(desk.app, "modem:one");
+    busy(desk);
+}
+
+fn second_call(desk: &mut Desk) -> [CallId; 2] {
+    desk.exchange(|_, exchange| exchange.waiting(NUMBER, true).unwrap());
+    let first = desk.reach(Stage::Connected).expect("a call");
+    let second = desk.call_in("4930304");
+    desk.world.answer(desk.app, second);
+    desk.world.await_state(desk.app, second, "connected");
+    desk.world.await_state(desk.app, first, "on_hold");
+    [first, second]
+}
+
+fn waiting(desk: &mut Desk) {
+    let [first, second] = second_call(desk);
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930304").unwrap());
+    desk.ended(second, &[DisconnectMode::Normal]);
+    desk.world.expect(desk.app, Request::CallUnhold(CallUnhold { call: first }));
+    desk.world.await_state(desk.app, first, "connected");
+    desk.world.expect(desk.app, Request::CallHold(CallHold { call: first }));
+    desk.world.await_state(desk.app, first, "on_hold");
+    desk.drop_it(first);
+}
+
+fn swap(desk: &mut Desk) {
+    let [first, second] = second_call(desk);
+    desk.world.expect(desk.app, Request::CallSwapHold(CallSwapHold { call: second, with: first }));
+    desk.world.await_state(desk.app, first, "connected");
+    desk.world.await_state(desk.app, second, "on_hold");
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930300").unwrap());
+    desk.ended(first, &[DisconnectMode::Normal]);
+    desk.drop_it(second);
+}
+
+fn ask_device(desk: &mut Desk, request: DeviceRequest) {
+    let line = LineSelector::Id(desk.line);
+    desk.world.expect(desk.app, Request::LineDevice(LineDevice { line, request }));
+}
+
+/// The profile for any modem has neither messages nor codes: it says so.
+fn has_none(desk: &mut Desk) {
+    let line = LineSelector::Id(desk.line);
+    let request = DeviceRequest::Ussd { text: "*100#".into() };
+    let error = desk.world.ask(desk.app, Request::LineDevice(LineDevice { line, request })).unwrap_err();
+    assert_eq!(error.code, tapi::ErrorCode::OperationUnavail);
+}
+
+fn told(desk: &mut Desk, what: &str, is_it: impl Fn(&DeviceEvent) -> bool) {
+    desk.world.await_event(desk.app, what, |body| matches!(body, EventBody::LineDevice { event, .. } if is_it(event)));
+}
+
+fn message(desk: &mut Desk) {
+    if desk.family == "generic" {
+        return has_none(desk);
+    }
+    // The store is read before it is told of what comes.
+    desk.world.run_for(Duration::from_secs(20));
+    let long = "Schöne Grüße aus der Ferne, ".repeat(8);
+    let text = long.clone();
+    desk.exchange(|now, exchange| {
+        exchange.message(now, "4930300", NUMBER, "hello [there] €5").unwrap();
+        exchange.message(now, "4930300", NUMBER, &text).unwrap();
+    });
+    for wanted in ["hello [there] €5", &long] {
+        told(desk, wanted, |event| matches!(event, DeviceEvent::MessageReceived { text, .. } if text == wanted));
+    }
+    let request = DeviceRequest::SendMessage { to: "+4930300".into(), text: "answer @ once".into() };
+    ask_device(desk, request);
+    told(desk, "sent", |event| matches!(event, DeviceEvent::MessageSent { error: None, .. }));
+    assert!(desk.saw(|event| matches!(event, Event::Message { text, .. } if text == "answer @ once")));
+}
+
+fn code(desk: &mut Desk) {
+    if desk.family == "generic" {
+        return has_none(desk);
+    }
+    desk.world.run_for(Duration::from_secs(10));
+    ask_device(desk, DeviceRequest::Ussd { text: "*100#".into() });
+    let balance =
+        |event: &DeviceEvent| matches!(event, DeviceEvent::Ussd { text, more: false } if text == "Balance: 12.34");
+    told(desk, "a balance", balance);
+    ask_device(desk, DeviceRequest::Ussd { text: "*101#".into() });
+    told(desk, "a question", |event| matches!(event, DeviceEvent::Ussd { more: true, .. }));
+    ask_device(desk, DeviceRequest::Ussd { text: "1".into() });
+    told(desk, "an answer", |event| matches!(event, DeviceEvent::Ussd { text, .. } if text == "You said 1"));
+}
+
+/// Runs one; the reason when it failed.
+fn run(family: &'static str, scenario: &Scenario, line: &str, seed: u64) -> Result<(), String> {
+    let run = || {
+        let mut desk = Desk::new(family, line, seed);
+        (scenario.2)(&mut desk);
+        desk.ends();
+    };
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string())).unwrap_or_default();
+        let last: Vec<&str> = text.trim().lines().collect();
+        last.last().copied().unwrap_or_default().chars().take(400).collect()
+    })
+}
+
+/// Whether the sample of runs over bad lines has this one: one in three, others for each seed.
+fn sampled(place: usize, line: &str, seed: u64) -> bool {
+    matches!(line, "clean" | "split") || (place as u64 + seed).is_multiple_of(3)
+}
+
+fn family(name: &'static str) {
+    if let Ok(wanted) = std::env::var("TAPI_MATRIX") {
+        let parts: Vec<&str> = wanted.split('/').collect();
+        if let [family, scenario, line, seed] = parts.as_slice()
+            && *family == name
+        {
+            let scenario = SCENARIOS.iter().find(|(of, ..)| of == scenario).expect("a scenario");
+            let mut desk = Desk::new(name, line, seed.parse().expect("a seed"));
+            (scenario.2)(&mut desk);
+            desk.ends();
+        }
+        return;
+    }
+    let seeds: u64 = std::env::var("TAPI_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut failed = Vec::new();
+    let mut place = 0;
+    for seed in 1..=seeds {
+        for scenario in &SCENARIOS {
+            let fits = match scenario.1 {
+                Kind::Any => true,
+                Kind::Analogue => !is_cellular(name),
+                Kind::Cellular => is_cellular(name),
+            };
+            for line in LINES.iter().filter(|_| fits) {
+                place += 1;
+                if sampled(place, line, seed)
+                    && let Err(why) = run(name, scenario, line, seed)
+                {
+                    failed.push(format!("TAPI_MATRIX={name}/{}/{line}/{seed}: {why}", scenario.0));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {place} runs failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn every_family_is_driven_by_a_profile() {
+    for (family, _) in FAMILIES {
+        drop(device(family));
+    }
+    let known = analogue::Persona::all().len() + cellular::Persona::all().len();
+    assert_eq!(known, FAMILIES.len(), "each family of the simulator is in the matrix");
+}
+
+/// What a modem says is late by more than the driver waits for it, at the commands of a call.
+#[test]
+fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
+    for (family, needle) in
+        [("generic", "ATD"), ("e1550", "^DDSETEX"), ("generic", "+CHUP"), ("v253", "+VTR"), ("v253", "ATD")]
+    {
+        for (deed, name) in [
+            (Deed::Hush(Duration::from_secs(4)), "4 s late"),
+            (Deed::Hush(Duration::from_secs(12)), "12 s late"),
+            (Deed::Mute(Duration::from_secs(2)), "lost"),
+        ] {
+            let run = || {
+                let mut desk = Desk::new(family, "clean", 1);
+                let modem = desk.modem;
+                desk.exchange(|_, exchange| exchange.at_command(modem, needle, deed).unwrap());
+                let call = desk.call_out("4930300");
+                desk.world.run_for(Duration::from_secs(30));
+                desk.world.drop_call(desk.app, call);
+                desk.world.run_for(Duration::from_secs(120));
+                desk.exchange(|now, exchange| drop(exchange.hang_up(now, "4930300")));
+                desk.world.run_for(Duration::from_secs(60));
+                desk.exchange(|_, exchange| exchange.disarm(modem));
+                busy(&mut desk);
+                desk.ends();
+            };
+            assert!(catch_unwind(AssertUnwindSafe(run)).is_ok(), "{family}: {needle}: {name}");
+        }
+    }
+}
+
+macro_rules! families {
+    ($($test:ident $name:literal),*) => {
+        $(#[test] fn $test() { family($name); })*
+    };
+}
+
+families!(
+    a_v253_modem "v253", a_conexant_controller "cx93001", a_us_robotics_5637 "usr5637", a_lucent_modem "agere",
+    a_soft_modem "smartlink", a_rockwell_modem "rockwell", a_27007_modem "generic", a_huawei_stick "e1550",
+    a_quectel_module "ec25", a_simcom_module "sim7600", a_ublox_module "sara", a_wavecom_terminal "wavecom"
+);
