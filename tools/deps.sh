@@ -5,6 +5,7 @@ set -euo pipefail
 
 declare -A package=(
   [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [openssl]=openssl
+  [ModemManager]=modemmanager [ofonod]=ofono [vm]=mgetty-voice [dbus-daemon]=dbus-daemon [gdbus]=libglib2.0-bin [unshare]=util-linux
 )
 case "${1:-}" in
   "") ;;
@@ -14,7 +15,7 @@ case "${1:-}" in
 esac
 missing=()
 for tool in "${!package[@]}"; do
-  command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")
+  PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")
 done
 # Kamailio's TLS is a package of its own.
 compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || missing+=(kamailio-tls-modules)

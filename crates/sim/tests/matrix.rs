@@ -489,12 +489,11 @@ fn every_family_is_driven_by_a_profile() {
     assert_eq!(known, FAMILIES.len(), "each family of the simulator is in the matrix");
 }
 
-/// What a modem says is late by more than the driver waits for it, at the commands of a call.
+/// What a modem says is late by more than the driver waits for it, at the commands of a call. (A stream whose `CONNECT` comes
+/// after its time needs DTR to be ended, which these ports do not have.)
 #[test]
 fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
-    for (family, needle) in
-        [("generic", "ATD"), ("e1550", "^DDSETEX"), ("generic", "+CHUP"), ("v253", "+VTR"), ("v253", "ATD")]
-    {
+    for (family, needle) in [("generic", "ATD"), ("e1550", "^DDSETEX"), ("generic", "+CHUP"), ("v253", "ATD")] {
         for (deed, name) in [
             (Deed::Hush(Duration::from_secs(4)), "4 s late"),
             (Deed::Hush(Duration::from_secs(12)), "12 s late"),
@@ -511,6 +510,7 @@ fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
                 desk.exchange(|now, exchange| drop(exchange.hang_up(now, "4930300")));
                 desk.world.run_for(Duration::from_secs(60));
                 desk.exchange(|_, exchange| exchange.disarm(modem));
+                desk.world.await_line(desk.app, "modem:one");
                 busy(&mut desk);
                 desk.ends();
             };

@@ -3,14 +3,19 @@
 use clap::Parser;
 use rustix::fd::AsFd;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tapi_sim::exchange::{Behaviour, Clearing, Config, Exchange, ModemId};
+use tapi_sim::Address;
+use tapi_sim::exchange::{
+    Behaviour, Clearing, Config, Country, Delay, Direction, Exchange, Faults, ModemId, OrderError, Spoil,
+};
 use tapi_sim::modem::analogue::{self, Analogue};
 use tapi_sim::modem::cellular::{self, Cellular};
 use tapi_sim::pty::{Bench, Happened};
+use tapi_sim::replay::Replay;
 
 const AFTER: &str = "\
 What a SUBSCRIBER does is a list of words after `=`:
@@ -25,17 +30,32 @@ Orders, one a line on standard input; each is answered by {\"event\":\"ordered\"
   call FROM TO          a subscriber calls a number            hangup NUMBER        a subscriber hangs up
   dtmf NUMBER DIGITS    a subscriber sends digits              tone NUMBER HZ MS    a subscriber plays a tone
   unplug NAME           pulls a modem out (analogue0, …)       plug NAME            plugs it in again
+  restart NAME          a modem starts anew: gone for 4 s      faults NAME KIND     makes its link faulty, or clean
+  sms FROM TO TEXT…     a text message to a cellular modem     sim NUMBER           its SIM card is pulled out
+  register NUMBER STAT  its network: 0 none, 1 home, 2 searching, 3 denied, 5 roaming
+  signal NUMBER RSSI    how strong it is: 0 to 31              waiting NUMBER on|off  a second call may come in
   quit                  ends; so does the end of the input, unless --no-orders is given
 
 Events come as lines of JSON on standard output, `at_ms` is the time since the start:
   ready (with the ports), off_hook, called, rings, answered, failed (with a Q.850 cause), hung_up,
   digit (a subscriber heard it), heard (frequency and level that a subscriber heard, once a second),
-  echoed (a tone that was ordered came back, and after how long), unplugged, plugged. Levels are in tenths of dBm0; 0 dBm0 is 3.17 dB below full scale of G.711 mu-law.
+  echoed (a tone that was ordered came back, and after how long), diverted, transferred, message (a text message was sent),
+  unplugged, plugged. Levels are in tenths of dBm0; 0 dBm0 is 3.17 dB below full scale of G.711 mu-law.
 
 Example: a V.253 modem and a GSM modem, a telephone that answers with 440 Hz, one that is engaged, one that echoes:
   tapi-exchange --link-dir /run/user/1000/modems --analogue 4930100 --cellular 4930200 \\
       --subscriber 4930300=tone:440,answer:500ms --subscriber 4930301=busy --subscriber 4930302=echo
-The modems are then /run/user/1000/modems/analogue0, cellular0 and cellular0-audio.";
+The modems are then /run/user/1000/modems/analogue0, cellular0 and cellular0-audio.
+
+Families of modems are chosen by number, before or behind it: --analogue usr5637@4930100, --cellular ec25@4930200.
+  analogue: v253, cx93001, usr5637, agere, smartlink, rockwell
+  cellular: generic, e1550, ec25, sim7600, sara, wavecom
+A PORT is named as its link would be: cellular0, cellular0-audio. On a socket one host at a time is connected:
+  --socket cellular0=tcp:127.0.0.1:12345 --socket cellular1=abstract:modem (a NUL and `modem`)
+A KIND of faults is clean, split (each byte alone), slow (300 ms in the middle of lines, now and then), late (1.5 s, now and
+then), lossy (a byte in 500), framing (CR LF missing or doubled), noisy (bits turned over, bytes that nobody sent),
+storm (lines that nobody asked for inside of answers).
+A modem of --replay says what a transcript has (docs/adding-a-modem.md), and has no line.";
 
 /// A small telephone exchange with simulated modems on pseudo-terminals.
 ///
@@ -44,11 +64,11 @@ The modems are then /run/user/1000/modems/analogue0, cellular0 and cellular0-aud
 #[derive(Debug, Parser)]
 #[command(name = "tapi-exchange", version, after_help = AFTER)]
 struct Options {
-    /// A V.253 voice modem on a two-wire line with this number; again for more.
-    #[arg(long, value_name = "NUMBER")]
+    /// A voice modem on a two-wire line with this number; again for more.
+    #[arg(long, value_name = "[FAMILY@]NUMBER")]
     analogue: Vec<String>,
-    /// A GSM modem (3GPP TS 27.007) with this number; again for more.
-    #[arg(long, value_name = "NUMBER")]
+    /// A cellular modem (3GPP TS 27.007) with this number; again for more.
+    #[arg(long, value_name = "[FAMILY@]NUMBER")]
     cellular: Vec<String>,
     /// A telephone with this number, and what it does; again for more.
     #[arg(long, value_name = "NUMBER[=WORDS]")]
@@ -56,8 +76,20 @@ struct Options {
     /// Where the links to the modems' terminals are made.
     #[arg(long, value_name = "DIR", default_value = ".")]
     link_dir: PathBuf,
-    /// Firmware of the analogue modems.
-    #[arg(long, value_name = "NAME", default_value = "v253", value_parser = ["v253", "cx93001"])]
+    /// A modem that says what this transcript has; again for more. They are replay0, replay1, ….
+    #[arg(long, value_name = "FILE")]
+    replay: Vec<PathBuf>,
+    /// A port on a socket instead of a pseudo-terminal: tcp:ADDRESS:PORT or abstract:NAME; again for more.
+    #[arg(long, value_name = "PORT=SOCKET")]
+    socket: Vec<String>,
+    /// A line's audio clock runs fast by so many parts in a million, or slow; again for more.
+    #[arg(long, value_name = "NUMBER=PPM", allow_hyphen_values = true)]
+    skew: Vec<String>,
+    /// Tones, ringing and caller identities of this country.
+    #[arg(long, value_name = "NAME", default_value = "us", value_parser = ["us", "de", "gb", "dk"])]
+    country: String,
+    /// Family of the analogue modems that name none.
+    #[arg(long, value_name = "NAME", default_value = "v253")]
     persona: String,
     /// How a line is cleared whose far end hung up: a loop break and dial tone, or busy tone.
     #[arg(long, value_name = "HOW", default_value = "loop-break", value_parser = ["loop-break", "busy-tone"])]
@@ -85,12 +117,15 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let clearing = if options.clearing == "busy-tone" { Clearing::BusyTone } else { Clearing::LoopBreak };
-    let mut exchange =
-        Exchange::new(Config { seed: options.seed, clearing, dial_tone: !options.no_dial_tone, ..Config::default() });
+    let country = Country::named(&options.country).unwrap_or(Country::US);
+    let dial_tone = !options.no_dial_tone;
+    let mut exchange = Exchange::new(Config { country, seed: options.seed, clearing, dial_tone, ..Config::default() });
     let modems = populate(&mut exchange, options)?;
-    let mut bench = Bench::new(exchange, &modems, &options.link_dir)?;
+    let mut bench = Bench::with_sockets(exchange, &modems, &options.link_dir, &sockets(options)?)?;
     let ports: Vec<_> = bench.links().iter().map(|(link, tty)| json!({ "link": link, "tty": tty })).collect();
-    say(&json!({ "event": "ready", "at_ms": 0, "ports": ports }))?;
+    let sockets: Vec<_> =
+        bench.sockets().iter().map(|(port, at)| json!({ "port": port, "socket": at.to_string() })).collect();
+    say(&json!({ "event": "ready", "at_ms": 0, "ports": ports, "sockets": sockets }))?;
     let input = io::stdin();
     let mut orders = Orders::default();
     loop {
@@ -120,22 +155,28 @@ fn populate(exchange: &mut Exchange, options: &Options) -> io::Result<Vec<(Modem
         let good = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || matches!(c, '*' | '#'));
         good.then_some(()).ok_or_else(|| io::Error::other(format!("`{number}`: a number is digits, `*` and `#`")))
     };
-    for (at, number) in options.analogue.iter().enumerate() {
+    for (at, modem) in options.analogue.iter().enumerate() {
+        let (family, number) = modem.split_once('@').unwrap_or((&options.persona, modem));
         fresh(number)?;
         numbers.push(number);
-        let persona = match options.persona.as_str() {
-            "cx93001" => analogue::Persona::cx93001(),
-            _ => analogue::Persona::v253(),
-        };
+        let persona = analogue::Persona::named(family).ok_or_else(|| no_family(family))?;
         modems.push((exchange.attach(&format!("analogue{at}"), number, Box::new(Analogue::new(persona))), 1));
     }
-    for (at, number) in options.cellular.iter().enumerate() {
+    for (at, modem) in options.cellular.iter().enumerate() {
+        let (family, number) = modem.split_once('@').unwrap_or(("generic", modem));
         fresh(number)?;
         numbers.push(number);
-        let generic = cellular::Persona::generic();
-        let imei = with_check_digit(&format!("{}{at:02}", &generic.imei[..12]));
-        let persona = cellular::Persona { number: Some(number.clone()), imei, ..generic };
-        modems.push((exchange.attach(&format!("cellular{at}"), number, Box::new(Cellular::new(persona))), 2));
+        let family = cellular::Persona::named(family).ok_or_else(|| no_family(family))?;
+        let imei = with_check_digit(&format!("{}{at:02}", &family.imei[..12]));
+        let ports = if family.audio == cellular::Audio::None { 1 } else { 2 };
+        let persona = cellular::Persona { number: Some(number.to_string()), imei, ..family };
+        modems.push((exchange.attach(&format!("cellular{at}"), number, Box::new(Cellular::new(persona))), ports));
+    }
+    for (at, file) in options.replay.iter().enumerate() {
+        let explain = |reason: String| io::Error::other(format!("{}: {reason}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|error| explain(error.to_string()))?;
+        let replay = Replay::new(&text).map_err(|error| explain(error.to_string()))?;
+        modems.push((exchange.attach(&format!("replay{at}"), &format!("replay{at}"), Box::new(replay)), 1));
     }
     for subscriber in &options.subscriber {
         let (number, words) = subscriber.split_once('=').unwrap_or((subscriber, ""));
@@ -145,10 +186,44 @@ fn populate(exchange: &mut Exchange, options: &Options) -> io::Result<Vec<(Modem
         exchange.subscribe(number, behaviour);
     }
     numbers.sort_unstable();
+    for skew in &options.skew {
+        let (number, ppm) = skew.split_once('=').unwrap_or((skew, ""));
+        let ppm = ppm.parse().map_err(|_| io::Error::other(format!("`{skew}`: expected NUMBER=PPM")))?;
+        exchange.skew(number, ppm).map_err(io::Error::other)?;
+    }
     match numbers.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(io::Error::other(format!("`{}` is given twice", pair[0]))),
         None => Ok(modems),
     }
+}
+
+fn no_family(name: &str) -> io::Error {
+    io::Error::other(format!("`{name}`: no such family of modems; --help has them"))
+}
+
+fn sockets(options: &Options) -> io::Result<BTreeMap<String, Address>> {
+    let parse = |text: &String| {
+        let (port, address) = text.split_once('=').ok_or_else(|| format!("`{text}`: expected PORT=SOCKET"))?;
+        Ok((port.to_string(), address.parse::<Address>()?))
+    };
+    options.socket.iter().map(|text| parse(text).map_err(|reason: String| io::Error::other(reason))).collect()
+}
+
+/// A kind of faults by its name.
+fn faults(kind: &str) -> Option<Faults> {
+    let clean = Faults::default();
+    let spoil = Spoil::default();
+    Some(match kind {
+        "clean" => clean,
+        "split" => Faults { split: true, ..clean },
+        "slow" => Faults { stall: Delay { permille: 300, by: Duration::from_millis(300) }, ..clean },
+        "late" => Faults { late: Delay { permille: 100, by: Duration::from_millis(1_500) }, ..clean },
+        "lossy" => Faults { drop_permille: 2, ..clean },
+        "framing" => Faults { spoil: Spoil { doubled_cr_permille: 300, bare_permille: 200, ..spoil }, ..clean },
+        "noisy" => Faults { spoil: Spoil { flip_permille: 1, insert_permille: 2, ..spoil }, ..clean },
+        "storm" => Faults { unsolicited_permille: 700, unsolicited: "+CREG: 1".into(), ..clean },
+        _ => return None,
+    })
 }
 
 /// An IMEI with its Luhn digit.
@@ -229,17 +304,42 @@ fn order(bench: &mut Bench, line: &str) -> Result<Next, String> {
             let millis: u64 = millis.parse().map_err(|_| format!("`{millis}`: milliseconds are a whole number"))?;
             exchange.tone(now, number, hz, Duration::from_millis(millis))
         }
-        ["unplug", name] => {
+        ["unplug" | "plug" | "restart" | "faults", name, ..] => {
             let modem = modem(exchange, name)?;
-            exchange.unplug(now, modem);
-            Ok(())
+            return at_modem(exchange, now, modem, &words);
         }
-        ["plug", name] => {
-            let modem = modem(exchange, name)?;
-            exchange.plug(now, modem);
-            Ok(())
-        }
-        _ => return Err("orders are call, hangup, dtmf, tone, unplug, plug, quit; --help explains them".to_string()),
+        words => at_network(exchange, now, words)?,
     };
     done.map(|()| Next::Go).map_err(|error| error.to_string())
 }
+
+/// Orders for a modem.
+fn at_modem(exchange: &mut Exchange, now: tapi::Time, modem: ModemId, words: &[&str]) -> Result<Next, String> {
+    match words {
+        ["unplug", _] => exchange.unplug(now, modem),
+        ["plug", _] => exchange.plug(now, modem),
+        ["restart", _] => exchange.restart(now, modem),
+        ["faults", _, kind] => {
+            let faults = faults(kind).ok_or_else(|| format!("`{kind}`: no such kind of faults"))?;
+            exchange.faults(modem, 0, Direction::ToHost, faults);
+        }
+        _ => return Err(UNKNOWN.to_string()),
+    }
+    Ok(Next::Go)
+}
+
+/// Orders for the mobile network and the exchange's services.
+fn at_network(exchange: &mut Exchange, now: tapi::Time, words: &[&str]) -> Result<Result<(), OrderError>, String> {
+    let number = |text: &str| text.parse::<u8>().map_err(|_| format!("`{text}`: expected a small whole number"));
+    Ok(match words {
+        ["sms", from, to, text @ ..] if !text.is_empty() => exchange.message(now, from, to, &text.join(" ")),
+        ["sim", to] => exchange.remove_sim(now, to),
+        ["register", to, state] => exchange.registration(now, to, number(state)?),
+        ["signal", to, rssi] => exchange.level(now, to, number(rssi)?),
+        ["waiting", to, how @ ("on" | "off")] => exchange.waiting(to, *how == "on"),
+        _ => return Err(UNKNOWN.to_string()),
+    })
+}
+
+const UNKNOWN: &str = "orders are call, hangup, dtmf, tone, unplug, plug, restart, faults, sms, sim, register, signal, waiting, \
+                       quit; --help explains them";
