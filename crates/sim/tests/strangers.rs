@@ -319,21 +319,27 @@ fn vm_dials_plays_records_and_hears_digits() {
     // It dials, and hangs up.
     finished(run(&format!("dial -l {tty} {PHONE}")));
     assert_eq!(exchange.event("called")["to"], PHONE);
-    // It answers, by seizing the line, and records; the caller's tone is in the recording, its digit is told.
+    // It answers, by seizing the line, and records; the caller's tone is in the recording,
     let recording = dir.0.join("message.rmd");
     exchange.order(&format!("call {PHONE} 4930100"));
     exchange.event("rings");
-    let recorder = run(&format!("record -P -l {tty} -t -L 20 {}", recording.display()));
+    let recorder = run(&format!("record -l {tty} -t -L 4 {}", recording.display()));
     exchange.event("answered");
-    // When it begins to record is its own matter: the caller presses its key until it is heard.
-    for _ in 0..6 {
+    finished(recorder);
+    let length = std::fs::metadata(&recording).map(|file| file.len()).unwrap_or(0);
+    assert!(length > 8_000, "{length} bytes were recorded");
+    // It tells the first digit. When it begins to listen is its own matter: the caller presses the key until then.
+    exchange.order(&format!("call {PHONE} 4930100"));
+    exchange.event("rings");
+    let listener = run(&format!("wait -P -t -l {tty} 12"));
+    exchange.event("answered");
+    for _ in 0..5 {
         std::thread::sleep(Duration::from_secs(1));
         exchange.order(&format!("dtmf {PHONE} 5"));
     }
-    let (_, output) = finished(recorder);
+    let (_, output) = finished(listener);
     assert!(output.contains('5'), "the digit was not told: {output}");
-    let length = std::fs::metadata(&recording).map(|file| file.len()).unwrap_or(0);
-    assert!(length > 8_000, "{length} bytes were recorded");
+    let _ = exchange.event("hung_up");
     // It plays what it recorded to a caller.
     exchange.order(&format!("call {PHONE} 4930100"));
     exchange.event("rings");
