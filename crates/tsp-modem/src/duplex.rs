@@ -3,7 +3,8 @@
 //!
 //! Both ways, the modem's clock is the master: what is written is counted against what was heard. Frames that come too
 //! early (more than the profile's `max_queue_ms` ahead) are dropped, and where frames are late silence fills in, so that
-//! the modem never runs dry. One way at a time it listens, and turns round when there is something loud to be played; the
+//! the modem never runs dry. What waits in the modem for no need, because frames came after their silence, is taken back: a
+//! frame is left out, a quiet one if there is one. One way at a time it listens, and turns round when there is something loud to be played; the
 //! frames that come while it turns wait. When nothing loud came for `turn_ms` it plays out and listens again.
 
 use crate::AT_PORT;
@@ -21,6 +22,11 @@ use tspi::{CallRef, Frame, Output, StreamId};
 /// Frames of silence written at once when a stream begins.
 const CUSHION: u64 = 2;
 const FRAME: u64 = FRAME_SAMPLES as u64;
+/// What may wait in the modem at the least: more of it throughout a window is delay for nothing.
+const SPARE: u64 = 2 * FRAME;
+/// Frames over which the least is taken, and how many of them may be awaited for a quiet one.
+const WINDOW: u32 = 100;
+const PATIENCE: u32 = 50;
 /// The most frames that wait while the modem turns round.
 const LONGEST_WAIT: usize = 50;
 
@@ -54,6 +60,46 @@ impl Waiting {
     }
 }
 
+/// What waits in the modem, and whether that is more than is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Lead {
+    /// The least of so many frames.
+    Watched { least: u64, frames: u32 },
+    /// A frame is left out: the next quiet one, or the last of so many.
+    Surplus { frames: u32 },
+}
+
+impl Lead {
+    const AFRESH: Lead = Lead::Watched { least: u64::MAX, frames: 0 };
+
+    /// So much waits and a frame comes: whether it is left out.
+    fn leaves_out(&mut self, waits: u64, loud: bool) -> bool {
+        match self {
+            Lead::Watched { least, frames } => {
+                *least = waits.min(*least);
+                *frames += 1;
+                if *frames >= WINDOW {
+                    *self = if *least > SPARE { Lead::Surplus { frames: 0 } } else { Lead::AFRESH };
+                }
+                false
+            }
+            // The surplus is gone.
+            Lead::Surplus { .. } if waits <= SPARE => {
+                *self = Lead::AFRESH;
+                false
+            }
+            Lead::Surplus { frames } if loud && *frames < PATIENCE => {
+                *frames += 1;
+                false
+            }
+            Lead::Surplus { .. } => {
+                *self = Lead::AFRESH;
+                true
+            }
+        }
+    }
+}
+
 /// A stream while samples flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flow {
@@ -70,9 +116,11 @@ pub(crate) struct Flow {
     last_heard: Time,
     /// Something loud was last to be played at.
     loud: Time,
-    /// Frames that came too early, and frames of silence that filled in.
+    lead: Lead,
+    /// Frames that came too early, frames of silence that filled in, and frames left out to be sooner.
     dropped: u64,
     filled: u64,
+    left_out: u64,
     /// How often the modem had nothing to play, and how often we did not read in time.
     underruns: u64,
     overruns: u64,
@@ -98,8 +146,10 @@ impl Flow {
             begun: context.now,
             last_heard: context.now,
             loud: context.now,
+            lead: Lead::AFRESH,
             dropped: 0,
             filled: 0,
+            left_out: 0,
             underruns: 0,
             overruns: 0,
         };
@@ -125,6 +175,7 @@ impl Flow {
             (self.overruns, "overruns"),
             (self.dropped, "frames too early"),
             (self.filled, "frames late"),
+            (self.left_out, "frames left out"),
         ] {
             if count > 0 {
                 summary = format!("{summary}, {count} {what}");
@@ -175,8 +226,13 @@ impl Flow {
         if self.stream != Some(stream) {
             return;
         }
-        if audio.loud(frame) {
+        let loud = audio.loud(frame);
+        if loud {
             self.loud = now;
+        }
+        if self.way == Way::Both && self.lead.leaves_out(self.written.saturating_sub(self.heard), loud) {
+            self.left_out += 1;
+            return;
         }
         // Where nothing is heard the modem's clock cannot be seen: ours has to do.
         let clock = match self.way {
@@ -217,5 +273,40 @@ impl Flow {
         voice::encode(&plain, &mut shielded);
         self.written += FRAME;
         out.write(AT_PORT, shielded);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames of a surplus that was there, over some seconds of frames: how many were left out of them, and which.
+    fn run(mut waits: u64, loud: impl Fn(u32) -> bool, frames: u32) -> Vec<u32> {
+        let mut lead = Lead::AFRESH;
+        let mut left_out = Vec::new();
+        for at in 0..frames {
+            if lead.leaves_out(waits, loud(at)) {
+                left_out.push(at);
+                waits -= FRAME;
+            }
+        }
+        left_out
+    }
+
+    #[test]
+    fn what_waits_for_nothing_is_taken_back_where_it_is_quiet() {
+        let left_out = run(6 * FRAME, |at| at % 40 != 7, 1_500);
+        assert_eq!(left_out.len(), 4, "{left_out:?}");
+        assert!(left_out.iter().all(|at| at % 40 == 7), "{left_out:?}");
+        // A tone without end is shortened too, but not at once.
+        assert_eq!(run(4 * FRAME, |_| true, 1_500).len(), 2);
+        assert_eq!(run(2 * FRAME, |_| false, 1_500), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn what_is_needed_now_and_then_stays() {
+        let mut lead = Lead::AFRESH;
+        let late = |at: u64| if at.is_multiple_of(90) { FRAME } else { 8 * FRAME };
+        assert!((0..2_000).all(|at| !lead.leaves_out(late(at), false)));
     }
 }
