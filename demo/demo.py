@@ -2,8 +2,8 @@
 """The main job of tapid, shown with nothing pretended.
 
 A SIP caller (baresip) reaches a SIP line, is greeted, and types a number. The application dials it on a modem line and joins
-the two. Both ends measure what they hear; the daemon is restarted in the middle. Then a call comes in on a GSM line and is
-sent on to a SIP callee (SIPp) that echoes, which measures the way there and back.
+the two. Both ends measure what they hear; the daemon is restarted in the middle. Then a GSM modem rings with a caller's number, is
+answered, and joined to a SIP callee (SIPp) that echoes: the level of each direction, and the way there and back, are measured.
 """
 import argparse
 import json
@@ -268,17 +268,21 @@ address = "{CELLULAR}"
             self.check("modem → SIP", abs(level - CALLED_DBM0) < 1.5,
                        f"{CALLED_HZ} Hz sent at {CALLED_DBM0:.1f} dBm0, heard at {level:.1f} for {seconds:.1f} s; "
                        f"longest gap {gap} ms, the restart included")
-        levels = [json.loads(line)["level_ddbm0"] / 10 for line in self.exchange.kept
-                  if '"heard"' in line and abs(json.loads(line).get("hz", 0) - CALLER_HZ) < 10]
+        self.subscriber_heard("SIP → modem", CALLER_HZ, CALLER_DBM0, 0, "")
+
+    def subscriber_heard(self, name, hz, sent, since, way):
+        """The level of a tone at the subscriber, by the exchange's reports since one of them."""
+        reports = [json.loads(line) for line in self.exchange.kept[since:] if '"heard"' in line]
+        levels = sorted(report["level_ddbm0"] / 10 for report in reports if abs(report.get("hz", 0) - hz) < 10)
         if not levels:
-            self.check("SIP → modem", False, f"the subscriber did not hear {CALLER_HZ} Hz")
-        else:
-            level = sorted(levels)[len(levels) // 2]
-            self.check("SIP → modem", abs(level - CALLER_DBM0) < 1.5,
-                       f"{CALLER_HZ} Hz sent at {CALLER_DBM0:.1f} dBm0, heard at {level:.1f} ({len(levels)} reports)")
+            self.check(name, False, f"the subscriber did not hear {hz} Hz")
+            return
+        level = levels[len(levels) // 2]
+        self.check(name, abs(level - sent) < 1.5,
+                   f"{hz} Hz sent at {sent:.1f} dBm0, heard at {level:.1f}{way} ({len(levels)} reports)")
 
     def modem_to_sip(self):
-        say("a subscriber calls the GSM line; the application sends the call on to a SIP callee that echoes")
+        say("a subscriber calls the GSM line: it rings with the caller's number, is answered, and joined to a SIP callee that echoes")
         callee = Watched("sipp", ["sipp", "-sn", "uas", "-rtp_echo", "-i", "127.0.0.1", "-p", str(self.callee), "-nostdin",
                                   "-m", "1", "-timeout", "60"], show=False, cwd=self.directory)
         self.running.append(callee)
@@ -286,12 +290,23 @@ address = "{CELLULAR}"
         call = self.app.wait(r"call (\d+) on modem:dongle")[1]
         self.app.wait("are joined")
         self.check("caller id", any(f"{CALLED}" in line and "call " + call in line for line in self.app.kept),
-                   f"the GSM call showed its caller, {CALLED}")
-        time.sleep(2)
+                   f"the GSM modem rang with its caller's number, {CALLED}, and was answered")
+        since = len(self.exchange.kept)
+        time.sleep(3)
+        self.tapictl("calls")
+        self.heard_on(call)
+        self.subscriber_heard("SIP → GSM", CALLED_HZ, CALLED_DBM0, since, ", from the modem to SIP and back")
         self.delay()
         say("the subscriber hangs up")
         self.exchange.send(f"hangup {CALLED}")
         self.app.wait(f"call {call} is idle")
+
+    def heard_on(self, call):
+        """What came from the modem into the bridge, as the application was told."""
+        found = [float(match[1]) for match in (re.search(rf"call {call}: hears {CALLED_HZ} Hz at (-?[\d.]+)", line)
+                                               for line in self.app.kept) if match]
+        self.check("GSM → SIP", bool(found) and abs(found[-1] - CALLED_DBM0) < 1.5,
+                   f"{CALLED_HZ} Hz sent at {CALLED_DBM0:.1f} dBm0, " + (f"in the bridge at {found[-1]:.1f}" if found else "not heard"))
 
     def delay(self):
         """Short bursts of 1900 Hz, and how long it took until the echo of each was heard, in steps of 20 ms."""
