@@ -207,8 +207,13 @@ fn modem_manager_dials_answers_sends_digits_and_hangs_up() {
         );
     };
     // It refuses to dial until it has found that it is registered.
-    let start = format!("{MM}.Call.Start");
-    until("started", || bus.call(MM, &format!("{root}/Call/0"), &start, &[]), |_| true);
+    let place = [&format!("{MM}.Modem.Modem3gpp"), "RegistrationState"];
+    until(
+        "registered",
+        || bus.call(MM, &modem, "org.freedesktop.DBus.Properties.Get", &place),
+        |text| text.contains("<uint32 1>"),
+    );
+    call(0, "Start", &[]);
     assert_eq!(exchange.event("answered")["subscriber"], PHONE);
     state(0, "4");
     call(0, "SendDtmf", &["5"]);
@@ -331,7 +336,7 @@ fn vm_dials_plays_records_and_hears_digits() {
     let recording = dir.0.join("message.rmd");
     exchange.order(&format!("call {PHONE} 4930100"));
     exchange.event("rings");
-    let recorder = run(&format!("record -l {tty} -t -L 4 {}", recording.display()));
+    let recorder = run(&format!("record -c 1 -l {tty} -t -L 4 {}", recording.display()));
     exchange.event("answered");
     finished(recorder);
     let length = std::fs::metadata(&recording).map(|file| file.len()).unwrap_or(0);
