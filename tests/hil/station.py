@@ -14,6 +14,7 @@ from tapi_client import Client, Refused  # noqa: E402
 from phone import Phone  # noqa: E402
 from rig import Absent  # noqa: E402
 
+RINGING_OVER = 10
 SIP_LINE, SIP_USER = "sip:suite", "100"
 
 
@@ -257,6 +258,8 @@ class Station:
     def clear(self):
         """Hangs up whatever is left, and tells whether everything became idle and every line is ready again."""
         self.rest(0.05)
+        two_wire = {modem.line for modem in self.rig.modems if "audio_device" not in modem.daemon}
+        ignored = any(leg.line in two_wire and leg.state in ("offering", "accepted") for leg in self.legs.values())
         deadline = time.monotonic() + self.rig.patience["clear"]
         while True:
             for leg in self.legs.values():
@@ -273,10 +276,11 @@ class Station:
                 pass
         self.legs, self.fresh, self.recorded, self.generated = {}, [], {}, {}
         self.phone.events.clear()
-        # A two-wire line whose ringing was ignored is free when the ringing is known to be over.
         deadline = time.monotonic() + self.rig.patience["clear"]
         while not self.ready() and time.monotonic() < deadline:
             self.rest(0.2)
+        # Ringing that we ignored is over when the next burst did not come: only then is a two-wire line free.
+        self.rest(RINGING_OVER if ignored else 0)
         return left
 
     def ready(self):
