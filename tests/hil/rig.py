@@ -193,6 +193,9 @@ class Simulated(Rig):
                                    "--no-dial-tone"], log)
         for program in (self.exchange, self.silent):
             program.wait('"ready"')
+        for modem in self.modems:
+            if modem.waiting:
+                self.exchange.order(f"waiting {modem.number} on")
 
     def stop(self):
         for program in (getattr(self, "exchange", None), getattr(self, "silent", None)):
@@ -200,12 +203,7 @@ class Simulated(Rig):
                 program.stop()
 
     def switch(self, modem, how):
-        if how == "reset":
-            self.exchange.order(f"unplug {modem.name}")
-            time.sleep(0.3)
-            self.exchange.order(f"plug {modem.name}")
-        else:
-            self.exchange.order(f"{how} {modem.name}")
+        self.exchange.order(f"{'restart' if how == 'reset' else how} {modem.name}")
 
 
 def load(path):

@@ -54,9 +54,9 @@ def out(station, near, far, seconds=3.0):
     there.wait("connected")
     there.play(tone(seconds))
     connected = here.wait("connected")
-    station.rest(0.02)
+    evidence = here.ask("get")["info"].get("answered_by")
     measures = {"ring_ms": milliseconds(began, rang), "setup_ms": milliseconds(began, connected),
-                "answer_told_ms": milliseconds(asked, connected), "answered_by": here.info.get("answered_by") or "network"}
+                "answer_told_ms": milliseconds(asked, connected), "answered_by": evidence}
     return here, there, measures, asked
 
 
