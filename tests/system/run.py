@@ -173,8 +173,9 @@ class System:
         print(f"      events: {told['events']}, lost {told['lost']}, doubled {told['doubled']}; "
               f"session taken up again {told['resumed']} times, within {told['resume_ms']} ms")
         must(heard["ended"] is None, f"the call stayed up: {heard['ended']}")
-        must(all(chapter["packets"] > 40 for chapter in heard["chapters"]), "audio went on in every chapter")
-        must(all(chapter["heard"] > 40 * 100 for chapter in heard["chapters"]), "and it was the tone, not silence")
+        chapters = heard["chapters"][1:]
+        must(all(chapter["packets"] > 40 for chapter in chapters), "audio went on in every chapter")
+        must(all(chapter["heard"] > 40 * 100 for chapter in chapters), "and it was the tone, not silence")
         must(told["lost"] == 0 and told["doubled"] == 0, "no event was lost or doubled")
         must(told["states"].count("disconnected") <= 1, f"the call was told as one call: {told['states']}")
 

@@ -137,6 +137,11 @@ impl Server {
         }
     }
 
+    /// Every line's permanent name, and whether it can be used.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &tapi::Service)> {
+        self.lines.by_id.values().map(|line| (line.description.name.as_str(), &line.description.service))
+    }
+
     /// Finds a line, or tells why it is not there.
     pub(crate) fn select_line(&self, selector: &LineSelector) -> Result<LineId, Error> {
         let removed = match selector {

@@ -133,6 +133,14 @@ impl Kind {
         }
     }
 
+    /// The address of its UDP socket, where it has one.
+    pub fn udp(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Kind::Sip(sip) => Some(sip.listen),
+            Kind::Modem(_) | Kind::Loopback(_) => None,
+        }
+    }
+
     /// Whether its lines' audio is RTP, so that the ports of `[rtp]` are needed.
     pub fn uses_rtp(&self) -> bool {
         match self {

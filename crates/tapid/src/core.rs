@@ -4,12 +4,14 @@
 //! for any of them: a client that does not read is cut off, a provider that does not take its commands is stuck.
 
 mod ending;
+mod keeping;
 mod ledger;
 mod services;
 
 use crate::clock;
 use crate::files::Created;
 use crate::files::Directories;
+use crate::journal::Journal;
 use crate::outbox::Outbox;
 use crate::provider::ToProvider;
 use ending::Phase;
@@ -106,6 +108,11 @@ pub enum Message {
         /// Why.
         reason: String,
     },
+    /// A provider's task lives.
+    Alive {
+        /// Which.
+        provider: ProviderId,
+    },
     /// A provider's task has put its state down.
     ProviderParked,
     /// Hang up and end; said again: end at once.
@@ -172,6 +179,8 @@ pub struct Core {
     next_descriptor: u64,
     wall_offset: u64,
     phase: Phase,
+    journal: Option<Journal>,
+    pulse: keeping::Pulse,
     /// What was said to providers and media that are parked already.
     late: Late,
 }
@@ -198,6 +207,8 @@ pub struct Start {
     pub directories: Arc<Directories>,
     /// The file that ended calls are written into.
     pub ledger: Option<std::path::PathBuf>,
+    /// Where what must outlive a crash is written.
+    pub journal: Option<Journal>,
 }
 
 impl Core {
@@ -221,6 +232,8 @@ impl Core {
             next_descriptor: start.first_descriptor,
             wall_offset: start.wall_offset,
             phase: Phase::Running,
+            journal: start.journal,
+            pulse: keeping::Pulse::default(),
             late: Late::default(),
         }
     }
@@ -231,6 +244,7 @@ impl Core {
             self.tell(input);
         }
         let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
+        let mut pulse = tokio::time::interval(keeping::Pulse::interval());
         loop {
             self.settle();
             if let Some(outcome) = self.advance_phase() {
@@ -247,6 +261,7 @@ impl Core {
                 },
                 Some(Ok((call, file))) = self.opening.join_next() => self.opened(call, file),
                 _ = wall_clock.tick() => self.look_at_wall_clock(),
+                _ = pulse.tick() => self.take_pulse(),
             }
             for _ in 0..TURN {
                 let Ok(message) = self.messages.try_recv() else { break };
@@ -304,6 +319,7 @@ impl Core {
                     self.provider_stopped(provider, reason);
                 }
             }
+            Message::Alive { provider } => self.pulse.heard(provider),
             // The phase is looked at after every message.
             Message::ProviderParked => {}
             Message::Stop => self.stop(),
@@ -372,6 +388,7 @@ impl Core {
             tracing::error!(provider = running.name, reason, "provider stopped: its lines are out of service");
             self.outstanding.retain(|(of, _)| *of != provider);
             self.services.forget(provider);
+            self.pulse.forget(provider);
             self.shut_down(provider);
             self.tell(Input::ProviderStopped { provider, reason });
         }
@@ -379,6 +396,7 @@ impl Core {
 
     /// Hands out everything the server has to say, in its order: whoever turns out to be stuck is stopped after it.
     fn settle(&mut self) {
+        self.checkpoint();
         self.hand_out();
         while let Some(provider) = self.stuck.pop() {
             self.provider_stopped(provider, "it does not take commands".to_string());

@@ -10,6 +10,7 @@ mod config;
 mod core;
 mod files;
 mod hotplug;
+mod journal;
 mod listen;
 mod log;
 mod outbox;

@@ -7,6 +7,7 @@ mod supervise;
 use crate::clock;
 use crate::core::Message;
 use crate::hotplug::Plug;
+use crate::journal::Journal;
 pub use any::AnyProvider;
 use msp_engine::FramePort;
 use ports::{Ports, Ready};
@@ -30,6 +31,8 @@ pub enum ToProvider {
     Frames(StreamId, FramePort),
     /// A stream is over.
     FramesEnd(StreamId),
+    /// Say that you live.
+    Probe,
     /// Put the state down.
     Park,
 }
@@ -56,6 +59,8 @@ pub struct Driver {
     pub settled: Option<oneshot::Sender<()>>,
     /// Whether its device is plugged in, where somebody looks.
     pub plug: Option<watch::Receiver<Plug>>,
+    /// Where its calls are written down, where they outlive a crash.
+    pub journal: Option<Journal>,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -72,6 +77,7 @@ impl Driver {
     pub async fn run(&mut self) -> Finished {
         let mut buffer = vec![0; 64 << 10];
         loop {
+            self.checkpoint();
             while let Some(output) = self.provider.machine().poll_output() {
                 if self.perform(output).await.is_err() {
                     return Finished::Abandoned;
@@ -86,6 +92,9 @@ impl Driver {
                     Some(ToProvider::Command(command)) => self.tell(Input::Command(command)),
                     Some(ToProvider::Frames(stream, port)) => drop(self.streams.insert(stream, port)),
                     Some(ToProvider::FramesEnd(stream)) => drop(self.streams.remove(&stream)),
+                    Some(ToProvider::Probe) => {
+                        let _ = self.core.send(Message::Alive { provider: self.id }).await;
+                    }
                     Some(ToProvider::Park) => return Finished::Park,
                     None => return Finished::Abandoned,
                 },
@@ -109,6 +118,21 @@ impl Driver {
                 }
                 self.ports.plugged(turn, &ports);
             }
+        }
+    }
+
+    /// Writes down what changed, before anything that follows from it is done.
+    fn checkpoint(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        self.provider.checkpoint(journal);
+        let mut written = journal.flush();
+        if written.is_ok() && journal.is_stale() {
+            self.provider.begin_checkpoints();
+            written = journal.renew(|next| self.provider.checkpoint(next));
+        }
+        if let Err(error) = written {
+            tracing::error!(%error, "the journal cannot be written: a crash would lose calls");
+            self.journal = None;
         }
     }
 

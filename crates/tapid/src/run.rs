@@ -1,5 +1,6 @@
 //! The daemon as a whole: what is started, what is taken over, and how it ends.
 
+mod crash;
 mod park;
 mod resume;
 mod signals;
@@ -9,6 +10,7 @@ use crate::config::{Config, MediaThreads, ProviderConfig};
 use crate::core::{Core, Ending, Message, Start};
 use crate::files::Directories;
 use crate::hotplug::Hotplug;
+use crate::journal::Journal;
 use crate::listen::{self, Accept, Gate};
 use crate::provider::{First, Parked, Supervised, bind, supervise};
 use crate::seed::{Ids, seed};
@@ -40,6 +42,9 @@ struct Parts {
     supervised: Vec<ToSupervise>,
     rtp_address: std::net::IpAddr,
     rtp_ports: Vec<u16>,
+    journal: Option<Journal>,
+    /// When the daemon came back from a crash lately, in seconds since 1970.
+    recoveries: Vec<u64>,
 }
 
 type ToSupervise = (ProviderId, ProviderConfig, First);
@@ -50,13 +55,17 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     let ids = Ids::start(config.state_directory.as_deref()).map_err(|error| named("state_directory", &error))?;
     let mut parts = match resume::resume(&config, &mut inherited) {
         Some(parts) => parts,
-        None => {
-            inherited.close_strays();
-            clean(&config, &ids)?
-        }
+        None => match crash::recover(&config, &ids, &mut inherited) {
+            Some(parts) => parts,
+            None => {
+                inherited.close_strays();
+                clean(&config, &ids, &mut inherited)?
+            }
+        },
     };
     let (listener, own_listener) = listener(&config, &mut inherited)?;
     drop(inherited);
+    parts.begin_journal();
     let (core_sender, messages) = mpsc::channel(MESSAGES);
     let supervised = std::mem::take(&mut parts.supervised);
     let known: Vec<_> = supervised.iter().filter_map(|(_, config, _)| config.kind.found().cloned()).collect();
@@ -78,8 +87,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
         core: core_sender.clone(),
     }));
     let reserving = tokio::spawn(reserve(ids));
-    let status = format!("{} providers", config.providers.len());
-    store::tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    store::tell(&[NotifyState::Ready]);
     tracing::info!(socket = %config.socket.display(), providers = config.providers.len(), "ready");
     let ending = signals.until(core, &core_sender, &accepting).await?;
     drop(core_sender);
@@ -99,6 +107,17 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
             tracing::info!("stopped");
             Ok(())
         }
+    }
+}
+
+impl Parts {
+    /// From now on a crash loses no call: the sockets of call audio are kept, and what changes is written down.
+    fn begin_journal(&mut self) {
+        self.journal = Journal::begin(store::CORE, &self.recoveries).unwrap_or_else(|error| {
+            tracing::error!(%error, "there is no journal: a crash would lose calls");
+            None
+        });
+        self.server.begin_checkpoints();
     }
 }
 
@@ -123,6 +142,7 @@ fn start_core(
         wall_offset: parts.wall_offset,
         directories,
         ledger,
+        journal: parts.journal,
     });
     core.run(parts.inputs)
 }
@@ -183,30 +203,18 @@ fn listener(config: &Config, inherited: &mut Inherited) -> io::Result<(std::os::
 }
 
 /// A start without anything to go on with.
-fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
+fn clean(config: &Config, ids: &Ids, inherited: &mut Inherited) -> io::Result<Parts> {
     let mut supervised = Vec::new();
-    for (index, provider) in config.providers.iter().enumerate() {
+    for (id, provider) in numbered(config) {
         let socket = bind(provider)
             .map_err(|(address, error)| named(&format!("sip {}: listen {address}", provider.name), &error))?;
-        let id = ProviderId(u32::try_from(index).map_or(u32::MAX, |index| index + 1));
         supervised.push((id, provider.clone(), First::Fresh(socket)));
     }
-    let sockets = rtp_sockets(config)?;
+    let sockets = rtp_sockets(config, inherited)?;
     let ports: Vec<u16> = sockets.iter().map(|(port, _)| *port).collect();
     let (engine, media) = engine(config.media, config.rtp_address, sockets, None)?;
     let wall_offset = clock::wall_offset();
-    let server = Server::new(tapi_core::Config {
-        node: config.node.clone(),
-        generation: Generation(ids.first()),
-        first_id: ids.first(),
-        wall_offset,
-        rtp_address: config.rtp_address,
-        rtp_ports: stream_ports(&ports),
-        seed: seed(),
-        replay_events: config.replay_events,
-        idle_grace_ms: config.idle_grace_ms,
-        options: config.options.clone(),
-    });
+    let server = Server::new(core_config(config, ids, wall_offset, stream_ports(&ports)));
     Ok(Parts {
         server,
         engine,
@@ -218,16 +226,45 @@ fn clean(config: &Config, ids: &Ids) -> io::Result<Parts> {
         supervised,
         rtp_address: config.rtp_address,
         rtp_ports: ports,
+        journal: None,
+        recoveries: Vec::new(),
     })
 }
 
+/// The providers with the ids that a start gives them.
+fn numbered(config: &Config) -> impl Iterator<Item = (ProviderId, &ProviderConfig)> {
+    (1..).map(ProviderId).zip(&config.providers)
+}
+
+fn core_config(config: &Config, ids: &Ids, wall_offset: u64, rtp_ports: Vec<u16>) -> tapi_core::Config {
+    tapi_core::Config {
+        node: config.node.clone(),
+        generation: Generation(ids.first()),
+        first_id: ids.first(),
+        wall_offset,
+        rtp_address: config.rtp_address,
+        rtp_ports,
+        seed: seed(),
+        replay_events: config.replay_events,
+        idle_grace_ms: config.idle_grace_ms,
+        options: config.options.clone(),
+    }
+}
+
 /// The sockets of call audio, where something will use them. A port that somebody else has is left out.
-fn rtp_sockets(config: &Config) -> io::Result<Vec<(u16, std::net::UdpSocket)>> {
+fn rtp_sockets(config: &Config, inherited: &mut Inherited) -> io::Result<Vec<(u16, std::net::UdpSocket)>> {
     if !config.providers.iter().any(|provider| provider.kind.uses_rtp()) {
         return Ok(Vec::new());
     }
     let (mut sockets, mut refused) = (Vec::new(), None);
     for port in config.rtp_ports.iter().copied() {
+        if let Some(kept) =
+            inherited.rtp.remove(&port).filter(|kept| kept.local_addr().is_ok_and(|at| at.ip() == config.rtp_address))
+        {
+            kept.set_nonblocking(true)?;
+            sockets.push((port, kept));
+            continue;
+        }
         match msp_engine::bind(config.rtp_address, std::iter::once(port)) {
             Ok(bound) => sockets.extend(bound),
             Err(error) => {
@@ -240,7 +277,10 @@ fn rtp_sockets(config: &Config) -> io::Result<Vec<(u16, std::net::UdpSocket)>> {
         Some((port, error)) if sockets.is_empty() => {
             Err(named(&format!("rtp: {}:{port}, as all others of the range", config.rtp_address), &error))
         }
-        _ => Ok(sockets),
+        _ => {
+            store::keep_rtp_from_the_start(&sockets);
+            Ok(sockets)
+        }
     }
 }
 

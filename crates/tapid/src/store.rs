@@ -19,6 +19,12 @@ pub const GIVEN_LISTENER: &str = "api";
 /// Name of all RTP sockets: they are known by their ports.
 pub const RTP: &str = "tapid-rtp";
 
+/// What the names of journals begin with.
+pub const JOURNAL: &str = "tapid-journal-";
+
+/// Name of the core's journal.
+pub const CORE: &str = "core";
+
 /// What the names of providers' ports begin with.
 pub const PORT: &str = "port-";
 
@@ -47,6 +53,11 @@ pub fn keep(name: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     Ok(())
 }
 
+/// Has every descriptor of a name forgotten.
+pub fn let_go(name: &str) {
+    tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+}
+
 /// What an earlier process, or the service manager, left to this one.
 #[derive(Debug, Default)]
 pub struct Inherited {
@@ -60,6 +71,8 @@ pub struct Inherited {
     pub rtp: BTreeMap<u16, UdpSocket>,
     /// Providers' ports by name.
     pub ports: BTreeMap<String, OwnedFd>,
+    /// Journals by the name of who wrote them, the newest last.
+    pub journals: BTreeMap<String, Vec<OwnedFd>>,
 }
 
 impl Inherited {
@@ -72,13 +85,14 @@ impl Inherited {
         let mut inherited = Inherited::default();
         let mut kept: Vec<String> = Vec::new();
         for (name, descriptor) in passed {
-            if name != GIVEN_LISTENER && !kept.contains(&name) {
+            // Journals stay kept until new ones are.
+            if name != GIVEN_LISTENER && !name.starts_with(JOURNAL) && !kept.contains(&name) {
                 kept.push(name.clone());
             }
             inherited.sort_in(name, descriptor);
         }
         for name in kept {
-            tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(&name)]);
+            let_go(&name);
         }
         inherited
     }
@@ -88,6 +102,9 @@ impl Inherited {
         self.state = None;
         self.rtp.clear();
         self.ports.clear();
+        for journal in std::mem::take(&mut self.journals).into_keys() {
+            let_go_of_journal(&journal);
+        }
     }
 
     fn sort_in(&mut self, name: String, descriptor: OwnedFd) {
@@ -102,9 +119,35 @@ impl Inherited {
                     Err(error) => tracing::warn!(%error, "a kept RTP socket is none"),
                 }
             }
+            journal if journal.starts_with(JOURNAL) => {
+                // "a-" or "b-", then whose it is. The store gives the older one first.
+                let of = journal.get(JOURNAL.len() + 2..).unwrap_or_default().to_string();
+                self.journals.entry(of).or_default().push(descriptor);
+            }
             port if port.starts_with(PORT) => drop(self.ports.insert(name, descriptor)),
             _ => tracing::info!(name, "a descriptor of an unknown name was closed"),
         }
+    }
+}
+
+/// Most sockets of call audio that are kept from the start, for a crash; beyond it they are bound anew after one.
+const RTP_FROM_THE_START: usize = 3_000;
+
+/// Keeps the sockets of call audio while the daemon runs, so that a crash leaves them as they are.
+pub fn keep_rtp_from_the_start(sockets: &[(u16, UdpSocket)]) {
+    if !present() || sockets.len() > RTP_FROM_THE_START {
+        return;
+    }
+    let sockets: Vec<&UdpSocket> = sockets.iter().map(|(_, socket)| socket).collect();
+    if let Err(error) = keep_rtp(&sockets) {
+        tracing::warn!(%error, "sockets of call audio cannot be kept: a crash would cut audio for longer");
+    }
+}
+
+/// Lets a journal go, in both of its names.
+pub fn let_go_of_journal(of: &str) {
+    for turn in ["a", "b"] {
+        let_go(&format!("{JOURNAL}{turn}-{of}"));
     }
 }
 

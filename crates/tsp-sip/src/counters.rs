@@ -27,6 +27,9 @@ pub struct Counters {
     /// Requests that went to another target after the first one failed.
     #[serde(default)]
     pub failovers: u64,
+    /// Calls of an earlier process that could not be taken up after a crash.
+    #[serde(default)]
+    pub unrecovered: u64,
     /// What was not looked at, since its source sent too much.
     #[serde(default)]
     pub floods: u64,

@@ -222,6 +222,7 @@ pub struct MixerId(pub u64);
 #[allow(clippy::large_enum_variant, reason = "made once in a negotiation")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub enum RemoteMedia {
     /// RTP.
     Rtp(RemoteRtp),

@@ -33,6 +33,7 @@ class FarEnd:
         self.port, self.target = port, (HOST, target)
         self.call_id, self.to, self.cseq, self.remote = f"{os.getpid()}@far", "", 1, None
         self.chapters, self.last, self.ended = [], None, None
+        self.mark("answer")
         self.tone = bytes(encode(int(8000 * math.sin(2 * math.pi * 1000 * n / 8000))) for n in range(160))
 
     def request(self, method, body="", branch=None):
@@ -66,7 +67,7 @@ class FarEnd:
                 lines = body.split("\r\n")
                 media = next(line for line in lines if line.startswith("m=audio"))
                 self.remote = (HOST, int(media.split()[1]))
-                if not self.chapters:
+                if len(self.chapters) == 1:
                     self.mark("up")
             elif method == "INVITE" and status >= 300:
                 raise SystemExit(f"the call was refused: {first}")

@@ -1,9 +1,15 @@
 //! The providers that this daemon has.
 
+use crate::clock;
 use crate::config::{Kind, ProfileSource, ProviderConfig};
+use crate::journal::{Journal, Key};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use tspi::Provider;
+use tspi::{CallRef, Provider};
+
+/// The kind of a journal's entries that are calls.
+const CALL: u8 = 0;
 
 /// Any provider, as a value that a restart can carry over.
 #[derive(Serialize, Deserialize)]
@@ -40,6 +46,43 @@ impl AnyProvider {
                 }))
             }
             Kind::Loopback(loopback) => Ok(AnyProvider::Loopback(tsp_loopback::Loopback::new(loopback.clone()))),
+        }
+    }
+
+    /// One that goes on with the calls of which its journal tells, where its calls outlive a crash: those that are `known`
+    /// to the server, and are told. It ends others.
+    pub fn recover(
+        config: &ProviderConfig,
+        listen: Option<SocketAddr>,
+        seed: [u8; 32],
+        entries: BTreeMap<Key, Vec<u8>>,
+        known: &BTreeSet<CallRef>,
+    ) -> Result<Option<(AnyProvider, Vec<CallRef>)>, String> {
+        let Kind::Sip(sip) = &config.kind else { return Ok(None) };
+        let mut sip = sip.clone();
+        sip.listen = listen.unwrap_or(sip.listen);
+        let entries =
+            entries.into_iter().filter(|((kind, _), _)| *kind == CALL).map(|((_, call), value)| (call, value));
+        let (sip, calls) = tsp_sip::Sip::recover(sip, seed, clock::now(), entries, known);
+        Ok(Some((AnyProvider::Sip(sip), calls)))
+    }
+
+    /// Whether what it does outlives a crash.
+    pub fn outlives_a_crash(&self) -> bool {
+        matches!(self, AnyProvider::Sip(_))
+    }
+
+    /// Writes down what changed since the last time.
+    pub fn checkpoint(&mut self, journal: &mut Journal) {
+        if let AnyProvider::Sip(sip) = self {
+            sip.checkpoint(|call, value| journal.put((CALL, call), value));
+        }
+    }
+
+    /// Everything counts as changed.
+    pub fn begin_checkpoints(&mut self) {
+        if let AnyProvider::Sip(sip) = self {
+            sip.begin_checkpoints();
         }
     }
 

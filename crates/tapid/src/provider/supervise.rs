@@ -5,7 +5,9 @@ use super::{AnyProvider, Driver, Finished, INBOX, ToProvider, port_name};
 use crate::config::{Kind, ProfileSource, ProviderConfig};
 use crate::core::Message;
 use crate::hotplug::Plug;
+use crate::journal::Journal;
 use crate::seed::seed;
+use crate::store;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -45,6 +47,8 @@ pub struct Supervised {
 pub enum First {
     /// Nothing, but a socket that is bound already.
     Fresh(Option<std::net::UdpSocket>),
+    /// A provider that came back from a crash with its calls, and its socket.
+    Recovered(Box<AnyProvider>, Option<std::net::UdpSocket>),
     /// What an earlier process put down, with its descriptors by name.
     Parked(Box<Parked>, BTreeMap<String, OwnedFd>),
 }
@@ -95,8 +99,9 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
     for run in 1.. {
         let began = Instant::now();
         let reason = match start(&config, first.take().unwrap_or(First::Fresh(None))).await {
-            Ok((provider, ports, beginning)) => {
+            Ok((mut provider, ports, beginning)) => {
                 let (sender, inbox) = mpsc::channel(INBOX);
+                let journal = begin_journal(&config.name, &mut provider, &ports);
                 let frames = Arc::new(Notify::new());
                 let mut driver = Driver {
                     id,
@@ -109,9 +114,10 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     streams: BTreeMap::new(),
                     settled: settled.take(),
                     plug: plug.clone(),
+                    journal,
                 };
                 driver.plugged();
-                let restored = matches!(beginning, Beginning::Parked(_));
+                let restored = matches!(beginning, Beginning::Parked(_) | Beginning::Recovered);
                 let name = config.name.clone();
                 let started = Message::ProviderStarted { provider: id, run, name, inbox: sender, frames, restored };
                 core.send(started).await.ok()?;
@@ -138,10 +144,30 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
     None
 }
 
+/// Where a provider whose calls outlive a crash writes them down; its sockets are kept from now on.
+fn begin_journal(name: &str, provider: &mut AnyProvider, ports: &Ports) -> Option<Journal> {
+    if !provider.outlives_a_crash() || !store::present() {
+        return None;
+    }
+    provider.begin_checkpoints();
+    let kept = ports.iter().filter(|(_, open)| matches!(open, Port::Udp(_)));
+    let kept =
+        kept.map(|(port, open)| store::keep(&port_name(name, port), &[open.as_fd()])).collect::<io::Result<()>>();
+    match kept.and_then(|()| Journal::begin(name, &[])) {
+        Ok(journal) => journal,
+        Err(error) => {
+            tracing::error!(provider = name, %error, "there is no journal: a crash would lose calls");
+            None
+        }
+    }
+}
+
 /// What a run's first inputs are.
 enum Beginning {
     /// The first of all.
     Fresh,
+    /// The first of all, of a provider that has calls.
+    Recovered,
     /// What was left over.
     Parked(Vec<Command>),
 }
@@ -151,7 +177,7 @@ async fn one_run(mut driver: Driver, beginning: Beginning) -> Result<Option<Driv
     let core = driver.core.clone();
     let task = tokio::spawn(async move {
         match beginning {
-            Beginning::Fresh => driver.tell(Input::Timeout),
+            Beginning::Fresh | Beginning::Recovered => driver.tell(Input::Timeout),
             Beginning::Parked(commands) => {
                 for command in commands {
                     driver.tell(Input::Command(command));
@@ -220,6 +246,12 @@ async fn start(config: &ProviderConfig, first: First) -> Result<(AnyProvider, Po
     let mut ports = Ports::new(specs(config), &config.network);
     let socket = match first {
         First::Parked(parked, descriptors) => return resume(*parked, descriptors, ports),
+        First::Recovered(provider, socket) => {
+            if let (Some(port), Some(socket)) = (ports.udp(), socket) {
+                ports.bind(port, udp(socket).map_err(|error| error.to_string())?);
+            }
+            return Ok((*provider, ports, Beginning::Recovered));
+        }
         First::Fresh(Some(socket)) => Some(socket),
         First::Fresh(None) => bind(config).map_err(|(address, error)| format!("{address}: {error}"))?,
     };

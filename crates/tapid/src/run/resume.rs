@@ -64,6 +64,8 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
         supervised,
         rtp_address: state.rtp_address,
         rtp_ports: state.rtp_ports,
+        journal: None,
+        recoveries: Vec::new(),
     })
 }
 
@@ -95,6 +97,7 @@ fn media_threads(
             }
         }
     }
+    crate::store::keep_rtp_from_the_start(&sockets);
     engine(config.media, state.rtp_address, sockets, Some(media))
 }
 

@@ -225,6 +225,33 @@ impl Call {
         self.state == State::Ended && self.standing == Standing::Closed
     }
 
+    /// Takes it up after a crash. Of its transactions nothing is left, so nothing of it is under way.
+    pub fn recover(&mut self, ep: &mut Endpoint) {
+        (self.invite, self.awaited, self.queued, self.wake) = (None, None, None, None);
+        self.early.clear();
+        self.provisionals = Provisionals::default();
+        self.modify = Modify::Idle;
+        self.runs.clear();
+        self.deadlines.keep_only(&[Timer::Refresh, Timer::Expire]);
+        if let Some(key) = &self.key {
+            ep.dialogs.insert(key.clone(), self.id);
+        }
+        ep.open.insert(self.id);
+        if let Some(line) = ep.lines.get_mut(self.line as usize).filter(|_| self.standing == Standing::Live) {
+            line.live = line.live.saturating_add(1);
+        }
+    }
+
+    /// The server knows nothing of it: it is hung up, and nobody hears of that.
+    pub fn hang_up_unknown(&mut self, ep: &mut Endpoint, now: Time) {
+        if let Some(line) = ep.lines.get_mut(self.line as usize).filter(|_| self.standing == Standing::Live) {
+            line.live = line.live.saturating_sub(1);
+        }
+        self.standing = Standing::Closed;
+        ep.open.remove(&self.id);
+        self.hang_up(ep, now, None);
+    }
+
     /// Whether a request belongs to its dialog.
     pub fn owns(&self, request: &Message<'_>) -> bool {
         match &self.dialog {

@@ -1,6 +1,7 @@
 //! The provider: commands, ports, deadlines. Datagrams are in [`receive`].
 
 mod command;
+mod keep;
 mod receive;
 mod streams;
 mod transfer;
@@ -73,6 +74,8 @@ pub struct Sip {
     port_wake: Option<Time>,
     lost_wake: Option<Time>,
     stop_wake: Option<Time>,
+    #[serde(skip)]
+    keeping: keep::Keeping,
 }
 
 impl Sip {
@@ -94,6 +97,7 @@ impl Sip {
             port_wake: None,
             lost_wake: None,
             stop_wake: None,
+            keeping: keep::Keeping::default(),
         }
     }
 
@@ -248,6 +252,7 @@ impl Sip {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
+        self.keeping.touch(id);
         work(call, &mut self.endpoint);
         call.settle(&mut self.endpoint);
         if call.is_done() {
