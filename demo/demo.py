@@ -3,130 +3,27 @@
 
 A SIP caller (baresip) reaches a SIP line, is greeted, and types a number. The application dials it on a modem line and joins
 the two. Both ends measure what they hear; the daemon is restarted in the middle. Then a GSM modem rings with a caller's number, is
-answered, and joined to a SIP callee (SIPp) that echoes: the level of each direction, and the way there and back, are measured.
+answered, and joined to a SIP callee (SIPp) that echoes: the level of each direction, and the way there and back, are measured. In a
+second act (trunk.py) a line registers at Kamailio, and a call under TLS and SRTP is transferred.
 """
 import argparse
 import json
 import os
-import queue
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import audio
+from programs import Baresip, Watched, free_port, say
 from stand_in import ServiceManager
+from trunk import TrunkAct
 
-START = time.monotonic()
 CALLER_HZ, CALLER_DBM0 = 1000, -12.0
 CALLED_HZ, CALLED_DBM0 = 440, -16.0
 ANALOGUE, CELLULAR, CALLED = "4930100", "4930200", "4930300"
-
-
-def say(text):
-    print(f"\n=== {time.monotonic() - START:6.2f} {text}", flush=True)
-
-
-def free_port():
-    """A port that is free for UDP and TCP, with its neighbour."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        try:
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                for number in (port, port + 1):
-                    with socket.socket(socket.AF_INET, kind) as probe:
-                        probe.bind(("127.0.0.1", number))
-            return port
-        except OSError:
-            continue
-
-
-class Watched:
-    """A program whose output is shown and can be waited for."""
-
-    def __init__(self, name, command, show=True, **options):
-        self.name, self.show, self.lines, self.kept = name, show, queue.Queue(), []
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        text=True, bufsize=1, errors="replace", **options)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            line = line.rstrip()
-            if self.show:
-                print(line if line.startswith("[") else f"[{self.name}] {line}", flush=True)
-            self.kept.append(line)
-            self.lines.put(line)
-
-    def wait(self, pattern, seconds=20):
-        """The match in the next line that has one."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise SystemExit(f"demo: {self.name} did not say '{pattern}' within {seconds} s") from None
-            found = re.search(pattern, line)
-            if found:
-                return found
-
-    def send(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-
-
-class Baresip:
-    """The SIP caller: its microphone is a file, what it hears is written to one, its keys come over UDP."""
-
-    def __init__(self, directory, microphone):
-        self.directory = os.path.join(directory, "baresip")
-        os.makedirs(os.path.join(self.directory, "heard"))
-        self.sip, self.control, self.keys = free_port(), free_port(), free_port()
-        modules = "".join(f"module {name}.so\n" for name in ("g711", "uuid", "aufile", "aubridge", "sndfile", "cons"))
-        modules += "".join(f"module_app {name}.so\n" for name in ("account", "ctrl_tcp", "menu"))
-        with open(os.path.join(self.directory, "config"), "w", encoding="utf-8") as file:
-            file.write(f"sip_listen 127.0.0.1:{self.sip}\naudio_player aubridge,nil\naudio_alert aubridge,nil\n"
-                       f"audio_source aufile,{microphone}\nmodule_path /usr/lib/baresip/modules\n{modules}"
-                       f"cons_listen 127.0.0.1:{self.keys}\nctrl_tcp_listen 127.0.0.1:{self.control}\n"
-                       f"snd_path {self.directory}/heard\n")
-        with open(os.path.join(self.directory, "accounts"), "w", encoding="utf-8") as file:
-            file.write("<sip:alice@127.0.0.1>;regint=0\n")
-        self.program = Watched("baresip", ["baresip", "-f", self.directory, "-v"], show=False)
-        self.program.wait("baresip is ready")
-        self.connection = socket.create_connection(("127.0.0.1", self.control))
-
-    def command(self, name, parameters=""):
-        text = json.dumps({"command": name, "params": parameters, "token": "demo"})
-        self.connection.sendall(f"{len(text)}:{text},".encode())
-
-    def key(self, key):
-        """Presses a key for 120 ms: the byte 4 is its release."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(key.encode(), ("127.0.0.1", self.keys))
-            time.sleep(0.12)
-            sender.sendto(b"\x04", ("127.0.0.1", self.keys))
-
-    def heard(self):
-        directory = os.path.join(self.directory, "heard")
-        for name in sorted(os.listdir(directory)):
-            if name.endswith("-dec.wav"):
-                return audio.read_wav(os.path.join(directory, name))
-        return []
 
 
 class Demo:
@@ -340,7 +237,7 @@ def main():
     parser.add_argument("--bin", default="target/release", help="where tapid, tapictl and tapi-exchange are")
     parser.add_argument("--keep", action="store_true", help="keep the files of the demonstration")
     options = parser.parse_args()
-    for tool, package in (("baresip", "baresip-core"), ("sipp", "sip-tester")):
+    for tool, package in (("baresip", "baresip-core"), ("sipp", "sip-tester"), ("kamailio", "kamailio"), ("openssl", "openssl")):
         if not shutil.which(tool):
             raise SystemExit(f"demo: {tool} is missing: run 'apt-get install {package}'")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -353,6 +250,7 @@ def main():
         demo.sip_to_modem()
         demo.modem_to_sip()
         good = demo.finish()
+        good = TrunkAct(demo.bin, directory).run() and good
     finally:
         demo.close()
         if good and not options.keep:

@@ -111,7 +111,7 @@ impl Server {
                     address: self.config.rtp_address,
                     port,
                     rtcp_port: self.ports.paired.contains(&port).then_some(port | 1),
-                    formats: formats(),
+                    formats: formats(self.config.options.opus),
                 })
             }
         };
@@ -330,11 +330,22 @@ pub(crate) fn is_digit(digit: char) -> bool {
     matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#')
 }
 
-/// What we receive and send: G.711 both ways (RFC 3551 section 6) and telephone events (RFC 4733).
-fn formats() -> Vec<Format> {
-    [(Codec::Pcmu, 0), (Codec::Pcma, 8), (Codec::TelephoneEvent, 101)]
+/// What the media provider receives and sends, plain ones first (RFC 3551 section 6); comfort noise (RFC 3389) and telephone
+/// events (RFC 4733), with Opus at its clock too.
+fn formats(opus: bool) -> Vec<Format> {
+    let all = [
+        (Codec::Pcmu, 0),
+        (Codec::Pcma, 8),
+        (Codec::G722, 9),
+        (Codec::Opus, 96),
+        (Codec::ComfortNoise, 13),
+        (Codec::TelephoneEvent, 101),
+        (Codec::TelephoneEvent48, 102),
+    ];
+    all.into_iter()
+        .filter(|(codec, _)| opus || !matches!(codec, Codec::Opus | Codec::TelephoneEvent48))
         .map(|(codec, payload_type)| Format { codec, payload_type })
-        .into()
+        .collect()
 }
 
 fn describe(remote: &RemoteMedia) -> MediaInfo {

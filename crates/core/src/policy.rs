@@ -34,6 +34,8 @@ pub struct Options {
     pub priorities: Vec<String>,
     /// The country whose tones are played where none is named: two letters of ISO 3166. Empty: `us`.
     pub country: String,
+    /// Whether the media provider has Opus.
+    pub opus: bool,
 }
 
 /// What becomes of calls that nobody takes, for some lines.

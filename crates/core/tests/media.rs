@@ -57,7 +57,7 @@ fn the_stream_is_open_before_the_provider_hears_of_it() {
     let Command::Open { local } = world.media().remove(0) else { panic!() };
     let LocalMedia::Rtp(rtp) = &local else { panic!("{local:?}") };
     let formats: Vec<(&str, u8)> = rtp.formats.iter().map(|is| (is.codec.as_str(), is.payload_type)).collect();
-    assert_eq!(formats, [("PCMU", 0), ("PCMA", 8), ("telephone-event", 101)]);
+    assert_eq!(formats, [("PCMU", 0), ("PCMA", 8), ("G722", 9), ("CN", 13), ("telephone-event", 101)]);
     assert_eq!((rtp.address.to_string().as_str(), rtp.port), ("127.0.0.1", 4000));
     let Action::MakeCall { media, .. } = world.command().action else { panic!() };
     assert_eq!(media, local);

@@ -121,18 +121,21 @@ impl Probe {
         self.state = State::Asking { tx, give_up: now + patience };
     }
 
-    /// 200 to 499 is said by somebody who is there, other than 408, which a proxy says for somebody who is not.
-    pub fn on_response(&mut self, now: Time, tx: u64, message: &Message<'_>) {
+    /// 200 to 499 is said by somebody who is there, other than 408, which a proxy says for somebody who is not. True: the
+    /// peer is back after it was gone.
+    pub fn on_response(&mut self, now: Time, tx: u64, message: &Message<'_>) -> bool {
         let status = message.status().unwrap_or_default();
         if !matches!(self.state, State::Asking { tx: ours, .. } if ours == tx) || status < 200 {
-            return;
+            return false;
         }
         let health = match status {
             408 => Health::Dead { reason: format!("the peer is not there: {}", message.summary()) },
             200..=499 | 501 => Health::Alive,
             _ => Health::Dead { reason: format!("the peer takes no calls: {}", message.summary()) },
         };
+        let back = matches!((&self.health, &health), (Health::Dead { .. }, Health::Alive));
         self.rest(now, health, retry_after(message));
+        back
     }
 
     fn rest(&mut self, now: Time, health: Health, at_least_s: Option<u64>) {

@@ -113,6 +113,14 @@ impl Registration {
         }
     }
 
+    /// The registrar was gone and is back: whether it still knows the binding nobody can tell.
+    pub fn on_return(&mut self, ep: &mut Endpoint, now: Time) {
+        if matches!(self.state, State::Bound { .. }) {
+            self.turns = 0;
+            self.ask(ep, now, Some("the registrar is back, and asked for the binding".to_owned()));
+        }
+    }
+
     pub fn on_wake(&mut self, ep: &mut Endpoint, now: Time) {
         match self.state {
             State::Bound { refresh } if refresh <= now => {

@@ -62,14 +62,17 @@ fn answer(net: &mut Net, status: &str, headers: &str) {
 }
 
 fn answer_from(net: &mut Net, from: &str, status: &str, headers: &str) {
-    let request = last(net);
+    answer_to(net, &last(net), from, status, headers);
+}
+
+fn answer_to(net: &mut Net, request: &str, from: &str, status: &str, headers: &str) {
     let text = format!(
         "SIP/2.0 {status}\nVia: {}\nFrom: {}\nTo: {};tag=r\nCall-ID: {}\nCSeq: {}\n{headers}Content-Length: 0\n\n",
-        value(&request, "Via"),
-        value(&request, "From"),
-        value(&request, "To").split(";tag").next().unwrap(),
-        value(&request, "Call-ID"),
-        value(&request, "CSeq"),
+        value(request, "Via"),
+        value(request, "From"),
+        value(request, "To").split(";tag").next().unwrap(),
+        value(request, "Call-ID"),
+        value(request, "CSeq"),
     );
     net.inject(0, from, &text);
 }
@@ -559,6 +562,38 @@ fn a_peer_is_probed_and_its_state_is_told_within_one_probe() {
     net.run(60_000);
     answer(&mut net, "200 OK", "");
     assert_eq!(service(&net), Service::In, "it heals");
+}
+
+#[test]
+fn a_registrar_that_was_gone_is_asked_for_the_binding_as_soon_as_it_is_back() {
+    let last_of = |net: &Net, method: &str| {
+        let mut sent = net.raw.iter().rev().map(|(_, text)| text.clone());
+        sent.find(|text| text.starts_with(method)).unwrap()
+    };
+    let bound = |net: &mut Net| {
+        let request = last_of(net, "REGISTER");
+        answer_to(net, &request, REGISTRAR, "200 OK", "Contact: <sip:100@192.0.2.1:5060>;expires=3600\n");
+    };
+    let alive = |net: &mut Net| {
+        let request = last_of(net, "OPTIONS");
+        answer_to(net, &request, REGISTRAR, "200 OK", "");
+    };
+    let mut net = start(Account { qualify_s: Some(60), ..registering() });
+    bound(&mut net);
+    alive(&mut net);
+    assert_eq!(service(&net), Service::In);
+    net.run(64_100);
+    assert_eq!(reason(&net), "the peer does not answer OPTIONS");
+    let before = registers(&net).len();
+    net.run(60_000);
+    alive(&mut net);
+    assert_eq!(registers(&net).len(), before + 1, "it may have forgotten us, and the hour is not over");
+    assert!(reason(&net).contains("binding"), "{}", reason(&net));
+    bound(&mut net);
+    assert_eq!(service(&net), Service::In);
+    net.run(60_000);
+    alive(&mut net);
+    assert_eq!(registers(&net).len(), before + 1, "while it answers it is left alone");
 }
 
 #[test]

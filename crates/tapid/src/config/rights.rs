@@ -21,6 +21,7 @@ impl Checker<'_> {
             }
             config.options.country = text;
         }
+        config.options.opus = cfg!(feature = "opus");
         config.options.priorities = file.daemon.priority.iter().map(|app| app.as_ref().clone()).collect();
         let rules = file.rights.iter().map(|rule| self.rule(rule)).collect();
         config.options.rights = Rights::Rules {

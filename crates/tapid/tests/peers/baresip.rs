@@ -90,14 +90,16 @@ impl Baresip {
         String::from_utf8_lossy(&log).split(['\n', '\r']).filter(telling).collect::<Vec<_>>().join("\n")
     }
 
-    /// What it heard during its only call, once that is over.
-    pub fn heard(&self) -> Vec<i16> {
-        let file = std::fs::read_dir(self.directory.join("dump"))
+    /// What it heard during each of its calls, once they are over.
+    pub fn heard(&self) -> Vec<Vec<i16>> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.directory.join("dump"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .find(|path| path.to_string_lossy().ends_with("-dec.wav"))
-            .unwrap_or_else(|| panic!("baresip heard nothing: {}", self.log()));
-        crate::sound::read(&file)
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect();
+        files.sort();
+        assert!(!files.is_empty(), "baresip heard nothing: {}", self.log());
+        files.iter().map(|file| crate::sound::read(file)).collect()
     }
 
     /// Ends it, so that its files are complete.

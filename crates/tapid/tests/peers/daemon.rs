@@ -91,10 +91,14 @@ impl Daemon {
     /// Starts one with these sections behind those of the daemon and of RTP.
     pub fn start_lines(directory: Directory, sip: u16, sections: &str) -> Daemon {
         let rtp = rtp_ports();
+        Daemon::start_ports(directory, sip, (rtp, rtp + 98), sections)
+    }
+
+    /// The same with these ports for audio.
+    pub fn start_ports(directory: Directory, sip: u16, (rtp, end): (u16, u16), sections: &str) -> Daemon {
         let socket = directory.path().join("api.sock");
         let config = format!(
-            "[daemon]\nsocket = {socket:?}\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"{rtp}-{}\"\n\n{sections}",
-            rtp + 98
+            "[daemon]\nsocket = {socket:?}\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"{rtp}-{end}\"\n\n{sections}"
         );
         Daemon::run(directory, sip, &config)
     }

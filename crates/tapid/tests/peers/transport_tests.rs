@@ -32,7 +32,7 @@ fn until_listening(port: u16) {
 }
 
 /// Texts of all messages of a call.
-fn texts(app: &mut App, call: tapi::CallId) -> String {
+pub fn texts(app: &mut App, call: tapi::CallId) -> String {
     let entries = app.ask(CallTrace { call, full: true }).entries;
     entries.iter().filter_map(|entry| entry.text.clone()).collect::<Vec<String>>().join("\n")
 }

@@ -143,7 +143,11 @@ impl Sip {
     pub(super) fn upkeep_response(&mut self, now: Time, (tx, owner): (u64, Owner), message: &Message<'_>, from: Peer) {
         self.with_upkeep(owner.line, |upkeep, ep| match owner.purpose {
             Purpose::Register => upkeep.registration.iter_mut().for_each(|it| it.on_response(ep, now, tx, message)),
-            Purpose::Probe => upkeep.probe.iter_mut().for_each(|it| it.on_response(now, tx, message)),
+            Purpose::Probe => {
+                if upkeep.probe.as_mut().is_some_and(|it| it.on_response(now, tx, message)) {
+                    upkeep.registration.iter_mut().for_each(|it| it.on_return(ep, now));
+                }
+            }
             Purpose::Subscribe => {
                 upkeep.mailbox.iter_mut().for_each(|it| it.on_response(ep, now, tx, message, from));
             }
