@@ -9,6 +9,7 @@ second act (trunk.py) a line registers at Kamailio, and a call under TLS and SRT
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess

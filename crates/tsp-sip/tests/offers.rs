@@ -224,7 +224,7 @@ fn a_refresh_of_theirs_restarts_nothing_and_a_switch_of_codec_is_told() {
     let (call, tag) = connected(&mut net, "", SDP);
     let first = texts(&net).into_iter().rfind(|text| text.starts_with("SIP/2.0 200")).unwrap();
     let origin = |text: &str| text.lines().find(|line| line.starts_with("o=")).unwrap().to_owned();
-    let mut change = |net: &mut Net, cseq: u32, body: &str| {
+    let change = |net: &mut Net, cseq: u32, body: &str| {
         net.inject(0, BOB, &request("INVITE sip:100@192.0.2.1", &format!("r{cseq}"), &tag, cseq, "", body));
         let answer = last(net);
         net.inject(0, BOB, &request("ACK sip:100@192.0.2.1", &format!("s{cseq}"), &tag, cseq, "", ""));
