@@ -1,5 +1,7 @@
 //! Families of simulated modems, and the services of the exchange, byte by byte in virtual time.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails shows why")]
+
 use tapi::Time;
 use tapi_sim::exchange::{Config, Country, Event, Exchange, ModemId, Output};
 use tapi_sim::modem::analogue::{self, Analogue};

@@ -2,6 +2,7 @@
 //! to work, the simulator does as they understand the standards, not as we do.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails shows why")]
+#![allow(clippy::too_many_lines, reason = "a story is told in one piece")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
