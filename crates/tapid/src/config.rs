@@ -124,6 +124,15 @@ pub enum Kind {
     Loopback(tsp_loopback::Config),
 }
 
+impl Config {
+    /// Two lines that call one another, beside what is configured.
+    pub fn add_demo(&mut self) {
+        let name = "demo".to_string();
+        let kind = Kind::Loopback(tsp_loopback::Config { name: name.clone(), lines: 2 });
+        self.providers.push(ProviderConfig { name, kind, network: NetworkConfig::default() });
+    }
+}
+
 impl Kind {
     /// How it was found, where the file does not name it.
     pub fn found(&self) -> Option<&Found> {

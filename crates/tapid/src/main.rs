@@ -36,6 +36,9 @@ struct Arguments {
     /// Check the configuration and end: 0 for a good one, 1 for a bad one, 2 for wrong arguments.
     #[arg(long)]
     check: bool,
+    /// Two loopback lines, demo:0 and demo:1, beside what is configured: to try an application without a device.
+    #[arg(long)]
+    demo: bool,
     /// Socket for clients, in place of the configured one.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -46,7 +49,7 @@ struct Arguments {
 
 const AFTER_HELP: &str = "\
 Signals: TERM and INT hang every call up and end (a second one: at once). USR2 puts calls into the service manager's
-descriptor store and ends, so that the next process goes on with them (RestartKillSignal=SIGUSR2). HUP is ignored.";
+descriptor store and ends, so that the next process goes on with them (RestartKillSignal=SIGUSR2). HUP does the\nsame once the configuration was read and is good; a bad one changes nothing.";
 
 /// Each call needs a socket, and shells commonly start programs with a soft limit of 1,024: take what we may have.
 fn raise_descriptor_limit() {
@@ -71,6 +74,9 @@ fn main() -> ExitCode {
         println!("configuration is good: {} providers", config.providers.len());
         return ExitCode::SUCCESS;
     }
+    if arguments.demo {
+        config.add_demo();
+    }
     if let Some(socket) = arguments.socket {
         config.socket = socket;
     }
@@ -85,7 +91,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let ended = runtime.block_on(run::run(config, inherited));
+    let ended = runtime.block_on(run::run(config, arguments.config.as_deref(), inherited));
     // A provider that hangs, or a look-up that goes on, does not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match ended {

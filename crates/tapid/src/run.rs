@@ -50,7 +50,7 @@ struct Parts {
 type ToSupervise = (ProviderId, ProviderConfig, First);
 
 /// Runs the daemon.
-pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
+pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: Inherited) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let ids = Ids::start(config.state_directory.as_deref()).map_err(|error| named("state_directory", &error))?;
     let mut parts = match resume::resume(&config, &mut inherited) {
@@ -89,7 +89,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> io::Result<()> {
     let reserving = tokio::spawn(reserve(ids));
     store::tell(&[NotifyState::Ready]);
     tracing::info!(socket = %config.socket.display(), providers = config.providers.len(), "ready");
-    let ending = signals.until(core, &core_sender, &accepting).await?;
+    let ending = signals.until(core, &core_sender, &accepting, path).await?;
     drop(core_sender);
     accepting.abort();
     reserving.abort();

@@ -109,3 +109,30 @@ fn new_calls_have_new_names_and_what_cannot_be_read_is_passed_over() {
     let next = net.call(0, "201");
     assert!(next > CallRef(78), "{next:?}");
 }
+
+#[test]
+fn another_configuration_keeps_calls_and_brings_lines() {
+    let (mut net, alice, bob, _) = up();
+    let mut changed = config(ALICE, "192.0.2.2", Some(BOB));
+    changed.lines[0].description = "another".into();
+    changed.lines[0].max_calls = 1;
+    changed.lines.push(tsp_sip::LineConfig { name: "sip:second".into(), ..changed.lines[0].clone() });
+    let now = net.now;
+    net.agents[0].events.clear();
+    assert!(net.agents[0].sip.reconfigure(now, changed.clone()));
+    net.feed(0, Input::Timeout);
+    let told: Vec<String> = net.agents[0]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::LineAdded { description, .. } => Some(format!("{} {}", description.name, description.description)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["sip:trunk another", "sip:second another"]);
+    changed.lines.remove(0);
+    assert!(!net.agents[0].sip.reconfigure(now, changed), "a line is missing");
+    net.command(1, Action::Drop { call: bob, reason: None }).unwrap();
+    net.run(1_000);
+    assert_eq!(net.mode(0, alice), Some((ReleasedBy::Remote, DisconnectMode::Normal)));
+}

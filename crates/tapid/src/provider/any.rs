@@ -67,6 +67,14 @@ impl AnyProvider {
         Ok(Some((AnyProvider::Sip(sip), calls)))
     }
 
+    /// Takes up another configuration without letting go of calls. `false`: it cannot.
+    pub fn reconfigure(&mut self, config: &ProviderConfig) -> bool {
+        match (self, &config.kind) {
+            (AnyProvider::Sip(sip), Kind::Sip(new)) => sip.reconfigure(clock::now(), new.clone()),
+            _ => false,
+        }
+    }
+
     /// Whether what it does outlives a crash.
     pub fn outlives_a_crash(&self) -> bool {
         matches!(self, AnyProvider::Sip(_))

@@ -115,8 +115,11 @@ fn providers(
     let mut parked: BTreeMap<String, Parked> =
         parked.into_iter().map(|parked| (parked.config.name.clone(), parked)).collect();
     for provider in &config.providers {
+        let earlier = parked.get_mut(&provider.name);
+        let goes_on = earlier.is_some_and(|it| it.config == *provider || it.provider.reconfigure(provider));
         match parked.remove(&provider.name) {
-            Some(mut earlier) if earlier.config == *provider => {
+            Some(mut earlier) if goes_on => {
+                earlier.config = provider.clone();
                 let id = earlier.id;
                 earlier.commands.extend(late.take_commands(id));
                 let mut descriptors = BTreeMap::new();

@@ -1,9 +1,11 @@
 //! What the operating system tells the daemon to do.
 
+use crate::config::Config;
 use crate::core::{Ending, Message};
 use crate::store;
 use sd_notify::NotifyState;
 use std::io;
+use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -35,6 +37,7 @@ impl Signals {
         mut core: tokio::task::JoinHandle<Ending>,
         messages: &mpsc::Sender<Message>,
         accepting: &tokio::task::JoinHandle<()>,
+        config: Option<&Path>,
     ) -> io::Result<Ending> {
         loop {
             let message = tokio::select! {
@@ -42,16 +45,31 @@ impl Signals {
                 _ = self.terminate.recv() => Message::Stop,
                 _ = self.interrupt.recv() => Message::Stop,
                 _ = self.park.recv() => self.park(accepting),
-                _ = self.hang_up.recv() => {
-                    tracing::info!("HUP is ignored: the configuration is read at a start");
-                    continue;
-                }
+                _ = self.hang_up.recv() => match self.reload(config, accepting) {
+                    Some(message) => message,
+                    None => continue,
+                },
             };
             if matches!(message, Message::Stop) {
                 store::tell(&[NotifyState::Stopping]);
             }
             // The core takes messages until it ends, and then the wait above is over.
             let _ = messages.send(message).await;
+        }
+    }
+
+    /// A new configuration is taken up by a new process, which goes on with every call. A bad one changes nothing.
+    fn reload(&self, config: Option<&Path>, accepting: &tokio::task::JoinHandle<()>) -> Option<Message> {
+        match Config::load(config) {
+            Err(problems) => {
+                tracing::error!("HUP: the configuration in use stays, since the new one is bad: {problems}");
+                None
+            }
+            Ok(_) if !store::present() => {
+                tracing::warn!("HUP is ignored: there is no service manager to begin anew with calls kept");
+                None
+            }
+            Ok(_) => Some(self.park(accepting)),
         }
     }
 

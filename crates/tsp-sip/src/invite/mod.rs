@@ -232,6 +232,7 @@ impl Call {
         self.provisionals = Provisionals::default();
         self.modify = Modify::Idle;
         self.runs.clear();
+        self.transfer = Transfer::default();
         self.deadlines.keep_only(&[Timer::Refresh, Timer::Expire]);
         if let Some(key) = &self.key {
             ep.dialogs.insert(key.clone(), self.id);

@@ -3,6 +3,7 @@
 mod command;
 mod keep;
 mod receive;
+mod reconfigure;
 mod streams;
 mod transfer;
 mod upkeep;

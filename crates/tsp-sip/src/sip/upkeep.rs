@@ -33,8 +33,12 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub fn all(endpoint: &mut Endpoint) -> Vec<Upkeep> {
         let accounts: Vec<_> = endpoint.lines.iter().map(|line| line.config.account.clone()).collect();
+        (0..).zip(accounts).map(|(line, account)| Upkeep::one(endpoint, line, &account)).collect()
+    }
+
+    fn one(endpoint: &mut Endpoint, line: u32, account: &crate::Account) -> Upkeep {
         let random = &mut endpoint.random;
-        let one = |(line, account): (u32, crate::Account)| Upkeep {
+        Upkeep {
             registration: account.register.as_ref().map(|register| Registration::new(random, line, register)),
             probe: account.qualify_s.map(|seconds| Probe::new(random, line, seconds)),
             mailbox: match account.mwi {
@@ -42,8 +46,7 @@ impl Upkeep {
                 Mwi::Off | Mwi::Unsolicited => None,
             },
             ..Upkeep::default()
-        };
-        (0..).zip(accounts).map(one).collect()
+        }
     }
 
     /// Why the line cannot be used; none: it can.
@@ -120,6 +123,20 @@ impl Sip {
     /// The way to the network is there.
     pub(super) fn upkeep_opened(&mut self, now: Time) {
         for line in self.lines() {
+            self.with_upkeep(line, |upkeep, ep| upkeep.on_open(ep, now));
+        }
+    }
+
+    /// A line's account has changed: its affairs begin anew.
+    pub(super) fn renew_upkeep(&mut self, now: Time, at: usize) {
+        let Ok(line) = u32::try_from(at) else { return };
+        let Some(account) = self.endpoint.lines.get(at).map(|line| line.config.account.clone()) else { return };
+        let renewed = Upkeep::one(&mut self.endpoint, line, &account);
+        if let Some(upkeep) = self.upkeep.get_mut(at) {
+            let wake = upkeep.wake;
+            *upkeep = Upkeep { wake, ..renewed };
+        }
+        if self.port == super::Port::Open {
             self.with_upkeep(line, |upkeep, ep| upkeep.on_open(ep, now));
         }
     }
