@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::sync::mpsc::Receiver;
 use tapi::{End, OperationId};
-use tspi::media::Frame;
+use tspi::media::{FRAME_SAMPLES, Frame};
 
 /// Frames after which the header is made to fit what was written, so that a killed daemon leaves a readable file.
 const FLUSH_FRAMES: u64 = 50;
@@ -117,10 +117,13 @@ impl Recording {
         if self.frames >= MAX_FRAMES {
             return Err(hound::Error::TooWide);
         }
+        // All at once: sample by sample the library looks at its format each time.
+        let mut samples = self.writer.get_i16_writer(2 * FRAME_SAMPLES as u32);
         for (left, right) in received.0.iter().zip(sent.0) {
-            self.writer.write_sample(*left)?;
-            self.writer.write_sample(right)?;
+            samples.write_sample(*left);
+            samples.write_sample(right);
         }
+        samples.flush()?;
         self.frames += 1;
         if self.frames.is_multiple_of(FLUSH_FRAMES) {
             self.writer.flush()?;

@@ -7,10 +7,15 @@ mod common;
 
 use common::{Far, Node, address, remote};
 use criterion::{Criterion, criterion_group, criterion_main};
+use msp_rtp::codec::{Audio, Decoder, Encoder};
+use msp_rtp::detect::{Dtmf, Progress};
+use msp_rtp::g711::Law;
+use msp_rtp::plc::Plc;
 use msp_rtp::rtp::{Datagram, Sender};
+use msp_rtp::tone::Tone;
 use std::hint::black_box;
 use std::time::Duration;
-use tspi::media::{Codec, Input, MediaProvider, StreamId};
+use tspi::media::{Codec, Frame, Input, MediaProvider, StreamId};
 
 const STREAMS: u64 = 200;
 
@@ -72,5 +77,54 @@ fn media(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, media);
+fn speech() -> Vec<Frame> {
+    let mut tone = Tone::new(&[(440, -20.0), (1770, -24.0)]).unwrap();
+    (0..50).map(|_| tone.frame()).collect()
+}
+
+/// 20 ms of each codec, both ways.
+fn codecs(criterion: &mut Criterion) {
+    let frames = speech();
+    for audio in [Audio::G711(Law::A), Audio::G711(Law::Mu), Audio::G722] {
+        let (mut encoder, mut decoder) = (Encoder::new(audio), Decoder::new(audio));
+        let mut payload = [0; 480];
+        criterion.bench_function(&format!("encode 20 ms: {audio:?}"), |bench| {
+            let mut frames = frames.iter().cycle();
+            bench.iter(|| encoder.encode(black_box(&frames.next().unwrap().0), &mut payload));
+        });
+        let length = encoder.encode(&frames[7].0, &mut payload).unwrap();
+        let mut samples = [0; 960];
+        criterion.bench_function(&format!("decode 20 ms: {audio:?}"), |bench| {
+            bench.iter(|| decoder.decode(black_box(&payload[..length]), &mut samples));
+        });
+    }
+    criterion.bench_function("conceal 20 ms", |bench| {
+        let mut plc = Plc::new();
+        bench.iter(|| {
+            let mut frame = frames[3];
+            plc.good(&mut frame.0);
+            plc.conceal(black_box(&mut frame.0));
+        });
+    });
+}
+
+/// 20 ms of each detector.
+fn detectors(criterion: &mut Criterion) {
+    let frames = speech();
+    criterion.bench_function("listen 20 ms: digits", |bench| {
+        let (mut dtmf, mut frames) = (Dtmf::new(), frames.iter().cycle());
+        bench.iter(|| dtmf.frame(black_box(frames.next().unwrap())));
+    });
+    for country in [None, Some("de")] {
+        criterion.bench_function(
+            &format!("listen 20 ms: progress of {}", country.unwrap_or("all countries")),
+            |bench| {
+                let (mut progress, mut frames) = (Progress::new(country), frames.iter().cycle());
+                bench.iter(|| progress.frame(black_box(frames.next().unwrap())));
+            },
+        );
+    }
+}
+
+criterion_group!(benches, media, codecs, detectors);
 criterion_main!(benches);

@@ -7,7 +7,8 @@
 //! A stream sends, in this order: digits or a tone, a playback, an application's audio, the stream that it is joined with
 //! or its mixer, nothing. Nothing means
 //! no packets but one of silence when the far end becomes known and one a second after that; a stream of frames gets a
-//! frame of silence instead.
+//! frame of silence instead. A stream of frames that leads to nobody is, in a mixer, the mixer's own voice: what is played
+//! on it is heard by all others, and it records what they say.
 //!
 //! Packets of a joined stream are relayed as they come, not decoded, where both far ends use the same codec and nothing
 //! of ours is sent; a recording or a tone monitor decodes a copy. Else they pass through a playout buffer and leave with

@@ -282,15 +282,20 @@ impl Msp {
         };
         let joined = stream.joined.and_then(|other| Some((other, self.streams.get(&other)?)));
         let listened = stream.is_listened(joined.map(|(_, other)| other));
-        let relay_to = joined.filter(|(_, other)| stream.relays_to(other)).map(|(other, _)| other);
+        let relay_to =
+            joined.filter(|(_, other)| stream.relays_to(other)).map(|(number, other)| (number, other.packet_limit()));
         let Some(Wire::Rtp(wire)) = self.streams.get_mut(&id).map(|stream| &mut stream.wire) else {
             self.counters.unknown_stream += 1;
             return;
         };
         let admitted = wire.admit(now, from, bytes, room, &mut self.counters);
+        // The first packet that is too long is split already.
+        let split = relay_to.is_some_and(|(_, limit)| wire.packet_ms() > limit);
         if wire.is_colliding() {
             self.schedule(id);
         }
+        let listened = listened || split;
+        let relay_to = relay_to.filter(|_| !split).map(|(other, _)| other);
         let Some(admitted) = admitted else { return };
         let Admitted { run, arrival, digit, payload, marker, sequence, timestamp, bytes } = admitted;
         let relayed = Relayed { from: id.0, run, payload, marker, sequence, timestamp, bytes };

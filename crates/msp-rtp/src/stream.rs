@@ -68,6 +68,9 @@ pub(crate) struct Stream {
     jitter: Option<Box<Jitter>>,
     /// Comfort noise, from when it was told until audio comes.
     noise: Option<Noise>,
+    /// What a mixer's own voice said in the last tick.
+    #[serde(skip)]
+    voice: Option<Frame>,
     /// Within a tick: what was heard.
     #[serde(skip)]
     heard: Option<Frame>,
@@ -119,8 +122,14 @@ impl Stream {
             playout,
             jitter: None,
             noise: None,
+            voice: None,
             heard: None,
         }
+    }
+
+    /// Frames that lead to nobody, in a mixer: what is played here is heard by all in it, and what they say is heard here.
+    fn is_voice_of_mixer(&self) -> bool {
+        matches!(self.wire, Wire::Frames(None)) && self.mixer.is_some()
     }
 
     fn rtp(&self) -> Option<&RtpWire> {
@@ -159,6 +168,11 @@ impl Stream {
         own || self.play.as_ref().is_some_and(Play::is_playing)
     }
 
+    /// The longest packets that are relayed to the far end, in milliseconds.
+    pub fn packet_limit(&self) -> u32 {
+        self.rtp().map_or(0, |wire| wire.pace.ptime_ms())
+    }
+
     /// Whether packets that come here can go out on `other` without being decoded.
     pub fn relays_to(&self, other: &Stream) -> bool {
         match (self.rtp(), other.rtp()) {
@@ -183,7 +197,8 @@ impl Stream {
         let frames = matches!(self.wire, Wire::Frames(Some(_)));
         let heard = self.jitter.as_ref().is_some_and(|jitter| !jitter.is_idle()) || self.noise.is_some();
         let held = self.rtp().is_some_and(|wire| !wire.pace.is_empty());
-        let own = held || self.is_connected() && self.has_own_sound();
+        let leads_on = self.is_connected() || self.is_voice_of_mixer();
+        let own = held || self.voice.is_some() || leads_on && self.has_own_sound();
         digits || frames || heard || own || self.record.is_some() || self.meter.is_some() || self.listener.is_some()
     }
 
@@ -253,8 +268,8 @@ impl Stream {
 
     /// The first half of a tick: what is heard.
     pub fn hear(&mut self, at: Time, listened: bool) {
-        self.heard = None;
-        if listened {
+        self.heard = self.voice.take();
+        if listened && !self.is_voice_of_mixer() {
             self.heard = self.play_out(at);
         } else {
             self.forget_heard();
@@ -274,6 +289,14 @@ impl Stream {
     /// The second half of a tick: what is sent.
     pub fn speak(&mut self, at: Time, joined: Joined) -> Spoken {
         let mut spoken = Spoken::default();
+        if self.is_voice_of_mixer() {
+            if let Some(Sound::Audio(frame)) = self.sound(at, &Joined::default(), &mut spoken) {
+                self.voice = Some(frame);
+            }
+            let (received, sent) = (joined.heard, self.voice);
+            self.note(at, received.unwrap_or(Frame::SILENCE), sent.unwrap_or(Frame::SILENCE), &mut spoken);
+            return spoken;
+        }
         let sound = if self.is_connected() { self.sound(at, &joined, &mut spoken) } else { None };
         let mut sent = match &sound {
             Some(Sound::Audio(frame)) => *frame,
@@ -294,7 +317,7 @@ impl Stream {
             Wire::Frames(Some(direction)) if direction.sends() => spoken.frame = Some(sent),
             Wire::Frames(_) => sent = Frame::SILENCE,
         }
-        self.note(at, sent, &mut spoken);
+        self.note(at, self.heard.unwrap_or(Frame::SILENCE), sent, &mut spoken);
         spoken
     }
 
@@ -369,8 +392,7 @@ impl Stream {
         self.heard.as_ref()
     }
 
-    fn note(&mut self, at: Time, sent: Frame, spoken: &mut Spoken) {
-        let received = self.heard.unwrap_or(Frame::SILENCE);
+    fn note(&mut self, at: Time, received: Frame, sent: Frame, spoken: &mut Spoken) {
         if let Some(listener) = &mut self.listener {
             (spoken.digit, spoken.found) = listener.frame(at, &received);
         }

@@ -187,6 +187,11 @@ impl RtpWire {
         fits && from.direction.receives() && to.direction.sends() && from.hears(Payload::Audio(audio)) && events
     }
 
+    /// The longest packet of this run of the source, in milliseconds.
+    pub fn packet_ms(&self) -> u32 {
+        self.packet_ms
+    }
+
     /// When a packet must be sent lest the path be forgotten.
     pub fn keep_alive_at(&self) -> Option<Time> {
         if self.sends() { Some(self.sent_at.map_or(Time::ZERO, |at| at + KEEP_ALIVE)) } else { None }

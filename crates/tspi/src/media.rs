@@ -382,7 +382,7 @@ pub enum Command {
         operation: OperationId,
     },
     /// Put the stream into a mixer, which exists while a stream is in it: it hears all others and not itself. A join is
-    /// parted first.
+    /// parted first. A stream of frames without a far end speaks for the mixer: what is played on it is heard by all others.
     Mix {
         /// Which stream.
         stream: StreamId,

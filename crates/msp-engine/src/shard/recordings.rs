@@ -61,3 +61,58 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::files::Files;
+    use crate::shard::{Begin, Message, Shard, Waker};
+    use msp_rtp::Msp;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+    use tapi::{End, OperationId};
+    use tspi::media::{Command, DescriptorId, Direction, Event, LocalMedia, RemoteMedia, StreamId};
+
+    #[test]
+    fn a_recording_whose_writer_has_died_fails_and_the_stream_goes_on() {
+        let (files, work) = Files::new();
+        drop(work);
+        let (tell, events) = channel();
+        let (messages, inbox) = channel();
+        let waker = Waker::new().unwrap();
+        let begin = Begin {
+            number: 0,
+            count: 1,
+            msp: Msp::new([1; 32]),
+            sockets: Arc::default(),
+            on_event: Arc::new(move |event| drop(tell.send(event))),
+            inbox,
+            waker: waker.clone(),
+            files,
+            shared: Arc::default(),
+            realtime: false,
+        };
+        let shard = Shard::new(begin).unwrap();
+        let thread = std::thread::spawn(move || shard.run());
+        let say = |message| {
+            messages.send(message).unwrap();
+            waker.wake();
+        };
+        let (stream, descriptor) = (StreamId(1), DescriptorId(1));
+        say(Message::Command(Command::Open { local: LocalMedia::Frames { stream } }));
+        let remote = RemoteMedia::Frames { direction: Direction::SendRecv };
+        say(Message::Command(Command::Connect { stream, remote }));
+        for number in 1..=2 {
+            say(Message::Give(descriptor, std::fs::File::open("/dev/null").unwrap().into()));
+            let operation = OperationId(number);
+            say(Message::Command(Command::Record { operation, stream, descriptor, max_ms: None }));
+            let event = events.recv_timeout(Duration::from_secs(20)).expect("the recording ends");
+            assert!(
+                matches!(&event, Event::Ended { operation: ended, end: End::Failed, .. } if *ended == operation),
+                "{event:?}"
+            );
+        }
+        say(Message::Stop);
+        thread.join().unwrap();
+    }
+}
