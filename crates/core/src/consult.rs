@@ -58,7 +58,7 @@ impl Server {
         info.call = CallId(self.fresh_id());
         let stream = self.open_stream(provider, wire, info.call)?;
         let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
-        let params = CallParams { address: plan.address.0, block_id: plan.block_id, bearer: None };
+        let params = CallParams { address: plan.address.0, block_id: plan.block_id, ..CallParams::default() };
         let action = Action::MakeCall { line: reference, to: plan.to.clone(), params, media };
         let purpose = plan.purpose.clone();
         let info = self.outbound(info, asker.map(|asker| asker.session), plan);

@@ -250,7 +250,7 @@ fn every_persona_of_an_analogue_modem_can_be_supervised() {
 
 fn make_withheld(world: &mut World, app: AppId, line: LineId, to: &str) -> Result<CallId, tapi::Error> {
     let (line, address) = (LineSelector::Id(line), AddressId(0));
-    let request = CallMake { line, to: to.into(), address, block_id: true, comment: None };
+    let request = CallMake { line, to: to.into(), address, block_id: true, comment: None, bearer: None };
     world.ask(app, Request::CallMake(request)).map(|reply| match reply {
         Reply::Made(made) => made.call,
         other => panic!("{other:?}"),

@@ -6,7 +6,9 @@ mod service;
 pub use control::*;
 pub use service::*;
 
-use crate::{AddressId, CallId, LineId, LineStateKind, MediaMode, Names, OperationId, Privilege, ProgressTone, reply};
+use crate::{
+    AddressId, BearerMode, CallId, LineId, LineStateKind, MediaMode, Names, OperationId, Privilege, ProgressTone, reply,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -273,6 +275,11 @@ pub struct CallMake {
     /// Words of the application, kept with the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// The kind of connection (LINECALLPARAMS dwBearerMode); voice when absent. `passthrough` dials nothing: bytes cross between
+    /// the device and the Unix stream socket that comes with the request, until the call is idle. It needs the right to
+    /// administer the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<BearerMode>,
 }
 
 macro_rules! on_call {

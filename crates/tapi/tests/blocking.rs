@@ -20,7 +20,7 @@ fn open() -> ClientOpen {
 
 fn make() -> CallMake {
     let line = LineSelector::Name("sip:trunk".into());
-    CallMake { line, to: "100".into(), address: Default::default(), block_id: false, comment: None }
+    CallMake { line, to: "100".into(), address: Default::default(), block_id: false, comment: None, bearer: None }
 }
 
 fn done() -> Reply {

@@ -84,6 +84,7 @@ pub fn run(args: &Args, wish: &Wish<'_>, out: &mut Out) -> Result<Code, Failure>
         address: tapi::AddressId(0),
         block_id: false,
         comment: None,
+        bearer: None,
     })?;
     let call = made.call;
     match out.json {

@@ -11,9 +11,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tapi::request::{CallPlay, CallRecord};
+use tapi::request::{CallMake, CallPlay, CallRecord};
 use tapi::wire::{self, Lines, rpc};
-use tapi::{Error, ErrorCode, PlaySource, RecordSink, Request, RequestId};
+use tapi::{BearerMode, Error, ErrorCode, PlaySource, RecordSink, Request, RequestId};
 use tapi_core::{ClientId, Peer};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -192,6 +192,11 @@ impl Reader<'_> {
             Request::CallAudio(_) => {
                 let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
                 let file = files::passed_socket(passed.pop_front().ok_or_else(missing)?)?;
+                Ok(Some(PassedFile { file, created: None }))
+            }
+            Request::CallMake(CallMake { bearer: Some(BearerMode::Passthrough), .. }) => {
+                let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
+                let file = files::passed_stream(passed.pop_front().ok_or_else(missing)?)?;
                 Ok(Some(PassedFile { file, created: None }))
             }
             Request::CallPlay(CallPlay { source: PlaySource::File(name), .. }) => {

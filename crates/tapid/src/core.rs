@@ -28,7 +28,7 @@ use tapi::{Request, RequestId};
 use tapi_core::{ClientId, Input, Output, Peer, ProviderId, Server};
 use tokio::sync::{Notify, mpsc};
 use tspi::media::{self, DescriptorId};
-use tspi::{CommandId, LocalMedia, StreamId};
+use tspi::{Action, CommandId, LocalMedia, StreamId};
 
 /// How often the wall clock is looked at.
 const WALL_CLOCK_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
@@ -169,6 +169,8 @@ pub struct Core {
     streams: BTreeMap<StreamId, Wire>,
     outstanding: BTreeSet<(ProviderId, CommandId)>,
     created: BTreeMap<DescriptorId, Created>,
+    /// Sockets of calls in passthrough whose commands are not on their way yet.
+    through: BTreeMap<DescriptorId, OwnedFd>,
     /// Providers that did not take a command: they are stopped once what the server says now is handed out.
     stuck: Vec<ProviderId>,
     services: Services,
@@ -224,6 +226,7 @@ impl Core {
             streams: start.streams,
             outstanding: start.outstanding,
             created: BTreeMap::new(),
+            through: BTreeMap::new(),
             stuck: Vec::new(),
             services: Services::default(),
             ledger: Ledger::new(start.ledger),
@@ -349,7 +352,10 @@ impl Core {
         let descriptor = file.map(|passed| {
             let descriptor = DescriptorId(self.next_descriptor);
             self.next_descriptor += 1;
-            self.engine.give(descriptor, passed.file);
+            match request {
+                Request::CallMake(_) => drop(self.through.insert(descriptor, passed.file)),
+                _ => self.engine.give(descriptor, passed.file),
+            }
             self.created.extend(passed.created.map(|created| (descriptor, created)));
             descriptor
         });
@@ -449,6 +455,11 @@ impl Core {
 
     fn command(&mut self, provider: ProviderId, command: tspi::Command) {
         let id = command.id;
+        if let Action::MakeCall { params, .. } = &command.action
+            && let Some(socket) = params.descriptor.and_then(|descriptor| self.through.remove(&descriptor))
+        {
+            self.instruct(provider, ToProvider::Through(id, socket));
+        }
         if self.instruct(provider, ToProvider::Command(command)) {
             self.outstanding.insert((provider, id));
         }
@@ -516,6 +527,9 @@ impl Core {
     }
 
     fn discard(&mut self, descriptor: DescriptorId) {
+        if self.through.remove(&descriptor).is_some() {
+            return;
+        }
         self.engine.discard(descriptor);
         if let Some(created) = self.created.remove(&descriptor) {
             tokio::task::spawn_blocking(move || created.remove());

@@ -84,6 +84,17 @@ pub fn passed_socket(socket: OwnedFd) -> Result<OwnedFd, Error> {
     Err(refused("the passed descriptor", "not a Unix socket of kind seqpacket or datagram"))
 }
 
+/// A socket that a client passed: a connected Unix socket of kind stream, or nothing.
+pub fn passed_stream(socket: OwnedFd) -> Result<OwnedFd, Error> {
+    use rustix::net::{AddressFamily, SocketType, sockopt};
+    let unix = sockopt::socket_domain(&socket).is_ok_and(|domain| domain == AddressFamily::UNIX);
+    let stream = sockopt::socket_type(&socket).is_ok_and(|kind| kind == SocketType::STREAM);
+    if unix && stream && rustix::net::getpeername(&socket).is_ok() {
+        return Ok(socket);
+    }
+    Err(refused("the passed descriptor", "not a connected Unix socket of kind stream"))
+}
+
 /// A path that stays where it is: no root, no `..`.
 fn relative(name: &str) -> Result<&Path, Error> {
     let path = Path::new(name);

@@ -3,6 +3,8 @@
 mod any;
 pub mod ports;
 mod supervise;
+mod through;
+mod transcript;
 
 use crate::clock;
 use crate::core::Message;
@@ -13,11 +15,15 @@ use msp_engine::FramePort;
 use ports::{Ports, Ready};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 pub use supervise::{First, Parked, Supervised, bind, supervise};
 use tapi_core::ProviderId;
+pub use through::Through;
+use through::Whose;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tspi::{Input, Output, PortId, StreamId};
+pub use transcript::Transcript;
+use tspi::{CallRef, CommandId, Input, Output, PortId, StreamId};
 
 /// Commands that may wait for a provider. A provider that leaves so many is stuck.
 pub const INBOX: usize = 1_024;
@@ -33,6 +39,8 @@ pub enum ToProvider {
     FramesEnd(StreamId),
     /// Say that you live.
     Probe,
+    /// The application's end of a call in passthrough, which this command makes: it follows.
+    Through(CommandId, OwnedFd),
     /// Put the state down.
     Park,
 }
@@ -61,6 +69,10 @@ pub struct Driver {
     pub plug: Option<watch::Receiver<Plug>>,
     /// Where its calls are written down, where they outlive a crash.
     pub journal: Option<Journal>,
+    /// Where what crosses its port is written.
+    pub transcript: Option<Transcript>,
+    /// The call in passthrough.
+    pub through: Through,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -87,10 +99,12 @@ impl Driver {
                 self.settled.take().map(|settled| settled.send(()));
             }
             let deadline = clock::instant(self.provider.machine().poll_timeout());
+            let unwritten = self.ports.unwritten();
             tokio::select! {
                 message = self.inbox.recv() => match message {
                     Some(ToProvider::Command(command)) => self.tell(Input::Command(command)),
                     Some(ToProvider::Frames(stream, port)) => drop(self.streams.insert(stream, port)),
+                    Some(ToProvider::Through(id, socket)) => self.through.expect(id, socket),
                     Some(ToProvider::FramesEnd(stream)) => drop(self.streams.remove(&stream)),
                     Some(ToProvider::Probe) => {
                         let _ = self.core.send(Message::Alive { provider: self.id }).await;
@@ -101,7 +115,20 @@ impl Driver {
                 ready = self.ports.next(&mut buffer) => self.arrived(ready, &buffer),
                 () = self.frames.notified() => self.frames(),
                 () = changed(&mut self.plug) => self.plugged(),
+                heard = self.through.next(unwritten) => self.through_heard(heard),
                 () = tokio::time::sleep_until(deadline) => self.timeout(),
+            }
+        }
+    }
+
+    /// The application of a call in passthrough said something.
+    fn through_heard(&mut self, heard: Option<(CallRef, Vec<u8>)>) {
+        match heard {
+            Some((call, bytes)) => self.tell(Input::Raw { call, bytes: &bytes }),
+            None => {
+                if let Some(command) = self.through.end() {
+                    self.tell(Input::Command(command));
+                }
             }
         }
     }
@@ -137,7 +164,11 @@ impl Driver {
     }
 
     fn tell(&mut self, input: Input<'_>) {
-        self.provider.machine().handle(clock::now(), input);
+        let now = clock::now();
+        if let Some(transcript) = &mut self.transcript {
+            transcript.input(now, &input);
+        }
+        self.provider.machine().handle(now, input);
     }
 
     fn timeout(&mut self) {
@@ -173,8 +204,14 @@ impl Driver {
     }
 
     async fn perform(&mut self, output: Output) -> Result<(), mpsc::error::SendError<Message>> {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.output(clock::now(), &output);
+        }
         match output {
             Output::Event(event) => {
+                if self.through.event(&event) == Whose::Ours {
+                    return Ok(());
+                }
                 let (provider, run) = (self.id, self.run);
                 self.core.send(Message::Provider { provider, run, event }).await?;
             }
@@ -190,7 +227,7 @@ impl Driver {
             Output::Close { port } => self.ports.close(port),
             Output::Connect { port, to, security } => self.ports.connect(port, to, security),
             Output::Lookup { query } => self.ports.look_up(query),
-            Output::Raw { .. } => {}
+            Output::Raw { call, bytes } => self.through.write(call, &bytes),
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
         }
         Ok(())

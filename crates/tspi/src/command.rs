@@ -179,6 +179,9 @@ pub struct CallParams {
     pub block_id: bool,
     /// What connection is wanted; none: voice.
     pub bearer: Option<BearerMode>,
+    /// The application's socket of a call in passthrough: the shell keeps it for the call, providers do not look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<crate::media::DescriptorId>,
 }
 
 /// What a taken command made.

@@ -8,15 +8,27 @@ use crate::consult::Plan;
 use crate::pending::{Asker, What};
 use tapi::request::{CallDrop, CallList, CallMake, CallSetPrivilege, CallTrace};
 use tapi::{
-    CallId, CallState, ConnectedMode, Error, ErrorCode, Feature, InfoKind, LineId, Names, Privilege, Reply, Right,
-    SessionId, Time, reply,
+    BearerMode, CallId, CallState, ConnectedMode, Error, ErrorCode, Feature, InfoKind, LineId, Names, Privilege, Reply,
+    Right, SessionId, Time, reply,
 };
+use tspi::media::DescriptorId;
 use tspi::{Action, LocalMedia};
 
 impl Server {
-    pub(super) fn call_make(&mut self, now: Time, asker: Asker, make: CallMake) -> Outcome {
+    pub(super) fn call_make(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        make: CallMake,
+        file: &mut Option<DescriptorId>,
+    ) -> Outcome {
         let id = self.opened_line(asker.session, &make.line)?;
         self.allow(asker.session, id, &Right::Originate)?;
+        match make.bearer {
+            None | Some(BearerMode::Voice) => {}
+            Some(BearerMode::Passthrough) => return self.call_through(now, asker, id, make, file),
+            Some(other) => return Err(ErrorCode::BearerModeUnavail.because(format!("no line has bearer {other}"))),
+        }
         check_address(&make.to)?;
         check_comment(make.comment.as_deref())?;
         let CallMake { to, address, block_id, comment, .. } = make;

@@ -5,6 +5,7 @@ mod line;
 mod listen;
 mod media;
 mod service;
+mod through;
 mod transfer;
 
 use crate::call::Call;
@@ -97,7 +98,7 @@ impl Server {
         };
         let asker = Asker { client: Some(client), session: self.registered(client)?, id };
         match request {
-            Request::CallMake(make) => self.call_make(now, asker, make),
+            Request::CallMake(make) => self.call_make(now, asker, make, file),
             Request::CallAccept(accept) => self.call_accept(now, asker, accept.call),
             Request::CallAnswer(answer) => self.call_answer(now, asker, answer.call),
             Request::CallDrop(drop) => self.call_drop(now, asker, drop),

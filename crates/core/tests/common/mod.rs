@@ -437,6 +437,7 @@ pub fn make(to: &str) -> CallMake {
         address: Default::default(),
         block_id: false,
         comment: None,
+        bearer: None,
     }
 }
 

@@ -172,7 +172,7 @@ impl World {
     /// What the server answered.
     pub fn make_call(&mut self, id: AppId, line: LineId, to: &str) -> Result<CallId, Error> {
         let (line, address) = (LineSelector::Id(line), AddressId(0));
-        let request = CallMake { line, to: to.into(), address, block_id: false, comment: None };
+        let request = CallMake { line, to: to.into(), address, block_id: false, comment: None, bearer: None };
         match self.ask(id, Request::CallMake(request))? {
             Reply::Made(made) => Ok(made.call),
             other => self.broken(&format!("call.make answered {other:?}")),

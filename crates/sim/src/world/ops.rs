@@ -271,7 +271,7 @@ impl Stage {
             Op::Make { app, line: line_pick, to } => {
                 let line = LineSelector::Id(self.line(line_pick));
                 let (to, address) = (number(line_pick, to).into(), AddressId(0));
-                let request = CallMake { line, to, address, block_id: false, comment: None };
+                let request = CallMake { line, to, address, block_id: false, comment: None, bearer: None };
                 self.send(app, Request::CallMake(request));
             }
             Op::List { app } => self.send(app, Request::CallList(CallList { line: None })),

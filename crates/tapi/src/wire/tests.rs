@@ -76,6 +76,7 @@ fn a_request_round_trips() {
         address: Default::default(),
         block_id: false,
         comment: None,
+        bearer: None,
     };
     let (mut typed, mut any) = (Vec::new(), Vec::new());
     encode_request(&mut typed, RequestId(7), &make);

@@ -123,7 +123,8 @@ impl Paths {
             let (modem, role) = name.strip_suffix("-audio").map_or((name, Role::At), |name| (name, Role::Audio));
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
             let good = (1..=48).contains(&modem.len()) && !modem.starts_with('.') && modem.bytes().all(plain);
-            good.then(|| Wanted { modem: modem.to_owned(), role, path: path.clone() })
+            let named = self.wanted.iter().any(|wanted| wanted.path == path);
+            (good && !named).then(|| Wanted { modem: modem.to_owned(), role, path: path.clone() })
         };
         paths.into_iter().filter_map(wanted).collect()
     }

@@ -1,7 +1,7 @@
 //! What starts a provider, and starts it anew when it dies.
 
 use super::ports::{Port, Ports, Serial, Spec};
-use super::{AnyProvider, Driver, Finished, INBOX, ToProvider, port_name};
+use super::{AnyProvider, Driver, Finished, INBOX, Through, ToProvider, Transcript, port_name};
 use crate::config::{Kind, ProfileSource, ProviderConfig};
 use crate::core::Message;
 use crate::hotplug::Plug;
@@ -115,6 +115,8 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     settled: settled.take(),
                     plug: plug.clone(),
                     journal,
+                    transcript: transcript(&config),
+                    through: Through::default(),
                 };
                 driver.plugged();
                 let restored = matches!(beginning, Beginning::Parked(_) | Beginning::Recovered);
@@ -203,6 +205,13 @@ fn panic_text(error: tokio::task::JoinError) -> String {
             (None, None) => "without a message".to_string(),
         },
         Err(error) => error.to_string(),
+    }
+}
+
+fn transcript(config: &ProviderConfig) -> Option<Transcript> {
+    match &config.kind {
+        Kind::Modem(modem) => modem.transcript.as_ref().map(Transcript::begin),
+        Kind::Sip(_) | Kind::Loopback(_) => None,
     }
 }
 

@@ -40,14 +40,21 @@ impl App {
     /// A call from a line.
     pub fn make(&mut self, line: &str, to: &str) -> CallId {
         let line = LineSelector::Name(line.into());
-        self.ask(CallMake { line, to: to.into(), address: AddressId(0), block_id: false, comment: None }).call
+        self.ask(CallMake { line, to: to.into(), address: AddressId(0), block_id: false, comment: None, bearer: None })
+            .call
     }
 
     /// Why no call can be made from a line.
     pub fn refused(&mut self, line: &str, to: &str) -> String {
         let line = LineSelector::Name(line.into());
-        let made =
-            self.client.call(CallMake { line, to: to.into(), address: AddressId(0), block_id: false, comment: None });
+        let made = self.client.call(CallMake {
+            line,
+            to: to.into(),
+            address: AddressId(0),
+            block_id: false,
+            comment: None,
+            bearer: None,
+        });
         made.expect_err("a call could be made").to_string()
     }
 

@@ -110,6 +110,7 @@ fn we_call_baresip_and_each_hears_the_other() {
             address: AddressId(0),
             block_id: false,
             comment: None,
+            bearer: None,
         })
         .call;
     app.states_to(call, "connected");

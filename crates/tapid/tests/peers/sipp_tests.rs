@@ -14,6 +14,7 @@ pub fn make(app: &mut App, to: &str) -> tapi::CallId {
         address: AddressId(0),
         block_id: false,
         comment: None,
+        bearer: None,
     })
     .call
 }

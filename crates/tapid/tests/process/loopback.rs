@@ -83,7 +83,8 @@ impl App {
     /// Calls from one line to the other, and both ends are connected.
     fn connected(&mut self, from: &str, to: &str) -> (CallId, CallId) {
         let line = LineSelector::Name(from.into());
-        let make = CallMake { line, to: to.into(), address: Default::default(), block_id: false, comment: None };
+        let make =
+            CallMake { line, to: to.into(), address: Default::default(), block_id: false, comment: None, bearer: None };
         let caller = self.ask(make).call;
         let called = self.offered(from);
         self.ask(CallAccept { call: called });

@@ -3,19 +3,30 @@
 use crate::daemon::{Directory, PATIENCE, Wire};
 use crate::restart::Managed;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tapi::client::blocking::Client;
+use tapi::request::{CallMake, ClientOpen, LineOpen};
+use tapi::{AddressId, BearerMode, EventBody, LineSelector, Names, Privilege};
 
-/// The simulated exchange with its modems; a subscriber answers with 440 Hz.
+/// The simulated exchange with its modems.
 struct Exchange(Child);
 
 impl Exchange {
+    /// A subscriber answers with 440 Hz.
     fn start(directory: &Directory) -> Exchange {
+        let words = ["--analogue", "4930100", "--cellular", "4930200", "--subscriber", "4930300=tone:440,answer:300ms"];
+        Exchange::with(directory, &words.map(str::to_owned))
+    }
+
+    /// With these modems and subscribers; the links to the modems are in the directory.
+    fn with(directory: &Directory, words: &[String]) -> Exchange {
         let mut child = Command::new(program())
-            .args(["--analogue", "4930100", "--cellular", "4930200"])
-            .args(["--subscriber", "4930300=tone:440,answer:300ms", "--link-dir"])
+            .args(words)
+            .arg("--link-dir")
             .arg(directory.path(""))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -54,10 +65,11 @@ fn program() -> PathBuf {
 fn started(directory: Directory) -> Managed {
     let path = |name: &str| directory.path(name);
     let config = format!(
-        "[daemon]\nsocket = {:?}\n\n[[modem]]\nname = \"analogue\"\ndevice = {:?}\nprofile = \"v253\"\n\n[[modem]]\n\
+        "[daemon]\nsocket = {:?}\n\n[[modem]]\nname = \"analogue\"\ndevice = {:?}\nprofile = \"v253\"\ntranscript = {:?}\n\n[[modem]]\n\
          name = \"dongle\"\ndevice = {:?}\naudio_device = {:?}\nprofile = \"27007\"\n",
         path("api.sock"),
         path("analogue0"),
+        path("transcript"),
         path("cellular0"),
         path("cellular0-audio")
     );
@@ -138,4 +150,60 @@ fn an_analogue_modems_call_is_heard_and_outlives_a_restart() {
 #[test]
 fn a_dongles_call_is_heard_and_outlives_a_restart() {
     a_call_is_heard_and_outlives_a_restart("modem:dongle");
+}
+
+/// Reads until `end` was said.
+fn heard(socket: &mut UnixStream, end: &str) -> String {
+    let (mut text, mut bytes) = (String::new(), [0; 256]);
+    while !text.contains(end) {
+        let count = socket.read(&mut bytes).unwrap_or_else(|error| panic!("no {end:?} but {text:?}: {error}"));
+        assert!(count > 0, "the end, and no {end:?} but {text:?}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    text
+}
+
+#[test]
+fn an_application_talks_to_a_modem_itself_until_it_is_done() {
+    let directory = Directory::new();
+    let (socket, transcript) = (directory.path("api.sock"), directory.path("transcript"));
+    let _exchange = Exchange::start(&directory);
+    let managed = started(directory);
+    let mut wire = Wire::open(&socket);
+    until_in_service(&mut wire, "modem:analogue");
+    let mut client = Client::connect(&socket).unwrap();
+    client.call(ClientOpen { app: "terminal".into(), ..ClientOpen::default() }).unwrap();
+    let line = LineSelector::Name("modem:analogue".into());
+    let privileges = Names::from([Privilege::Owner]);
+    client.call(LineOpen { line: line.clone(), privileges, media_modes: Names::new() }).unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    let bearer = Some(BearerMode::Passthrough);
+    let make = CallMake { line, to: String::new(), address: AddressId(0), block_id: false, comment: None, bearer };
+    assert!(client.call(make.clone()).is_err(), "without a socket");
+    let call = client.call_with_descriptor(make.clone(), theirs.into()).unwrap().call;
+    ours.write_all(b"ATE0V1\r").unwrap();
+    heard(&mut ours, "OK\r\n");
+    ours.write_all(b"AT+FCLASS=?\r").unwrap();
+    let answer = heard(&mut ours, "OK\r\n");
+    assert!(answer.contains('8'), "{answer:?}");
+    // Nobody else may have it meanwhile.
+    let (_, second) = UnixStream::pair().unwrap();
+    assert!(client.call_with_descriptor(make, second.into()).is_err());
+    // It is done: the call is over, and the modem is a telephone line again.
+    drop(ours);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "the call goes on");
+        let Some(delivered) = client.next_event(Some(Duration::from_millis(200))).unwrap() else { continue };
+        match delivered.event.body {
+            EventBody::CallState { call: of, state, .. } if of == call && state.is_over() => break,
+            _ => {}
+        }
+    }
+    until_in_service(&mut wire, "modem:analogue");
+    let written = std::fs::read_to_string(transcript).unwrap();
+    assert!(written.contains("= opened 0") && written.contains("> AT"), "{written}");
+    drop(wire);
+    managed.stop();
 }

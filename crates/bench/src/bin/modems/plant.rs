@@ -100,6 +100,7 @@ impl Plant {
             address: AddressId::default(),
             block_id: false,
             comment: None,
+            bearer: None,
         };
         Ok(self.client.call(request)?.call)
     }

@@ -1,6 +1,6 @@
 //! Serial ports of a device that is plugged in and pulled out.
 
-use super::{Plugged, Ports, Ready, Spec};
+use super::{Plugged, Port, Ports, Ready, Spec};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tspi::PortId;
@@ -26,6 +26,12 @@ impl Ports {
                 self.open(*port);
             }
         }
+    }
+
+    /// Bytes that the serial ports have not taken yet.
+    pub fn unwritten(&self) -> usize {
+        let waiting = |port: &Port| if let Port::Serial(serial) = port { serial.waiting() } else { 0 };
+        self.open.values().map(waiting).sum()
     }
 
     fn cut_off(&mut self) {

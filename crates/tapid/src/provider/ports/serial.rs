@@ -54,6 +54,11 @@ impl Serial {
         Ok(Serial { port: sys::watched(port)?, unwritten: unwritten.into() })
     }
 
+    /// How much is not yet written, in bytes.
+    pub fn waiting(&self) -> usize {
+        self.unwritten.len()
+    }
+
     /// What is not yet written.
     pub fn unwritten(&self) -> Vec<u8> {
         self.unwritten.iter().copied().collect()
