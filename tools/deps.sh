@@ -5,7 +5,7 @@ set -euo pipefail
 
 declare -A package=(
   [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [openssl]=openssl
-  [ModemManager]=modemmanager [ofonod]=ofono [vm]=mgetty-voice [dbus-daemon]=dbus-daemon [gdbus]=libglib2.0-bin [unshare]=util-linux
+  [ModemManager]=modemmanager [ofonod]=ofono [vm]=mgetty-voice [dbus-daemon]=dbus-daemon [gdbus]=libglib2.0-bin [busctl]=systemd [unshare]=util-linux
 )
 case "${1:-}" in
   "") ;;
@@ -21,6 +21,8 @@ done
 compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || missing+=(kamailio-tls-modules)
 # The linker needs libc's headers beside the compiler.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+# The client of the bus in the tests is in the Python that has GLib.
+python3 -c 'import gi' 2>/dev/null || /usr/bin/python3 -c 'import gi' 2>/dev/null || missing+=(python3-gi)
 
 if [ ${#missing[@]} -gt 0 ]; then
   echo "deps: installing ${missing[*]}"

@@ -16,12 +16,22 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one that can hold so many calls.
     pub fn start(program: &Path, calls: u32) -> io::Result<Daemon> {
-        let directory = std::env::temp_dir().join(format!("tapi-bench-{}", std::process::id()));
+        Daemon::start_on(program, calls, "off")
+    }
+
+    /// The directory of its files, and of what belongs to it.
+    pub fn directory() -> PathBuf {
+        std::env::temp_dir().join(format!("tapi-bench-{}", std::process::id()))
+    }
+
+    /// The same, on a bus.
+    pub fn start_on(program: &Path, calls: u32, bus: &str) -> io::Result<Daemon> {
+        let directory = Daemon::directory();
         std::fs::create_dir_all(&directory)?;
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
         let socket = directory.join("api.sock");
         let config = format!(
-            "[daemon]\nsocket = {socket:?}\nidle_grace_s = 1\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"20000-{}\"\n\n\
+            "[daemon]\nsocket = {socket:?}\nidle_grace_s = 1\n\n[dbus]\nbus = {bus:?}\n\n[rtp]\naddress = \"127.0.0.1\"\nports = \"20000-{}\"\n\n\
              [[sip]]\nname = \"bench\"\nlisten = \"127.0.0.1:{port}\"\n\n[[sip.lines]]\nname = \"sip:bench\"\n\
              user = \"100\"\ndomain = \"127.0.0.1\"\npeers = [\"127.0.0.1\"]\nmax_calls = 100000\n",
             20_000 + calls

@@ -3,6 +3,7 @@
 //! figures of one run only.
 
 mod answerer;
+mod bus;
 mod daemon;
 mod sipp;
 
@@ -54,30 +55,45 @@ fn measure(options: &Options) -> Outcome {
     memory(options, answerer::Until::Connected)
 }
 
+/// Requests that are timed on each front.
+const ROUND_TRIPS: u32 = 20_000;
+
 fn round_trips(options: &Options) -> Outcome {
-    let daemon = Daemon::start(&options.tapid, 16)?;
+    let bus = bus::Bus::start(&Daemon::directory())?;
+    let daemon = Daemon::start_on(&options.tapid, 16, &bus.address)?;
     let mut client = Client::connect(daemon.socket())?;
     client.call(ClientOpen { app: "bench".into(), ..ClientOpen::default() })?;
     for _ in 0..500 {
         client.call(LineList {})?;
     }
     let before = daemon.cpu()?;
-    let mut times: Vec<Duration> = Vec::with_capacity(20_000);
-    for _ in 0..20_000 {
+    let mut times: Vec<Duration> = Vec::new();
+    for _ in 0..ROUND_TRIPS {
         let began = Instant::now();
         client.call(LineList {})?;
         times.push(began.elapsed());
     }
-    let cpu = (daemon.cpu()? - before) / 20_000;
+    let on_socket = say_round_trips("socket", "line.list", times, daemon.cpu()? - before);
+    bus.round_trips(500)?;
+    let before = daemon.cpu()?;
+    let times = bus.round_trips(ROUND_TRIPS as usize)?;
+    let on_bus = say_round_trips("D-Bus ", "Server.ListLines", times, daemon.cpu()? - before);
+    println!("request on D-Bus       {:.1} times the socket's round trip, through dbus-daemon", on_bus / on_socket);
+    Ok(())
+}
+
+/// Prints round trips, and answers with their median in microseconds.
+fn say_round_trips(front: &str, what: &str, mut times: Vec<Duration>, cpu: Duration) -> f64 {
     times.sort_unstable();
-    let micros = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    let last = times.len().saturating_sub(1) as f64;
+    let micros = |share: f64| times.get((last * share) as usize).map_or(0.0, |time| time.as_secs_f64() * 1e6);
     println!(
-        "request round trip     median {:.0} µs, 99 % {:.0} µs (line.list, one client, one at a time); {:.1} µs of the daemon's CPU",
+        "request round trip     {front}: median {:.0} µs, 99 % {:.0} µs ({what}, one client, one at a time); {:.1} µs of the daemon's CPU",
         micros(0.5),
         micros(0.99),
-        cpu.as_secs_f64() * 1e6
+        (cpu / ROUND_TRIPS).as_secs_f64() * 1e6
     );
-    Ok(())
+    micros(0.5)
 }
 
 fn calls(options: &Options) -> Outcome {

@@ -4,7 +4,7 @@ use crate::Options;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
-use tapi::{CallId, Error, Event, Generation, LedgerEntry, Reply, Request, RequestId};
+use tapi::{CallId, Error, Event, Generation, LedgerEntry, LineId, Names, Reply, Request, RequestId, Right};
 use tspi::media::{self, DescriptorId};
 
 /// The shell's name for one connection of a client.
@@ -45,6 +45,15 @@ pub enum Input {
         client: ClientId,
         /// Who.
         peer: Peer,
+    },
+    /// An authority that the shell asked allows a client something, beside the rules.
+    Granted {
+        /// On which connection.
+        client: ClientId,
+        /// On which line. None: on all.
+        line: Option<LineId>,
+        /// What.
+        rights: Names<Right>,
     },
     /// A client asks something.
     Request {

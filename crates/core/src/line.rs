@@ -206,9 +206,10 @@ impl Server {
     /// Tells of a line: each who may see it, with its rights there.
     fn emit_line_added(&mut self, now: Time, line: Box<tapi::Line>) {
         let mut groups: BTreeMap<Names<Right>, Vec<SessionId>> = BTreeMap::new();
-        for session in self.who_see(&line.name) {
-            let peer = self.sessions.get(&session).map(|session| &session.peer);
-            let rights = peer.map(|peer| self.config.options.rights.of(peer, &line.name)).unwrap_or_default();
+        for session in self.who_see(line.line, &line.name) {
+            let known = self.sessions.get(&session);
+            let rights = known.map(|known| known.rights(&self.config.options.rights, line.line, &line.name));
+            let rights = rights.unwrap_or_default();
             groups.entry(rights).or_default().push(session);
         }
         for (rights, audience) in groups {
@@ -306,7 +307,7 @@ impl Server {
         if let Some(provider) = self.providers.get_mut(&provider) {
             provider.lines.remove(&line.reference);
         }
-        let see = self.who_see(&line.description.name);
+        let see = self.who_see(id, &line.description.name);
         self.forget_name(id, line.description.name, provider);
         self.emit(now, EventBody::LineClosed { line: id, reason: reason.to_owned() }, opens);
         self.emit(now, EventBody::LineRemoved { line: id, reason: reason.to_owned() }, see);

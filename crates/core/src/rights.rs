@@ -3,9 +3,10 @@
 //! What may not be seen is not there: such a line is in no list, no event, and its name leads nowhere (BADDEVICEID). What
 //! may be seen and not be done is refused with NOTREGISTERED.
 
-use crate::{Peer, Server};
+use crate::session::Session;
+use crate::{ClientId, Peer, Server};
 use serde::{Deserialize, Serialize};
-use tapi::{Error, ErrorCode, LineId, Names, Right, SessionId};
+use tapi::{CallId, Error, ErrorCode, LineId, LineSelector, Names, Right, SessionId};
 
 /// Who may do what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,13 +92,78 @@ pub fn matches(glob: &str, text: &str) -> bool {
     glob.get(at..).is_some_and(|rest| rest.iter().all(|left| *left == '*'))
 }
 
+/// What an authority of the shell's allowed a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    /// On which line. None: on all.
+    pub(crate) line: Option<LineId>,
+    /// What. It contains `see`.
+    pub(crate) rights: Names<Right>,
+}
+
+impl Session {
+    /// Whether the session may do this with a line.
+    pub(crate) fn may(&self, rights: &Rights, id: LineId, line: &str, right: &Right) -> bool {
+        let granted = |grant: &Grant| grant.line.is_none_or(|of| of == id) && grant.rights.contains(right);
+        rights.permit(&self.peer, line, right) || self.granted.iter().any(granted)
+    }
+
+    /// Everything that the session may do with a line.
+    pub(crate) fn rights(&self, rights: &Rights, id: LineId, line: &str) -> Names<Right> {
+        Right::KNOWN.iter().filter(|right| self.may(rights, id, line, right)).cloned().collect()
+    }
+}
+
+/// Grants that are kept of a client.
+const MAX_GRANTS: usize = 1_024;
+
 impl Server {
+    /// The line of a call, or the one that a client names, with its permanent name, and what the client may do with it.
+    pub fn rights_on(
+        &self,
+        client: ClientId,
+        call: Option<CallId>,
+        line: Option<&LineSelector>,
+    ) -> Option<(LineId, String, Names<Right>)> {
+        let id = match (line, call) {
+            (Some(selector), _) => self.select_line(selector).ok()?,
+            (None, Some(call)) => self.calls.get(&call)?.info.line,
+            (None, None) => return None,
+        };
+        let name = self.lines.by_id.get(&id)?.description.name.clone();
+        let session = self.clients.get(&client)?.session.and_then(|session| self.sessions.get(&session))?;
+        let rights = session.rights(&self.config.options.rights, id, &name);
+        Some((id, name, rights))
+    }
+
+    /// A call as a client's session sees it now.
+    pub fn call_of(&self, client: ClientId, call: CallId) -> Option<tapi::Call> {
+        let session = self.clients.get(&client)?.session?;
+        let call = self.calls.get(&call)?;
+        call.handles.get(&session).map(|handle| self.view_call(call, &handle.privilege))
+    }
+
+    /// An authority allows a client something: it and its session have it from now on.
+    pub(crate) fn grant(&mut self, client: ClientId, line: Option<LineId>, rights: &Names<Right>) {
+        let Some(client) = self.clients.get_mut(&client) else { return };
+        let known = client.granted.iter().position(|grant| grant.line == line);
+        if let Some(grant) = known {
+            client.granted[grant].rights.extend(rights.iter().cloned());
+        } else if client.granted.len() < MAX_GRANTS {
+            client.granted.push(Grant { line, rights: rights.clone() });
+        }
+        let granted = client.granted.clone();
+        if let Some(session) = client.session.and_then(|session| self.sessions.get_mut(&session)) {
+            session.granted = granted;
+        }
+    }
+
     /// Whether a session may do this with a line.
     pub(crate) fn permits(&self, session: SessionId, line: LineId, right: &Right) -> bool {
         let (Some(session), Some(line)) = (self.sessions.get(&session), self.lines.by_id.get(&line)) else {
             return false;
         };
-        self.config.options.rights.permit(&session.peer, &line.description.name, right)
+        session.may(&self.config.options.rights, line.id, &line.description.name, right)
     }
 
     /// Refuses what a session may not do with a line.
@@ -110,9 +176,9 @@ impl Server {
     }
 
     /// Sessions that may see a line.
-    pub(crate) fn who_see(&self, line: &str) -> Vec<SessionId> {
+    pub(crate) fn who_see(&self, id: LineId, line: &str) -> Vec<SessionId> {
         let rights = &self.config.options.rights;
-        let sees = |session: &crate::session::Session| rights.permit(&session.peer, line, &Right::See);
+        let sees = |session: &Session| session.may(rights, id, line, &Right::See);
         self.sessions.iter().filter(|(_, session)| sees(session)).map(|(id, _)| *id).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Applications: their connections, their sessions, and what becomes of either.
 
 use crate::pending::Asker;
+use crate::rights::Grant;
 use crate::server::{Life, Timer};
 use crate::{ClientId, Output, Peer, Server};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ const MAX_APP: usize = 256;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Client {
     pub(crate) peer: Peer,
+    /// What an authority of the shell's allowed it, beside the rules.
+    #[serde(default)]
+    pub(crate) granted: Vec<Grant>,
     pub(crate) session: Option<SessionId>,
     /// Requests whose answer depends on a provider.
     pub(crate) outstanding: BTreeSet<RequestId>,
@@ -37,6 +41,9 @@ pub(crate) struct Client {
 pub(crate) struct Session {
     /// Who it belongs to.
     pub(crate) peer: Peer,
+    /// What an authority of the shell's allowed it, beside the rules.
+    #[serde(default)]
+    pub(crate) granted: Vec<Grant>,
     pub(crate) app: String,
     pub(crate) token: String,
     pub(crate) linger_ms: u64,
@@ -64,7 +71,7 @@ pub(crate) struct Kept {
 
 impl Server {
     pub(crate) fn client_connected(&mut self, client: ClientId, peer: Peer) {
-        self.clients.insert(client, Client { peer, session: None, outstanding: BTreeSet::new() });
+        self.clients.insert(client, Client { peer, granted: Vec::new(), session: None, outstanding: BTreeSet::new() });
     }
 
     pub(crate) fn client_gone(&mut self, now: Time, client: ClientId, overrun: bool) {
@@ -130,10 +137,11 @@ impl Server {
         let id = SessionId(self.fresh_id());
         let token = self.random.token(26);
         self.tokens.insert(token.clone(), id);
-        let peer = self.clients.get(&client).map(|client| client.peer.clone());
-        let peer = peer.ok_or_else(|| ErrorCode::InvalAppHandle.because("this connection is not known"))?;
+        let known = self.clients.get(&client).map(|client| (client.peer.clone(), client.granted.clone()));
+        let (peer, granted) = known.ok_or_else(|| ErrorCode::InvalAppHandle.because("this connection is not known"))?;
         let session = Session {
             peer,
+            granted,
             app: open.app,
             token: token.clone(),
             linger_ms: open.linger_ms.min(MAX_LINGER_MS),
@@ -196,6 +204,7 @@ impl Server {
         let before = session.client.replace(client);
         if let Some(now) = self.clients.get_mut(&client) {
             now.session = Some(id);
+            session.granted.clone_from(&now.granted);
         }
         if let Some(before) = before.filter(|before| *before != client) {
             if let Some(old) = self.clients.get_mut(&before) {

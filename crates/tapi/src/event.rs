@@ -238,6 +238,53 @@ pub enum EventBody {
 }
 
 impl EventBody {
+    /// Every kind's name on the wire, that of an unknown one aside.
+    pub const KINDS: &'static [&'static str] = &[
+        "line.added",
+        "line.removed",
+        "line.closed",
+        "line.state",
+        "call.new",
+        "call.state",
+        "call.info",
+        "call.digit",
+        "call.tone",
+        "call.generated",
+        "call.played",
+        "call.recorded",
+        "call.gathered",
+        "call.audio_ended",
+        "call.progress",
+        "call.transfer",
+        "call.transfer_requested",
+        "line.device",
+    ];
+
+    /// The kind's name on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EventBody::LineAdded { .. } => "line.added",
+            EventBody::LineRemoved { .. } => "line.removed",
+            EventBody::LineClosed { .. } => "line.closed",
+            EventBody::LineState { .. } => "line.state",
+            EventBody::CallNew { .. } => "call.new",
+            EventBody::CallState { .. } => "call.state",
+            EventBody::CallInfo { .. } => "call.info",
+            EventBody::CallDigit { .. } => "call.digit",
+            EventBody::CallTone { .. } => "call.tone",
+            EventBody::CallGenerated { .. } => "call.generated",
+            EventBody::CallPlayed { .. } => "call.played",
+            EventBody::CallRecorded { .. } => "call.recorded",
+            EventBody::CallGathered { .. } => "call.gathered",
+            EventBody::CallAudioEnded { .. } => "call.audio_ended",
+            EventBody::CallProgress { .. } => "call.progress",
+            EventBody::CallTransfer { .. } => "call.transfer",
+            EventBody::CallTransferRequested { .. } => "call.transfer_requested",
+            EventBody::LineDevice { .. } => "line.device",
+            EventBody::Unrecognized => "unrecognized",
+        }
+    }
+
     /// The call that the event is about.
     pub fn call(&self) -> Option<CallId> {
         match self {

@@ -1,6 +1,7 @@
 //! What clients ask. The answer to a request is its one reply; what becomes of it is told by events.
 
 mod control;
+mod fields;
 mod service;
 
 pub use control::*;
@@ -34,6 +35,22 @@ macro_rules! requests {
         impl Request {
             /// Every method's name.
             pub const METHODS: &'static [&'static str] = &[$($name),*];
+
+            /// Names of the parameters that a method takes; none for a method that is not known.
+            pub fn params(method: &str) -> &'static [&'static str] {
+                match method {
+                    $($name => fields::names::<$variant>(),)*
+                    _ => &[],
+                }
+            }
+
+            /// Names of the members of what a method replies; none for a method that is not known.
+            pub fn reply(method: &str) -> &'static [&'static str] {
+                match method {
+                    $($name => fields::names::<$reply>(),)*
+                    _ => &[],
+                }
+            }
 
             /// This request's method.
             pub fn method(&self) -> &'static str {

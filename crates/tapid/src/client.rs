@@ -1,8 +1,10 @@
 //! One task for each connection of a client: lines in, lines out.
 
+use crate::attach;
 use crate::core::{Message, PassedFile};
-use crate::files::{self, Directories};
+use crate::files::Directories;
 use crate::outbox::{Outbox, Outgoing, outbox};
+use crate::sink::Sink;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::collections::VecDeque;
@@ -11,9 +13,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tapi::request::{CallMake, CallPlay, CallRecord};
 use tapi::wire::{self, Lines, rpc};
-use tapi::{BearerMode, Error, ErrorCode, PlaySource, RecordSink, Request, RequestId};
+use tapi::{Error, ErrorCode, Request, RequestId};
 use tapi_core::{ClientId, Peer};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -54,7 +55,7 @@ pub async fn serve(connection: Connection) {
     let Connection { client, peer, stream, core, directories } = connection;
     let (outbox, outgoing) = outbox();
     let (uid, pid) = (peer.uid, peer.pid);
-    if core.send(Message::ClientConnected { client, peer, outbox: outbox.clone() }).await.is_err() {
+    if core.send(Message::ClientConnected { client, peer, sink: Sink::Socket(outbox.clone()) }).await.is_err() {
         return;
     }
     tracing::debug!(client = client.0, uid, pid, "client connected");
@@ -164,7 +165,7 @@ impl Reader<'_> {
             Ok(request) => request,
             Err((id, error)) => return self.say(|buf| wire::encode_refusal(buf, id, &error)),
         };
-        let file = match self.file(&request, passed).await {
+        let file = match attach::file(&request, passed, self.directories).await {
             Ok(file) => file,
             Err(error) => return self.refuse(id, error),
         };
@@ -179,40 +180,6 @@ impl Reader<'_> {
         self.core.send(message).await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 
-    /// The file that a request is about: the client's own, or one below the configured directories.
-    async fn file(&self, request: &Request, passed: &mut VecDeque<OwnedFd>) -> Result<Option<PassedFile>, Error> {
-        let directories = Arc::clone(self.directories);
-        match request {
-            Request::CallPlay(CallPlay { source: PlaySource::Descriptor, .. })
-            | Request::CallRecord(CallRecord { sink: RecordSink::Descriptor, .. }) => {
-                let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
-                let file = files::passed(passed.pop_front().ok_or_else(missing)?)?;
-                Ok(Some(PassedFile { file, created: None }))
-            }
-            Request::CallAudio(_) => {
-                let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
-                let file = files::passed_socket(passed.pop_front().ok_or_else(missing)?)?;
-                Ok(Some(PassedFile { file, created: None }))
-            }
-            Request::CallMake(CallMake { bearer: Some(BearerMode::Passthrough), .. }) => {
-                let missing = || ErrorCode::InvalParam.because("no descriptor came with the request");
-                let file = files::passed_stream(passed.pop_front().ok_or_else(missing)?)?;
-                Ok(Some(PassedFile { file, created: None }))
-            }
-            Request::CallPlay(CallPlay { source: PlaySource::File(name), .. }) => {
-                let name = name.clone();
-                let file = off_the_runtime(move || directories.open_media(&name)).await?;
-                Ok(Some(PassedFile { file, created: None }))
-            }
-            Request::CallRecord(CallRecord { sink: RecordSink::File(name), .. }) => {
-                let name = name.clone();
-                let (file, created) = off_the_runtime(move || directories.create_recording(&name)).await?;
-                Ok(Some(PassedFile { file, created: Some(created) }))
-            }
-            _ => Ok(None),
-        }
-    }
-
     fn refuse(&self, id: RequestId, error: Error) -> io::Result<()> {
         self.say(|buf| wire::encode_reply(buf, id, &Err(error)))
     }
@@ -221,16 +188,6 @@ impl Reader<'_> {
         let mut line = Vec::new();
         encode(&mut line);
         self.outbox.push(line).map_err(|_| io::Error::other("the client does not read its answers"))
-    }
-}
-
-/// Runs what may block on a disk where it disturbs nobody.
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(_) => Err(ErrorCode::OperationFailed.because("the file could not be opened")),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub media: MediaThreads,
     /// Who may do what, and what becomes of calls that nobody takes.
     pub options: tapi_core::Options,
+    /// The bus on which the server is, too.
+    pub bus: crate::dbus::Bus,
     /// The file that a line is added to for each call that ended.
     pub ledger: Option<PathBuf>,
     /// How modems are found.
@@ -177,6 +179,7 @@ impl Default for Config {
             rtp_ports: (20_000..=20_199).collect(),
             media: MediaThreads::default(),
             options: tapi_core::Options::default(),
+            bus: crate::dbus::Bus::default(),
             ledger: None,
             modems: ModemsConfig::default(),
             providers: Vec::new(),
@@ -190,7 +193,7 @@ impl Config {
         let (path, must_exist) = path.map_or((Path::new(DEFAULT_PATH), false), |path| (path, true));
         match std::fs::read_to_string(path) {
             Ok(text) => Config::parse(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Config::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Config::parse(path, ""),
             Err(error) => Err(Problems(vec![format!("{}: {error}", path.display())])),
         }
     }

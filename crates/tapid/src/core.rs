@@ -12,8 +12,9 @@ use crate::clock;
 use crate::files::Created;
 use crate::files::Directories;
 use crate::journal::Journal;
-use crate::outbox::Outbox;
+use crate::outbox::Overrun;
 use crate::provider::ToProvider;
+use crate::sink::Sink;
 use ending::Phase;
 pub use ending::{Ending, Late, ParkedCore};
 use ledger::Ledger;
@@ -23,10 +24,9 @@ use services::Services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use tapi::wire::{self, API_VERSION, Hello, MAX_LINE};
-use tapi::{Request, RequestId};
+use tapi::{CallId, LineId, LineSelector, Names, Request, RequestId, Right};
 use tapi_core::{ClientId, Input, Output, Peer, ProviderId, Server};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tspi::media::{self, DescriptorId};
 use tspi::{Action, CommandId, LocalMedia, StreamId};
 
@@ -38,9 +38,6 @@ const WALL_CLOCK_STEP: u64 = 10_000;
 
 /// What is logged of a client that is cut off.
 const CUT_OFF: &str = "overrun: client does not read, its outbox is full: cut off";
-
-/// Room that a line is given at first, in bytes: nearly all fit.
-const LINE: usize = 1 << 10;
 
 /// Messages that are taken before the deadline is looked at again.
 const TURN: usize = 256;
@@ -54,8 +51,28 @@ pub enum Message {
         client: ClientId,
         /// Who.
         peer: Peer,
-        /// Where its lines go.
-        outbox: Outbox,
+        /// Where what is said to it goes.
+        sink: Sink,
+    },
+    /// Which line a request is about, and what the client may do with it.
+    RightsOn {
+        /// Who.
+        client: ClientId,
+        /// The call that it names.
+        call: Option<CallId>,
+        /// The line that it names.
+        line: Option<LineSelector>,
+        /// Where to say it, with the line's permanent name.
+        answer: oneshot::Sender<Option<(LineId, String, Names<Right>)>>,
+    },
+    /// An authority allows a client something.
+    Granted {
+        /// On which connection.
+        client: ClientId,
+        /// On which line; none: on all.
+        line: Option<LineId>,
+        /// What.
+        rights: Names<Right>,
     },
     /// A client asks.
     Request {
@@ -164,7 +181,7 @@ pub struct Core {
     engine: Engine,
     media: mpsc::UnboundedReceiver<media::Event>,
     messages: mpsc::Receiver<Message>,
-    clients: BTreeMap<ClientId, Outbox>,
+    clients: BTreeMap<ClientId, Sink>,
     providers: BTreeMap<ProviderId, Running>,
     streams: BTreeMap<StreamId, Wire>,
     outstanding: BTreeSet<(ProviderId, CommandId)>,
@@ -294,7 +311,11 @@ impl Core {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::ClientConnected { client, peer, outbox } => self.connected(client, peer, outbox),
+            Message::ClientConnected { client, peer, sink } => self.connected(client, peer, sink),
+            Message::RightsOn { client, call, line, answer } => {
+                let _ = answer.send(self.server.rights_on(client, call, line.as_ref()));
+            }
+            Message::Granted { client, line, rights } => self.tell(Input::Granted { client, line, rights }),
             Message::Request { client, id, request, file } => self.request(client, id, request, file),
             Message::ClientGone { client, overrun } => {
                 if self.clients.remove(&client).is_some() {
@@ -330,14 +351,10 @@ impl Core {
         }
     }
 
-    fn connected(&mut self, client: ClientId, peer: Peer, outbox: Outbox) {
+    fn connected(&mut self, client: ClientId, peer: Peer, sink: Sink) {
         let (generation, seq) = self.server.position();
-        let tapid = env!("CARGO_PKG_VERSION").to_string();
-        let mut line = Vec::new();
-        wire::encode_hello(&mut line, &Hello { tapid, api: API_VERSION, generation, seq, max_line: MAX_LINE });
-        let _ = outbox.push(line);
-        outbox.greeted();
-        self.clients.insert(client, outbox);
+        sink.greet(generation, seq);
+        self.clients.insert(client, sink);
         self.tell(Input::ClientConnected { client, peer });
     }
 
@@ -413,13 +430,14 @@ impl Core {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Reply { client, id, result } => {
-                    if let Some(outbox) = self.clients.get(&client) {
-                        outbox.end_request();
-                    }
-                    self.write(client, |buf| wire::encode_reply(buf, id, &result));
+                    let Some(sink) = self.clients.get(&client) else { continue };
+                    let said = sink.reply(id, result, |call| self.server.call_of(client, call));
+                    self.written(client, said);
                 }
                 Output::Event { client, prev, event } => {
-                    self.write(client, |buf| wire::encode_event(buf, prev, &event));
+                    let Some(sink) = self.clients.get(&client) else { continue };
+                    let said = sink.event(prev, &event);
+                    self.written(client, said);
                 }
                 Output::Command { provider, command } => self.command(provider, command),
                 Output::Media { provider, command } => self.media_command(provider, command),
@@ -441,14 +459,12 @@ impl Core {
         }
     }
 
-    fn write(&mut self, client: ClientId, encode: impl FnOnce(&mut Vec<u8>)) {
-        let Some(outbox) = self.clients.get(&client) else { return };
-        let mut line = Vec::with_capacity(LINE);
-        encode(&mut line);
-        if outbox.push(line).is_err() {
+    fn written(&mut self, client: ClientId, said: Result<(), Overrun>) {
+        if said.is_err()
+            && let Some(sink) = self.clients.remove(&client)
+        {
             tracing::warn!(client = client.0, "{CUT_OFF}");
-            outbox.end();
-            self.clients.remove(&client);
+            sink.end();
             self.server.handle(clock::now(), Input::ClientGone { client, overrun: true });
         }
     }

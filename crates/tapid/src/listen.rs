@@ -49,7 +49,7 @@ impl Gate {
 }
 
 /// The groups of a user, as its database has them; may block.
-fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
+pub fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
     let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
     let name = user.and_then(|user| std::ffi::CString::new(user.name).ok());
     let groups = name.and_then(|name| nix::unistd::getgrouplist(&name, gid.into()).ok());

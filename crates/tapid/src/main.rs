@@ -4,10 +4,12 @@
 //! owns all telephony state, `client` serves connections, `provider` drives service providers and their ports, `store`
 //! and `state` carry calls over a restart.
 
+mod attach;
 mod client;
 mod clock;
 mod config;
 mod core;
+mod dbus;
 mod files;
 mod hotplug;
 mod journal;
@@ -17,6 +19,7 @@ mod outbox;
 mod provider;
 mod run;
 mod seed;
+mod sink;
 mod state;
 mod store;
 mod sys;

@@ -8,6 +8,7 @@ mod signals;
 use crate::clock;
 use crate::config::{Config, MediaThreads, ProviderConfig};
 use crate::core::{Core, Ending, Message, Start};
+use crate::dbus;
 use crate::files::Directories;
 use crate::hotplug::Hotplug;
 use crate::journal::Journal;
@@ -83,15 +84,20 @@ pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: 
     let accepting = tokio::spawn(listen::accept(Accept {
         listener: UnixListener::from_std(listener.try_clone()?)?,
         gate: Arc::new(Gate::new(&config)),
-        directories,
+        directories: Arc::clone(&directories),
         core: core_sender.clone(),
     }));
     let reserving = tokio::spawn(reserve(ids));
     store::tell(&[NotifyState::Ready]);
     tracing::info!(socket = %config.socket.display(), providers = config.providers.len(), "ready");
+    // The name on the bus is the last that is taken: whoever waits for it finds everything.
+    let (bus, gate) = (config.bus.clone(), Arc::new(Gate::new(&config)));
+    let front = dbus::Front { bus, core: core_sender.clone(), directories, gate };
+    let on_bus = tokio::spawn(dbus::serve(front));
     let ending = signals.until(core, &core_sender, &accepting, path).await?;
     drop(core_sender);
     accepting.abort();
+    on_bus.abort();
     reserving.abort();
     let _ = stop_hotplug.send(());
     let found = hotplug.await.unwrap_or_default();

@@ -29,9 +29,9 @@ impl Server {
     fn lines_of(&self, session: SessionId) -> Vec<tapi::Line> {
         let Some(session) = self.sessions.get(&session) else { return Vec::new() };
         let rights = &self.config.options.rights;
-        let sees = |line: &&crate::line::Line| rights.permit(&session.peer, &line.description.name, &Right::See);
+        let sees = |line: &&crate::line::Line| session.may(rights, line.id, &line.description.name, &Right::See);
         let view = |line: &crate::line::Line| tapi::Line {
-            rights: rights.of(&session.peer, &line.description.name),
+            rights: session.rights(rights, line.id, &line.description.name),
             ..self.view_line(line)
         };
         self.lines.by_id.values().filter(sees).map(view).collect()

@@ -17,7 +17,15 @@ pub struct File {
     pub modems: Modems,
     pub loopback: Vec<Loopback>,
     pub rights: Vec<RightsRule>,
+    pub dbus: Dbus,
     pub policy: Vec<LinePolicy>,
+}
+
+/// `[dbus]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dbus {
+    pub bus: Option<Spanned<String>>,
 }
 
 /// `[[rights]]`

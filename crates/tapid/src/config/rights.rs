@@ -14,6 +14,15 @@ impl Checker<'_> {
             self.absolute(ledger, "ledger");
             config.ledger = Some(ledger.as_ref().clone());
         }
+        if let Some(bus) = &file.dbus.bus {
+            match crate::dbus::Bus::parse(bus.as_ref()) {
+                Some(bus) => config.bus = bus,
+                None => self.wrong(
+                    bus,
+                    "bus: expected \"system\", \"session\", \"off\" or an address such as \"unix:path=/run/bus\"",
+                ),
+            }
+        }
         if let Some(country) = &file.daemon.country {
             let text = country.as_ref().to_ascii_lowercase();
             if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_lowercase()) {
