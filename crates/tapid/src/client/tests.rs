@@ -13,7 +13,8 @@ fn served() -> (tokio::net::UnixStream, mpsc::Receiver<Message>) {
 
 /// Asks one thing that the core does not answer.
 async fn asked(ours: &mut UnixStream, messages: &mut mpsc::Receiver<Message>) -> Outbox {
-    let Some(Message::ClientConnected { outbox, .. }) = messages.recv().await else { panic!("no connection") };
+    let connected = messages.recv().await;
+    let Some(Message::ClientConnected { sink: Sink::Socket(outbox), .. }) = connected else { panic!("no connection") };
     outbox.greeted();
     ours.write_all(b"{\"id\":1,\"method\":\"line.list\"}\n").await.unwrap();
     assert!(matches!(messages.recv().await, Some(Message::Request { .. })));

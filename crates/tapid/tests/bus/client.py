@@ -2,7 +2,8 @@
 
 client.py call DIRECTORY       a whole call between loopback:0 and loopback:1, with all that a call has
 client.py hold_on              places a call, tells it, and waits to be killed
-client.py limited              what a client may do that has no rights but those of the policy kit
+client.py limited              what a client may do that is not root
+client.py authority ACTION…    in the place of the policy kit: allows these, and tells what it is asked
 """
 import array
 import json
@@ -214,6 +215,29 @@ def limited():
         tell(step="dials", error=bus.fails(lines[0], "Line", "MakeCall", "(sa{sv})", "loopback:1", {}))
 
 
+AUTHORITY = """<node><interface name="org.freedesktop.PolicyKit1.Authority"><method name="CheckAuthorization">
+<arg type="(sa{sv})" direction="in"/><arg type="s" direction="in"/><arg type="a{ss}" direction="in"/>
+<arg type="u" direction="in"/><arg type="s" direction="in"/><arg type="(bba{ss})" direction="out"/>
+</method></interface></node>"""
+
+
+def authority(allowed):
+    bus = Bus()
+
+    def asked(_connection, _sender, _path, _interface, _method, parameters, invocation):
+        subject, action, details, _flags, _cancellation = parameters.unpack()
+        assert subject[0] == "system-bus-name", subject
+        right = action.removeprefix("org.tapid.telephony1.")
+        tell(step="asked", right=right, line=details.get("line"))
+        invocation.return_value(GLib.Variant("((bba{ss}))", ((right in allowed, False, {}),)))
+
+    info = Gio.DBusNodeInfo.new_for_xml(AUTHORITY).interfaces[0]
+    bus.connection.register_object("/org/freedesktop/PolicyKit1/Authority", info, asked, None, None)
+    taken = lambda _connection, _name: tell(step="ready")  # noqa: E731
+    Gio.bus_own_name_on_connection(bus.connection, "org.freedesktop.PolicyKit1", Gio.BusNameOwnerFlags.NONE, taken, None)
+    GLib.MainLoop().run()
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["call", directory]:
@@ -222,3 +246,5 @@ if __name__ == "__main__":
             hold_on()
         case ["limited"]:
             limited()
+        case ["authority", *allowed]:
+            authority(allowed)

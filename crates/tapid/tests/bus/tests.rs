@@ -146,3 +146,17 @@ fn a_rule_of_the_configuration_holds_on_the_bus() {
     assert_eq!(python.tells(), json!({ "step": "sees", "lines": 2 }));
     assert_eq!(python.tells()["error"], "org.tapid.Telephony1.Error.NotRegistered");
 }
+
+#[test]
+fn the_policy_kit_allows_what_the_configuration_does_not() {
+    assert!(nix::unistd::geteuid().is_root(), "this test becomes another user: run it as root");
+    let on_bus = OnBus::start("");
+    let mut authority = on_bus.python(&["authority", "see", "monitor"], None);
+    assert_eq!(authority.tells()["step"], "ready");
+    let mut python = on_bus.python(&["limited"], Some(65_534));
+    assert_eq!(python.tells(), json!({ "step": "sees", "lines": 2 }));
+    assert_eq!(python.tells()["error"], "org.tapid.Telephony1.Error.NotRegistered");
+    let asked: Vec<Value> =
+        (0..3).map(|_| authority.tells()).map(|said| json!([said["right"], said["line"]])).collect();
+    assert_eq!(asked, [json!(["see", null]), json!(["monitor", "loopback:0"]), json!(["originate", "loopback:0"])]);
+}
