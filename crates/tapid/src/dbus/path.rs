@@ -8,6 +8,8 @@ pub const ROOT: &str = "/org/tapid/Telephony1";
 /// An object, or a place above some.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
+    /// A place above the root.
+    Above(&'static str),
     /// The server and the session of whoever asks.
     Root,
     /// The place of `provider`, `line` or `call`.
@@ -31,6 +33,9 @@ pub enum Object {
 impl Object {
     /// Reads a path.
     pub fn parse(path: &str) -> Option<Object> {
+        if let Some(above) = ["/", "/org", "/org/tapid"].into_iter().find(|above| *above == path) {
+            return Some(Object::Above(above));
+        }
         let rest = path.strip_prefix(ROOT)?;
         if rest.is_empty() {
             return Some(Object::Root);
@@ -56,6 +61,7 @@ impl Object {
     /// The path.
     pub fn path(&self) -> String {
         match self {
+            Object::Above(path) => (*path).to_string(),
             Object::Root => ROOT.to_string(),
             Object::Place(name) => format!("{ROOT}/{name}"),
             Object::Provider(name) => format!("{ROOT}/provider/{}", escape(name)),
@@ -117,6 +123,8 @@ mod tests {
     fn a_path_is_read_as_the_object_that_wrote_it() {
         for object in [
             Object::Root,
+            Object::Above("/"),
+            Object::Above("/org/tapid"),
             Object::Place("line"),
             Object::Provider("sip/ö_1".to_string()),
             Object::Provider(String::new()),
@@ -130,7 +138,7 @@ mod tests {
             assert_eq!(Object::parse(&object.path()), Some(object));
         }
         for wrong in [
-            "/",
+            "",
             "/org/tapid/Telephony1/",
             "/org/tapid/Telephony1/call/01",
             "/org/tapid/Telephony1/call/+1",

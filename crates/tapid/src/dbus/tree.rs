@@ -33,7 +33,7 @@ pub fn interfaces(object: &Object) -> &'static [&'static str] {
         Object::Address(..) => &[ADDRESS],
         Object::Call(_) => &[CALL, CONFERENCE],
         Object::Terminal(..) => &[TERMINAL],
-        Object::Place(_) | Object::Addresses(_) | Object::Terminals(_) => &[],
+        Object::Above(_) | Object::Place(_) | Object::Addresses(_) | Object::Terminals(_) => &[],
     }
 }
 
@@ -145,7 +145,7 @@ pub fn objects_value(tree: BTreeMap<Object, Interfaces>) -> Variant<'static> {
 
 /// Names of the nodes below an object.
 pub fn children(tree: &BTreeMap<Object, Interfaces>, object: &Object) -> Vec<String> {
-    let above = format!("{}/", object.path());
+    let above = format!("{}/", object.path().trim_end_matches('/'));
     let mut names: Vec<String> = tree
         .keys()
         .filter_map(|other| other.path().strip_prefix(&above)?.split('/').next().map(str::to_string))

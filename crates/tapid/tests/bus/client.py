@@ -35,7 +35,9 @@ class Bus:
     def call(self, path, interface, member, signature=None, *values, descriptors=()):
         if not interface.startswith("org."):
             interface = f"{NAME}.{interface}"
-        fds = Gio.UnixFDList.new_from_array(list(descriptors)) if descriptors else None
+        fds = Gio.UnixFDList.new() if descriptors else None
+        for descriptor in descriptors:
+            fds.append(descriptor)
         body = GLib.Variant(signature, values) if signature else None
         reply, fds = self.connection.call_with_unix_fd_list_sync(
             NAME, path, interface, member, body, None, Gio.DBusCallFlags.NONE, PATIENCE, fds, None
@@ -67,7 +69,7 @@ class Bus:
                     return found
             seen = len(self.told)
             if late:
-                raise AssertionError(f"no {what}; told: {self.told}")
+                raise AssertionError(f"no {what}; told: {[told[:3] for told in self.told]}")
             context.iteration(True)
 
     def until(self, call, state):
@@ -172,7 +174,7 @@ def record(bus, caller, called, directory):
 
 def audio(bus, call):
     (terminal, socket_at) = bus.call(call, "Call", "AcquireAudio", "(a{sv})", {"rate": GLib.Variant("u", 8000)})
-    (descriptor,) = [bus.descriptors.get(socket_at)]
+    descriptor = bus.descriptors.steal_fds()[socket_at]
     end = socket.socket(fileno=descriptor)
     end.settimeout(PATIENCE / 1000)
     frame = end.recv(4096)

@@ -142,7 +142,7 @@ impl Session {
 
     fn introspect(&self, call: &Message, known: &Json, object: &Object) -> zbus::Result<Message> {
         let tree = tree::tree(known, &self.terminals);
-        let place = matches!(object, Object::Place(_) | Object::Addresses(_) | Object::Terminals(_));
+        let place = matches!(object, Object::Above(_) | Object::Place(_) | Object::Addresses(_) | Object::Terminals(_));
         let mut children = children(&tree, object);
         if *object == Object::Root {
             children = ["call", "line", "provider"].map(str::to_string).to_vec();
