@@ -271,12 +271,17 @@ fn method(call: &Message, object: &Object, member: &'static Member) -> Result<Re
             own.insert("kind".to_string(), Json::from(kind));
             params.insert("request".to_string(), Json::Object(own));
         }
+        Twist::Through => {
+            params.extend(own);
+            params.insert("to".to_string(), Json::from(""));
+            params.insert("bearer".to_string(), Json::from("passthrough"));
+        }
         // An empty a{sv} stands for one that is absent.
         _ => params.extend(own.into_iter().filter(|(key, value)| key != "policy" || *value != json!({}))),
     }
     let socket = match member.twist {
-        Twist::Pair => {
-            let (ours, theirs) = pair().map_err(|error| unfit(error.to_string()))?;
+        Twist::Pair | Twist::Through => {
+            let (ours, theirs) = pair(member.twist).map_err(|error| unfit(error.to_string()))?;
             passed.push_back(ours);
             Some(theirs)
         }
@@ -300,8 +305,9 @@ fn from_path(object: &Object) -> Map<String, Json> {
     said.as_object().cloned().unwrap_or_default()
 }
 
-/// Two ends of a socket that keeps the borders of messages.
-fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
+/// Two ends of a socket: of one that keeps the borders of messages for audio, of a stream for a device's bytes.
+fn pair(twist: Twist) -> std::io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    let kind = if twist == Twist::Through { SocketType::STREAM } else { SocketType::SEQPACKET };
+    Ok(socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
 }

@@ -88,7 +88,7 @@ impl Session {
             Then::Answer(member, of, socket) => {
                 let values = convert::arguments(member.verb().reply, known, of);
                 let mut values = values.unwrap_or_default();
-                if member.twist == Twist::Pair {
+                if matches!(member.twist, Twist::Pair | Twist::Through) {
                     values.extend(socket.map(|socket: OwnedFd| Variant::Fd(Fd::Owned(socket))));
                 }
                 said::answer(call, values)

@@ -102,6 +102,8 @@ pub enum Twist {
     File(&'static str),
     /// The server makes the pair of sockets, and gives one end.
     Pair,
+    /// The same for a call in passthrough: the bytes of its device.
+    Through,
     /// The parameters are those of this kind of device request.
     Device(&'static str, &'static [&'static str]),
 }
@@ -141,6 +143,7 @@ pub const MEMBERS: &[Member] = &[
     member(LINE, "Close", "line.close"),
     member(LINE, "SetStatusMessages", "line.set_status_messages"),
     member(LINE, "MakeCall", "call.make"),
+    twisted(LINE, "PassThrough", "call.make", Twist::Through),
     member(LINE, "ListCalls", "call.list"),
     member(LINE, "Forward", "line.forward"),
     member(LINE, "SetPolicy", "line.set_policy"),
@@ -215,6 +218,9 @@ impl Member {
 
     /// What goes in, in order, beside the options.
     pub fn arguments(&self) -> Vec<Argument> {
+        if self.twist == Twist::Through {
+            return Vec::new();
+        }
         if let Twist::Device(_, keys) = self.twist {
             return keys.iter().map(|key| Argument { key, shape: &Text }).collect();
         }

@@ -38,6 +38,7 @@ fn sample(key: &str, shape: &Shape) -> Json {
         ("mode", _) => json!("transfer"),
         ("to", Shape::Dict(_)) => json!({ "app": "desk" }),
         ("api", _) => json!([1, 0]),
+        ("bearer", _) => json!("voice"),
         (_, Shape::Bool) => json!(true),
         (_, Shape::U32 | Shape::I32 | Shape::U64 | Shape::Line | Shape::LineRef | Shape::Call | Shape::Operation) => {
             json!(1)

@@ -74,6 +74,7 @@ pub const VERBS: &[Verb] = &[
             maybe("address", U32),
             maybe("block_id", Bool),
             maybe("comment", Text),
+            maybe("bearer", Text),
         ],
         MADE,
         "Place a call. The answer says that it exists, not that it is answered.",

@@ -141,7 +141,7 @@ fn method(xml: &mut String, member: &Member, words: Words) {
         argument(xml, "options", "a{sv}", Some("in"));
     }
     fields(xml, member.verb().reply, words, Some("out"));
-    if member.twist == Twist::Pair {
+    if matches!(member.twist, Twist::Pair | Twist::Through) {
         argument(xml, "socket", "h", Some("out"));
     }
     xml.push_str("    </method>\n");
