@@ -177,7 +177,7 @@ async fn route(
     let header = message.header();
     match message.message_type() {
         Type::MethodCall => {
-            let Some(sender) = header.sender().map(ToString::to_string) else { return None };
+            let sender = header.sender().map(ToString::to_string)?;
             let session = match sessions.get(&sender) {
                 Some((_, session)) if !session.is_closed() => session.clone(),
                 _ if sessions.len() >= MAX_SESSIONS => {

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use std::os::fd::OwnedFd;
 use tapi::request::LineSetStatusMessages;
 use tapi::{
-    Call, CallId, CallState, Error, EventBody, LineId, LineSelector, LineStateKind, OperationId, PlaySource,
+    Call, CallId, CallState, Error, ErrorCode, EventBody, LineId, LineSelector, LineStateKind, OperationId, PlaySource,
     RecordSink, Reply, Request,
 };
 use tokio::time::Instant;
@@ -50,11 +50,11 @@ impl Session {
 
     fn refused(&mut self, pending: Pending, error: &Error) {
         match (&pending.request, &pending.then) {
-            (Request::ClientOpen(_) | Request::ClientResume(_), _) if self.standing == Standing::Open => {
-                // A session whose events are gone is taken up all the same, and one that was open before stays.
-                if !matches!(error.code, tapi::ErrorCode::ResourceUnavail | tapi::ErrorCode::InUse) {
-                    self.standing = Standing::None;
-                }
+            // A session whose events are gone is taken up all the same, and one that was open before stays.
+            (Request::ClientOpen(_) | Request::ClientResume(_), _)
+                if !matches!(error.code, ErrorCode::ResourceUnavail | ErrorCode::InUse) =>
+            {
+                self.standing = Standing::None;
             }
             (_, Then::Known(call)) => self.hide(*call),
             _ => {}

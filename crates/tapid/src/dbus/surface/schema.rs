@@ -73,6 +73,7 @@ fn event(kind: &super::events::Kind) -> Json {
     event
 }
 
+#[allow(clippy::too_many_lines, reason = "one document")]
 fn schema() -> Json {
     let named =
         |all: Vec<(&str, Json)>| all.into_iter().map(|(name, of)| (name.to_string(), of)).collect::<Map<_, _>>();
