@@ -125,7 +125,7 @@ class System:
         self.machine.put("/etc/tapid/tapid.toml", CONFIG.format(description="the trunk"))
         self.machine.run("tapid", "--check")
         self.machine.run("systemctl", "restart", "tapid.service")
-        self.until("the line is in service", lambda: "1 of 1 lines in service" in self.machine.run("tapictl", "status"))
+        self.until("the line is in service", lambda: "1 of 1 lines in service" in self.machine.run("tapictl", "status", check=False))
         self.machine.put("/root/bad.toml", CONFIG.format(description="x").replace("listen", "lisen"))
         bad = subprocess.run(self.machine.argv("tapid", "--check", "--config", "/root/bad.toml"), capture_output=True, text=True)
         must(bad.returncode == 1 and re.search(r"bad\.toml:\d+:\d+", bad.stderr), f"a bad one: {bad.stderr}")
@@ -169,7 +169,7 @@ class System:
         heard = json.loads(far.communicate(timeout=20)[0].strip().splitlines()[-1])
         told = json.loads(witness.communicate(timeout=20)[0].strip().splitlines()[-1])
         for chapter in heard["chapters"]:
-            print(f"      {chapter['chapter']:24} {chapter['packets']:5} packets, longest gap {chapter['longest_gap_ms']:7.1f} ms")
+            print(f"      {chapter['chapter']:24} {chapter['packets']:5} packets, {chapter['heard'] // max(chapter['packets'], 1):3} of 160 samples heard, longest gap {chapter['longest_gap_ms']:7.1f} ms")
         print(f"      events: {told['events']}, lost {told['lost']}, doubled {told['doubled']}; "
               f"session taken up again {told['resumed']} times, within {told['resume_ms']} ms")
         must(heard["ended"] is None, f"the call stayed up: {heard['ended']}")

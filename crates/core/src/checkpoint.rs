@@ -10,12 +10,11 @@ use crate::conference::Mixing;
 use crate::line::{Counts, Line, Open};
 use crate::media::{Operation, Ports};
 use crate::policy::Standing;
-use crate::provider::Provider;
 use crate::server::Timer;
 use crate::session::{Kept, Session};
 use crate::{Config, ProviderId, Server};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use tapi::{
     CallId, Cause, DisconnectMode, End, ForwardRule, Generation, LineId, MediaMode, OperationId, SessionId, Time,
 };
@@ -255,15 +254,12 @@ impl Server {
     }
 
     fn recover_lines(&mut self, providers: &[(ProviderId, String)], lines: Vec<(LineId, LineEntry)>) {
+        for (id, name) in providers {
+            self.provider_started(*id, name.clone());
+        }
         for (id, entry) in lines {
-            let Some((provider, name)) = providers.iter().find(|(_, name)| *name == entry.provider) else { continue };
-            let known = self.providers.entry(*provider).or_insert_with(|| Provider {
-                name: name.clone(),
-                lines: BTreeMap::new(),
-                calls: BTreeMap::new(),
-                making: 0,
-                early: VecDeque::new(),
-            });
+            let Some((provider, _)) = providers.iter().find(|(_, name)| *name == entry.provider) else { continue };
+            let Some(known) = self.providers.get_mut(provider) else { continue };
             known.lines.insert(entry.reference, id);
             self.lines.by_name.entry(entry.description.name.clone()).or_insert(id);
             let line = Line {

@@ -90,7 +90,7 @@ class FarEnd:
             chapter["longest_gap_ms"] = max(chapter["longest_gap_ms"], round(1000 * (now - self.last), 1))
         self.last = now
         chapter["packets"] += 1
-        chapter["heard"] += any(byte not in (0xFF, 0x7F) for byte in packet[12:])
+        chapter["heard"] += sum(byte not in (0xFF, 0x7F) for byte in packet[12:])
 
     def run(self, stop):
         self.call()

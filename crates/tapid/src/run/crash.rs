@@ -1,6 +1,6 @@
 //! A start after a process that ended without a word: from its journals.
 
-use super::{MediaEvents, Parts, ToSupervise, core_config, engine, resume, rtp_sockets};
+use super::{MediaEvents, Parts, core_config, engine, resume, rtp_sockets};
 use crate::clock;
 use crate::config::{Config, ProviderConfig};
 use crate::journal::{self, Key};

@@ -67,6 +67,11 @@ pub fn put_away(
         store::keep(store::OWN_LISTENER, &[listener.as_fd()])?;
     }
     store::keep(store::STATE, &[memory.as_fd()])?;
+    // Whoever goes on does so from the state; what was kept for a crash is older than that.
+    store::let_go_of_journal(store::CORE);
+    for provider in &state.providers {
+        store::let_go_of_journal(&provider.config.name);
+    }
     tracing::info!(streams = state.streams.len(), descriptors = descriptors.len() + sockets.len(), "parked");
     Ok(())
 }
