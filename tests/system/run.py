@@ -138,6 +138,17 @@ class System:
         self.machine.run("tapictl", "status")
         must(self.active(), "the client has started it")
 
+    def bus(self):
+        """a call on the bus starts the daemon, and everything on it can be looked at (D-Bus activation)"""
+        self.machine.run("systemctl", "stop", "tapid.socket", "tapid.service")
+        must(not self.active(), "it is stopped")
+        self.machine.run("busctl", "--system", "call", "org.tapid.Telephony1", "/org/tapid/Telephony1",
+                         "org.freedesktop.DBus.Peer", "Ping")
+        must(self.active(), "the call has started it")
+        tree = self.machine.run("busctl", "--system", "tree", "org.tapid.Telephony1")
+        must("/org/tapid/Telephony1" in tree, tree)
+        return f"{len(tree.splitlines())} paths"
+
     def journal(self):
         """the journal has what happened, without numbers"""
         text = self.machine.run("journalctl", "-u", "tapid", "--no-pager", "-o", "cat")
@@ -223,7 +234,7 @@ class System:
                                 "-not", "-path", "/var/lib/dpkg/*", check=False)
         must(not left, f"left behind:\n{left}")
 
-    ALL = ("installed", "hardened", "rights", "configured", "activated", "journal", "calls", "refused", "purged")
+    ALL = ("installed", "hardened", "rights", "configured", "activated", "bus", "journal", "calls", "refused", "purged")
 
 
 def able():
