@@ -219,7 +219,6 @@ pub struct Srtp {
 pub struct MixerId(pub u64);
 
 /// The far end of a stream, as agreed.
-#[allow(clippy::large_enum_variant, reason = "made once in a negotiation")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]

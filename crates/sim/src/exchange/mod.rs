@@ -33,6 +33,7 @@
 //! Levels are in tenths of dBm0, where 0 dBm0 is the sine whose level lies 3.17 dB below the µ-law overload point
 //! (3.14 dB below the A-law one, ITU-T G.711): 16-bit samples with a peak of 22 657.
 
+mod audio;
 mod call;
 pub mod country;
 pub mod fault;
@@ -41,6 +42,7 @@ pub mod link;
 pub mod meter;
 mod plant;
 mod robot;
+mod script;
 mod switch;
 pub mod tone;
 

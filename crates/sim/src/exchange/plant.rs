@@ -5,9 +5,9 @@ use super::fault::Trap;
 use super::link::{Direction, Faults, Link};
 use super::meter::DtmfDetector;
 use super::robot::{Behaviour, Robot};
-use super::tone::{Cadence, Player, Segment};
+use super::tone::{Cadence, Player};
 use super::{BoxedDevice, Config, Event, ModemId, OrderError, Output};
-use crate::modem::{Access, Act, CallRef, Effect, Hold, Kind, Signal};
+use crate::modem::{Access, CallRef, Effect, Kind, Signal};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tapi::Time;
@@ -248,58 +248,6 @@ impl Exchange {
         }
     }
 
-    /// A subscriber that is no modem calls a number.
-    pub fn call(&mut self, now: Time, from: &str, to: &str) -> Result<(), OrderError> {
-        self.timeout(now);
-        let line = self.robot_of(from)?;
-        if self.calls.values().any(|call| call.has(line)) {
-            return Err(OrderError::Engaged(from.to_string()));
-        }
-        let withheld = matches!(&self.lines[line].owner, Owner::Robot { robot, .. } if robot.behaviour.withheld);
-        self.place(now, line, None, to, withheld);
-        self.settle(now);
-        Ok(())
-    }
-
-    /// A subscriber that is no modem hangs up.
-    pub fn hang_up(&mut self, now: Time, number: &str) -> Result<(), OrderError> {
-        self.timeout(now);
-        let line = self.robot_of(number)?;
-        let call = self.call_of(line).ok_or_else(|| OrderError::Idle(number.to_string()))?;
-        self.end(now, call, line, 16);
-        self.settle(now);
-        Ok(())
-    }
-
-    /// A subscriber that is no modem sends digits in its call, 100 ms each with gaps of 100 ms.
-    pub fn dtmf(&mut self, now: Time, number: &str, digits: &str) -> Result<(), OrderError> {
-        let segments = digits.chars().map(|digit| Segment::digit(digit, 100).ok_or(OrderError::BadDigit(digit)));
-        let segments: Vec<Segment> = segments.collect::<Result<_, _>>()?;
-        let tones = segments.into_iter().flat_map(|segment| [segment, Segment::silence(100)]);
-        self.play(now, number, tones)
-    }
-
-    /// A subscriber that is no modem plays a tone at -16 dBm0 in its call, in place of what it says otherwise.
-    pub fn tone(&mut self, now: Time, number: &str, hz: u32, duration: Duration) -> Result<(), OrderError> {
-        let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX / 8).min(3_600_000);
-        self.play(now, number, [Segment::new(f64::from(hz), 0.0, -160, millis)].into_iter())?;
-        let line = self.robot_of(number)?;
-        if let Owner::Robot { robot, .. } = &mut self.lines[line].owner {
-            robot.listen_for(hz);
-        }
-        Ok(())
-    }
-
-    fn play(&mut self, now: Time, number: &str, tones: impl Iterator<Item = Segment>) -> Result<(), OrderError> {
-        self.timeout(now);
-        let line = self.robot_of(number)?;
-        self.call_of(line).ok_or_else(|| OrderError::Idle(number.to_string()))?;
-        if let Owner::Robot { robot, .. } = &mut self.lines[line].owner {
-            tones.for_each(|segment| robot.extra.push(segment));
-        }
-        Ok(())
-    }
-
     /// Pulls a modem out: its ports are gone, its line is on hook, its calls are over.
     pub fn unplug(&mut self, now: Time, modem: ModemId) {
         self.timeout(now);
@@ -475,14 +423,6 @@ impl Exchange {
         at.ok_or_else(|| OrderError::Unknown(number.to_string()))
     }
 
-    fn robot_of(&self, number: &str) -> Result<usize, OrderError> {
-        let line = self.line_of(number)?;
-        match self.lines[line].owner {
-            Owner::Robot { .. } => Ok(line),
-            _ => Err(OrderError::NotScriptable(number.to_string())),
-        }
-    }
-
     pub(super) fn call_of(&self, line: usize) -> Option<u32> {
         self.calls.iter().find(|(_, call)| call.has(line)).map(|(id, _)| *id)
     }
@@ -512,36 +452,6 @@ impl Exchange {
             Owner::TwoWire { wires, .. } => !matches!(wires, Loop::OnHook | Loop::Ringing { .. }),
             Owner::Cellular { .. } => self.calls.values().any(sounds),
             Owner::Robot { .. } => self.calls.values().any(|call| sounds(call) && call.state == State::Talking),
-        }
-    }
-
-    /// What a cellular modem does to one of its calls.
-    pub(super) fn act_on_call(&mut self, now: Time, line: usize, act: Act) {
-        let name = match &act {
-            Act::Answer(call) | Act::Release { call, .. } | Act::Hold { call, .. } | Act::Digit { call, .. } => *call,
-            _ => return,
-        };
-        let Some(id) = self.call_named(line, name) else { return };
-        match act {
-            Act::Answer(_) => self.answer(now, id),
-            Act::Release { cause, .. } => self.end(now, id, line, cause),
-            Act::Hold { hold, .. } => self.hold(now, id, line, hold),
-            Act::Digit { digit, duration_ms, .. } => {
-                if let Some(party) = self.calls.get_mut(&id).and_then(|call| call.party(line)) {
-                    party.digits.digit(digit, duration_ms, 80);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn hold(&mut self, now: Time, id: u32, line: usize, hold: Hold) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if let Some(party) = call.party(line) {
-            party.hold = hold;
-        }
-        if let Some((other, name)) = call.other(line).map(|other| (other.line, other.call)) {
-            self.signal(now, other, Signal::RemoteHold { call: name, hold });
         }
     }
 }

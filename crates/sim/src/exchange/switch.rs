@@ -1,16 +1,15 @@
-//! Who is connected to whom: numbers, ringing, answering, clearing, audio.
+//! Who is connected to whom: numbers, ringing, answering, clearing.
 
 use super::call::{Call, Party, State};
 use super::country::IdentitySent;
-use super::meter::{DtmfDetector, Key};
+use super::meter::DtmfDetector;
 use super::plant::{ClearStep, Exchange, Loop, Owner, RingStep, Waiting};
-use super::robot::{Answering, Noticed};
-use super::tone::{Cadence, mix};
+use super::robot::Answering;
+use super::tone::Cadence;
 use super::{Clearing, Event};
 use crate::modem::{Act, CallRef, Hold, Identity, Signal};
 use std::time::Duration;
 use tapi::Time;
-use tspi::Frame;
 
 /// From the last digit to the first ring, on a two-wire line.
 const ROUTING: Duration = Duration::from_millis(200);
@@ -120,7 +119,7 @@ impl Exchange {
         }
     }
 
-    fn digit(&mut self, now: Time, line: usize, digit: char) {
+    pub(super) fn digit(&mut self, now: Time, line: usize, digit: char) {
         let numbers: Vec<String> = self.lines.iter().map(|line| line.number.clone()).collect();
         let fresh = self.dial_tone();
         let Some(Loop::Dialling { tone, digits, due, withheld, .. }) = self.wires(line) else { return };
@@ -450,6 +449,36 @@ impl Exchange {
         }
     }
 
+    /// What a cellular modem does to one of its calls.
+    fn act_on_call(&mut self, now: Time, line: usize, act: Act) {
+        let name = match &act {
+            Act::Answer(call) | Act::Release { call, .. } | Act::Hold { call, .. } | Act::Digit { call, .. } => *call,
+            _ => return,
+        };
+        let Some(id) = self.call_named(line, name) else { return };
+        match act {
+            Act::Answer(_) => self.answer(now, id),
+            Act::Release { cause, .. } => self.end(now, id, line, cause),
+            Act::Hold { hold, .. } => self.hold(now, id, line, hold),
+            Act::Digit { digit, duration_ms, .. } => {
+                if let Some(party) = self.calls.get_mut(&id).and_then(|call| call.party(line)) {
+                    party.digits.digit(digit, duration_ms, 80);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hold(&mut self, now: Time, id: u32, line: usize, hold: Hold) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if let Some(party) = call.party(line) {
+            party.hold = hold;
+        }
+        if let Some((other, name)) = call.other(line).map(|other| (other.line, other.call)) {
+            self.signal(now, other, Signal::RemoteHold { call: name, hold });
+        }
+    }
+
     /// Two calls of a cellular modem are left to each other.
     fn transfer(&mut self, now: Time, line: usize, one: CallRef, other: CallRef) {
         let (Some(one_id), Some(other_id)) = (self.call_named(line, one), self.call_named(line, other)) else { return };
@@ -465,91 +494,6 @@ impl Exchange {
         self.tell(now, Event::Transferred { subscriber: self.lines[line].number.clone() });
         for name in [one, other] {
             self.signal(now, line, Signal::Released { call: name, cause: 16 });
-        }
-    }
-
-    /// A line hears and says 20 ms.
-    pub(super) fn audio(&mut self, now: Time, line: usize) {
-        match &self.lines[line].owner {
-            Owner::TwoWire { modem, .. } => self.two_wire_audio(now, line, *modem),
-            Owner::Cellular { modem, .. } => self.cellular_audio(now, line, *modem),
-            Owner::Robot { .. } => self.robot_audio(now, line),
-        }
-    }
-
-    fn two_wire_audio(&mut self, now: Time, line: usize, modem: usize) {
-        let calls = &mut self.calls;
-        let Owner::TwoWire { wires, .. } = &mut self.lines[line].owner else { return };
-        let heard = match wires {
-            Loop::InCall(id) => calls.get_mut(id).map(|call| call.hear(line)),
-            Loop::Dialling { tone, .. } => tone.as_mut().map(Cadence::frame),
-            Loop::Tone(tone) => Some(tone.frame()),
-            Loop::OnHook | Loop::Ringing { .. } | Loop::Clearing { .. } => None,
-        };
-        let mut heard = heard.unwrap_or(Frame::SILENCE);
-        if let Some(beep) = self.lines[line].beep.frame() {
-            mix(&mut heard, &beep);
-        }
-        let said = self.modems[modem].device.frame(now, &heard);
-        let mut key = None;
-        match self.wires(line) {
-            Some(Loop::Dialling { detector, .. }) => key = detector.hear(&said),
-            Some(Loop::InCall(id)) => {
-                let id = *id;
-                if let Some(call) = self.calls.get_mut(&id) {
-                    call.say(line, said);
-                }
-            }
-            _ => {}
-        }
-        if let Some(Key::Down(digit)) = key {
-            self.digit(now, line, digit);
-        }
-        self.drain(now, modem);
-    }
-
-    /// All calls that the modem does not hold are one conference.
-    fn cellular_audio(&mut self, now: Time, line: usize, modem: usize) {
-        let mut heard: Vec<(u32, Frame)> = Vec::new();
-        let mut sum = Frame::SILENCE;
-        for (id, call) in self.calls.iter_mut().filter(|(_, call)| call.has(line) && call.sounds(line)) {
-            let frame = call.hear(line);
-            if call.party(line).is_some_and(|party| party.hold == Hold::Active) {
-                mix(&mut sum, &frame);
-                heard.push((*id, frame));
-            }
-        }
-        let said = self.modems[modem].device.frame(now, &sum);
-        for (id, _) in &heard {
-            let mut mixed = said;
-            heard.iter().filter(|(other, _)| other != id).for_each(|(_, frame)| mix(&mut mixed, frame));
-            if let Some(call) = self.calls.get_mut(id) {
-                call.say(line, mixed);
-            }
-        }
-        self.drain(now, modem);
-    }
-
-    fn robot_audio(&mut self, now: Time, line: usize) {
-        let Some(id) = self.call_of(line) else { return };
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let heard = call.hear(line);
-        let Owner::Robot { robot, .. } = &mut self.lines[line].owner else { return };
-        let (said, noticed) = robot.frame(&heard);
-        call.say(line, said);
-        let subscriber = self.lines[line].number.clone();
-        for what in noticed {
-            let subscriber = subscriber.clone();
-            self.tell(
-                now,
-                match what {
-                    Noticed::Digit(digit, duration_ms) => Event::Digit { subscriber, digit, duration_ms },
-                    Noticed::Echoed(hz, after_ms) => Event::Echoed { subscriber, hz, after_ms },
-                    Noticed::Heard(reading) => {
-                        Event::Heard { subscriber, hz: reading.hz, level_ddbm0: reading.level_ddbm0 }
-                    }
-                },
-            );
         }
     }
 }

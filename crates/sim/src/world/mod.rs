@@ -14,6 +14,7 @@ mod peer;
 mod provider;
 mod run;
 mod setup;
+mod sound;
 mod work;
 
 pub use app::{App, Connection, View};

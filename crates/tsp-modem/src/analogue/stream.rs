@@ -162,15 +162,16 @@ impl Analogue {
         let Some(audio) = &context.profile.audio else { return };
         match &mut self.duplex {
             Duplex::Open(flow) if flow.way() == Way::Listen => {
-                if audio.loud(frame) && !audio.play.is_empty() && !self.deaf_to_play {
+                let turns = audio.loud(frame) && !audio.play.is_empty() && !self.deaf_to_play;
+                if turns {
                     self.waiting.push(frame);
                     self.turn(context);
                 }
             }
             Duplex::Open(flow) => flow.send(context.now, context.out, audio, stream, frame),
             Duplex::Ending { .. } | Duplex::Starting | Duplex::Closing if self.way != Way::Both => {
-                if matches!(self.phase, Phase::Connected { .. }) && (self.way == Way::Play || !self.waiting.is_empty())
-                {
+                let wanted = self.way == Way::Play || !self.waiting.is_empty();
+                if wanted && matches!(self.phase, Phase::Connected { .. }) {
                     self.waiting.push(frame);
                 }
             }

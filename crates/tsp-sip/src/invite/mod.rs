@@ -11,6 +11,7 @@
 //! What the server sees of a call is a machine of its own, [`Standing`]: it is released once, while the signalling above
 //! may still go on.
 
+mod acknowledge;
 mod early;
 mod extensions;
 mod identity;
@@ -38,6 +39,7 @@ use crate::endpoint::{Answer, Endpoint, Owner, Purpose, Wake};
 use crate::message::{Message, Method};
 use crate::sdp::{Agreed, Session};
 use crate::transaction::Deadlines;
+use acknowledge::Awaited;
 use early::Early;
 use info::Run;
 use modify::Modify;
@@ -45,7 +47,6 @@ use reliable::Provisionals;
 use request::Request;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 use tapi::{Cause, DisconnectMode, ErrorCode, Party, Time};
 use timer::SessionTimer;
 use tspi::{CallRef, Event, LocalMedia, LocalRtp, ReleasedBy, RemoteMedia, RemoteRtp, Report};
@@ -128,14 +129,6 @@ pub(crate) enum Role {
     Caller(Outgoing),
     /// They did, with this description and this number.
     Called { offer: Option<crate::message::Octets>, cseq: u32 },
-}
-
-/// A 2xx of ours that is repeated until its ACK comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Awaited {
-    tx: u64,
-    cseq: u32,
-    interval: Duration,
 }
 
 /// A call.
@@ -463,40 +456,6 @@ impl Call {
         self.decline(ep, now);
         // Our own BYE may cross theirs: its transaction ends by itself.
         self.end(ep, cause::of(message, true));
-    }
-
-    /// Begins to repeat a 2xx until its ACK comes.
-    fn await_ack(&mut self, ep: &Endpoint, now: Time, tx: u64, cseq: u32) {
-        let timing = ep.timing();
-        self.awaited = Some(Awaited { tx, cseq, interval: timing.t1 });
-        self.deadlines.set(Timer::Success, now + timing.t1);
-        self.deadlines.set(Timer::NoAck, now + timing.life());
-    }
-
-    fn repeat_success(&mut self, ep: &mut Endpoint, now: Time) {
-        let timing = ep.timing();
-        if let Some(awaited) = &mut self.awaited {
-            awaited.interval = timing.doubled(awaited.interval);
-            self.deadlines.set(Timer::Success, now + awaited.interval);
-            ep.respond_again(awaited.tx);
-        }
-    }
-
-    /// An ACK that no transaction wanted: the one to our 2xx.
-    pub fn on_ack(&mut self, ep: &mut Endpoint, now: Time, message: &Message<'_>) {
-        let number = message.cseq().map(|cseq| cseq.number);
-        if self.awaited.is_none_or(|awaited| Some(awaited.cseq) != number) {
-            return;
-        }
-        self.awaited = None;
-        self.deadlines.clear(Timer::Success);
-        self.deadlines.clear(Timer::NoAck);
-        match self.state {
-            State::Answering => self.on_first_ack(ep, now, message),
-            State::Confirmed => self.on_modify_ack(ep, now, message),
-            _ => {}
-        }
-        self.start_queued(ep, now);
     }
 }
 

@@ -152,9 +152,8 @@ impl Sip {
             (_, Port::Closed { reason } | Port::Unusable { reason }) => return out(reason),
             (_, Port::New | Port::Opening | Port::Open) => {}
         }
-        match self.endpoint.lines.get(line).and_then(crate::line::Line::trouble) {
-            Some(reason) => return Service::Out { reason },
-            None => {}
+        if let Some(reason) = self.endpoint.lines.get(line).and_then(crate::line::Line::trouble) {
+            return Service::Out { reason };
         }
         match self.upkeep.get(line).and_then(Upkeep::out) {
             Some(reason) => Service::Out { reason },

@@ -161,7 +161,8 @@ impl Sip {
         self.with_upkeep(owner.line, |upkeep, ep| match owner.purpose {
             Purpose::Register => upkeep.registration.iter_mut().for_each(|it| it.on_response(ep, now, tx, message)),
             Purpose::Probe => {
-                if upkeep.probe.as_mut().is_some_and(|it| it.on_response(now, tx, message)) {
+                let returned = upkeep.probe.as_mut().is_some_and(|it| it.on_response(now, tx, message));
+                if returned {
                     upkeep.registration.iter_mut().for_each(|it| it.on_return(ep, now));
                 }
             }

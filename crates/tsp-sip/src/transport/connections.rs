@@ -182,7 +182,7 @@ impl Connections {
     /// The next thing that came. Pings are answered.
     pub fn heard(&mut self, now: Time, port: PortId, outputs: &mut VecDeque<Output>) -> Option<Heard> {
         let known = self.table.get_mut(&port)?;
-        let heard = match known.framer.next() {
+        let heard = match known.framer.next_piece() {
             Ok(Some(Piece::Message(bytes))) => {
                 known.spoke = true;
                 known.amid = None;

@@ -49,7 +49,7 @@ impl Framer {
     }
 
     /// The next piece that is whole. After an error nothing more can be read.
-    pub fn next(&mut self) -> Result<Option<Piece>, Framing> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Framing> {
         if self.seen == 0 {
             match self.held.as_slice() {
                 [b'\r', b'\n', b'\r', b'\n', ..] => return Ok(Some(self.drop_ends(4, Piece::Ping))),
@@ -139,7 +139,7 @@ mod tests {
         for portion in portions {
             framer.push(portion);
             loop {
-                match framer.next() {
+                match framer.next_piece() {
                     Ok(Some(piece)) => found.push(piece),
                     Ok(None) => break,
                     Err(error) => return (found, Some(error)),
