@@ -1,7 +1,7 @@
 //! Playout: what came in at its own pace leaves in frames of 20 ms.
 //!
 //! Samples are kept by timestamp, so packets of any length are split and joined as the frames ask. The delay starts at
-//! its least, 40 ms. It grows where the buffer runs dry or packets come too late (a frame is put in), up to its most,
+//! its least, 40 ms, or 20 ms for a modem's frames. It grows where the buffer runs dry or packets come too late (a frame is put in), up to its most,
 //! 200 ms. It shrinks where there was more than enough for two seconds: then a quiet frame is left out, or any frame where
 //! none is quiet for two more.
 
@@ -45,6 +45,11 @@ impl Bounds {
     pub fn from_millis(least_ms: u32, most_ms: u32) -> Bounds {
         let samples = |millis: u32| (millis.clamp(20, 200) * 8).next_multiple_of(FRAME).min(TARGET_MAX);
         Bounds { least: samples(least_ms), most: samples(most_ms.max(least_ms)) }
+    }
+
+    /// For a source on this machine: no network is between, so one frame is enough to begin with.
+    pub fn at_hand(self) -> Bounds {
+        Bounds { least: FRAME.min(self.least), ..self }
     }
 }
 

@@ -106,6 +106,10 @@ pub(crate) struct Spoken {
 
 impl Stream {
     pub fn new(wire: Wire, playout: Bounds) -> Stream {
+        let playout = match wire {
+            Wire::Rtp(_) => playout,
+            Wire::Frames(_) => playout.at_hand(),
+        };
         Stream {
             wire,
             joined: None,

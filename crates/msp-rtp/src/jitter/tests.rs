@@ -48,6 +48,19 @@ fn any_packet_time_comes_out_in_frames_after_40_ms() {
 }
 
 #[test]
+fn a_modem_that_keeps_time_is_heard_after_20_ms() {
+    let mut jitter = Jitter::new(Bounds::default().at_hand());
+    let frame = expected(0);
+    for now in (0..3_000).step_by(20) {
+        jitter.frame(ms(now), &frame);
+        // We look some milliseconds beside its clock.
+        let heard = jitter.pop(ms(now + 7));
+        assert_eq!(heard.is_some(), now >= 20, "at {now} ms");
+    }
+    assert_eq!(jitter.counts(), Playout::default());
+}
+
+#[test]
 fn reordered_and_repeated_packets_are_played_in_order() {
     let mut jitter = Jitter::default();
     for (now, n) in [(0, 0), (20, 2), (30, 1), (31, 1), (60, 4), (70, 3), (100, 5)] {

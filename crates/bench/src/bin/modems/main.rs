@@ -56,7 +56,7 @@ fn delays(options: &Options) -> Outcome<()> {
     let mut plant = Plant::start(&options.tapid, 1)?;
     let (mut to_sip, mut to_port, mut to_line) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.calls {
-        let calls = plant.bridged(0)?;
+        let calls = plant.bridged(1)?;
         arm(&plant, Some(0))?;
         plant.rest(Duration::from_secs(2))?;
         arm(&plant, Some(options.marks))?;
@@ -69,7 +69,7 @@ fn delays(options: &Options) -> Outcome<()> {
             to_line.extend(pairs(&phone.spoken, &modem.played));
         }
         arm(&plant, None)?;
-        plant.drop_calls(&[calls.0, calls.1])?;
+        plant.drop_calls(&calls)?;
     }
     let sent = options.calls * options.marks;
     tell("modem's stream to RTP  ", sent, to_sip)?;
@@ -105,9 +105,7 @@ fn tell(what: &str, sent: u32, mut times: Vec<Duration>) -> Outcome<()> {
 /// So many bridged calls at once.
 fn load(program: &Path, modems: usize, time: Duration) -> Outcome<()> {
     let mut plant = Plant::start(program, modems)?;
-    for modem in 0..modems {
-        plant.bridged(modem)?;
-    }
+    plant.bridged(modems)?;
     plant.rest(Duration::from_secs(1))?;
     let packets = || plant.phone.audio.received.load(std::sync::atomic::Ordering::Relaxed);
     let (before, began, packets_before) = (plant.cpu()?, Instant::now(), packets());

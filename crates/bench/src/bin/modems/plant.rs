@@ -72,14 +72,20 @@ impl Plant {
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// Joins a call of this modem to one over SIP: both calls.
-    pub fn bridged(&mut self, modem: usize) -> Outcome<(CallId, CallId)> {
-        let line = self.place(&format!("modem:{modem}"), &subscriber(modem))?;
-        let sip = self.place(SIP, &format!("sip:bench@127.0.0.1:{}", self.phone.port))?;
-        self.until(line, |state| matches!(state, CallState::Connected(_)))?;
-        self.until(sip, |state| matches!(state, CallState::Connected(_)))?;
-        self.client.call(CallBridge { call: line, with: sip })?;
-        Ok((line, sip))
+    /// Joins a call of each of so many modems to one over SIP: all calls.
+    pub fn bridged(&mut self, modems: usize) -> Outcome<Vec<CallId>> {
+        let mut calls = Vec::new();
+        for modem in 0..modems {
+            calls.push(self.place(&format!("modem:{modem}"), &subscriber(modem))?);
+            calls.push(self.place(SIP, &format!("sip:bench@127.0.0.1:{}", self.phone.port))?);
+        }
+        for call in &calls {
+            self.until(*call, |state| matches!(state, CallState::Connected(_)))?;
+        }
+        for pair in calls.chunks_exact(2) {
+            self.client.call(CallBridge { call: pair[0], with: pair[1] })?;
+        }
+        Ok(calls)
     }
 
     /// Ends calls, and waits until they are over.
