@@ -85,7 +85,7 @@ def main():
     os.makedirs(os.path.join(directory, "transcripts"))
     facts = {"began": time.strftime("%Y-%m-%dT%H:%M:%S"), "simulated": rig.simulated, "rig": rig.path}
     found = []
-    station = Station(rig, programs, work)
+    station = Station(rig, programs, work, os.path.join(directory, "transcripts"))
     try:
         rig.start()
         station.start()

@@ -105,8 +105,8 @@ class Recording:
 class Station:
     """The daemon, with a client that has every line open."""
 
-    def __init__(self, rig, programs, directory):
-        self.rig, self.programs, self.directory = rig, programs, directory
+    def __init__(self, rig, programs, directory, transcripts):
+        self.rig, self.programs, self.directory, self.transcripts = rig, programs, directory, transcripts
         self.socket = os.path.join(directory, "api.sock")
         self.phone = Phone()
         self.lines, self.legs, self.recorded, self.generated, self.fresh = {}, {}, {}, {}, []
@@ -126,8 +126,11 @@ class Station:
         for agent, line in agents:
             text += ["\n[[sip]]"] + [f"{key} = {toml(value)}" for key, value in agent.items()]
             text += ["\n[[sip.lines]]"] + [f"{key} = {toml(value)}" for key, value in line.items()]
+        # Only the devices of the rig: what else is plugged in is not the suite's.
+        text += ["\n[modems]", "discover = false"]
         for modem in self.rig.modems:
-            text += ["\n[[modem]]"] + [f"{key} = {toml(value)}" for key, value in modem.daemon.items()]
+            own = {"transcript": os.path.join(self.transcripts, f"{modem.name}.transcript")}
+            text += ["\n[[modem]]"] + [f"{key} = {toml(value)}" for key, value in (own | modem.daemon).items()]
         self.config = os.path.join(self.directory, "tapid.toml")
         with open(self.config, "w", encoding="utf-8") as file:
             file.write("\n".join(text) + "\n")
