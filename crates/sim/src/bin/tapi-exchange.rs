@@ -54,7 +54,7 @@ A PORT is named as its link would be: cellular0, cellular0-audio. On a socket on
   --socket cellular0=tcp:127.0.0.1:12345 --socket cellular1=abstract:modem (a NUL and `modem`)
 A KIND of faults is clean, split (each byte alone), slow (300 ms in the middle of lines, now and then), late (1.5 s, now and
 then), lossy (a byte in 500), framing (CR LF missing or doubled), noisy (bits turned over, bytes that nobody sent),
-storm (lines that nobody asked for inside of answers).
+storm (lines that nobody asked for inside of answers), dead (nothing arrives from the modem).
 A modem of --replay says what a transcript has (docs/adding-a-modem.md), and has no line.";
 
 /// A small telephone exchange with simulated modems on pseudo-terminals.
@@ -215,6 +215,7 @@ fn faults(kind: &str) -> Option<Faults> {
     let spoil = Spoil::default();
     Some(match kind {
         "clean" => clean,
+        "dead" => Faults { drop_permille: 1_000, ..clean },
         "split" => Faults { split: true, ..clean },
         "slow" => Faults { stall: Delay { permille: 300, by: Duration::from_millis(300) }, ..clean },
         "late" => Faults { late: Delay { permille: 100, by: Duration::from_millis(1_500) }, ..clean },

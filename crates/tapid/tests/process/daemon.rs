@@ -117,6 +117,11 @@ impl Daemon {
         Wire::connect(&self.socket())
     }
 
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());

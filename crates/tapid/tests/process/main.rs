@@ -14,3 +14,4 @@ mod restart;
 mod socket;
 #[path = "../peers/sound.rs"]
 mod sound;
+mod unplug;

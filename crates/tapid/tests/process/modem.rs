@@ -13,7 +13,7 @@ use tapi::request::{CallMake, ClientOpen, LineOpen};
 use tapi::{AddressId, BearerMode, EventBody, LineSelector, Names, Privilege};
 
 /// The simulated exchange with its modems.
-struct Exchange(Child);
+pub struct Exchange(Child);
 
 impl Exchange {
     /// A subscriber answers with 440 Hz.
@@ -23,7 +23,7 @@ impl Exchange {
     }
 
     /// With these modems and subscribers; the links to the modems are in the directory.
-    fn with(directory: &Directory, words: &[String]) -> Exchange {
+    pub fn with(directory: &Directory, words: &[String]) -> Exchange {
         let mut child = Command::new(program())
             .args(words)
             .arg("--link-dir")
@@ -38,6 +38,11 @@ impl Exchange {
         // What it says is read to its end, so that it never waits for a reader.
         std::thread::spawn(move || lines.count());
         Exchange(child)
+    }
+
+    /// Gives it an order on its standard input.
+    pub fn order(&mut self, words: &str) {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{words}").unwrap();
     }
 }
 
@@ -78,22 +83,27 @@ fn started(directory: Directory) -> Managed {
     Managed::start(directory, &file)
 }
 
-fn ask(wire: &mut Wire, id: u64, method: &str, params: Value) -> Value {
+pub fn ask(wire: &mut Wire, id: u64, method: &str, params: Value) -> Value {
     wire.say(&json!({"id": id, "method": method, "params": params}).to_string());
     let answer = wire.answer(id);
     assert_eq!(answer["error"], Value::Null, "{method}");
     answer["result"].clone()
 }
 
+/// What the list says of a line.
+pub fn line_of(wire: &mut Wire, id: u64, line: &str) -> Option<Value> {
+    let lines = ask(wire, id, "line.list", json!({}))["lines"].clone();
+    lines.as_array().unwrap().iter().find(|found| found["name"] == line).cloned()
+}
+
 fn until_in_service(wire: &mut Wire, line: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let lines = ask(wire, 90, "line.list", json!({}))["lines"].clone();
-        let found = lines.as_array().unwrap().iter().find(|found| found["name"] == line).cloned();
-        if found.is_some_and(|found| found.to_string().contains("\"in\"")) {
+        let found = line_of(wire, 90, line);
+        if found.as_ref().is_some_and(|found| found["status"]["service"] == "in") {
             return;
         }
-        assert!(Instant::now() < deadline, "{line} is not in service: {lines}");
+        assert!(Instant::now() < deadline, "{line} is not in service: {found:?}");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
