@@ -1,4 +1,5 @@
 //! Transfers, conferences, consultation, handing over: what an application sees and what its provider is told.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

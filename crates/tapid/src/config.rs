@@ -119,7 +119,7 @@ pub struct TlsConfig {
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// SIP over one UDP socket.
-    Sip(tsp_sip::Config),
+    Sip(Box<tsp_sip::Config>),
     /// A modem at a serial port.
     Modem(Box<ModemConfig>),
     /// Lines that call one another.

@@ -77,7 +77,7 @@ impl Journal {
     }
 
     fn stored(&self) -> String {
-        format!("{}{}-{}", store::JOURNAL, if self.turn % 2 == 0 { "a" } else { "b" }, self.name)
+        format!("{}{}-{}", store::JOURNAL, if self.turn.is_multiple_of(2) { "a" } else { "b" }, self.name)
     }
 
     fn keep(&mut self) -> io::Result<()> {
@@ -169,7 +169,7 @@ fn read(descriptor: OwnedFd) -> io::Result<Entries> {
     let other = || io::Error::other("it is no journal of this version");
     let (turn, mut rest) = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.split_first_chunk()).ok_or_else(other)?;
     let mut entries = BTreeMap::new();
-    while let Some((key, value, behind)) = record(rest) {
+    while let Some(((key, value), behind)) = record(rest) {
         match value {
             Some(value) => drop(entries.insert(key, value.to_vec())),
             None => drop(entries.remove(&key)),
@@ -182,14 +182,17 @@ fn read(descriptor: OwnedFd) -> io::Result<Entries> {
     Ok((u64::from_le_bytes(*turn), entries))
 }
 
+/// An entry's key, and its value unless it is gone.
+type Record<'a> = (Key, Option<&'a [u8]>);
+
 /// The first record, and what stands behind it; `None` when there is no whole one.
-fn record(bytes: &[u8]) -> Option<(Key, Option<&[u8]>, &[u8])> {
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (head, rest) = bytes.split_at_checked(HEAD)?;
     let length = u32::from_le_bytes(head.get(..4)?.try_into().ok()?);
     let key = (*head.get(4)?, u64::from_le_bytes(head.get(5..13)?.try_into().ok()?));
     let sum = u32::from_le_bytes(head.get(13..17)?.try_into().ok()?);
     let (value, rest) = if length == GONE { (&[][..], rest) } else { rest.split_at_checked(length as usize)? };
-    (checksum(length, key, value) == sum).then_some((key, (length != GONE).then_some(value), rest))
+    (checksum(length, key, value) == sum).then_some(((key, (length != GONE).then_some(value)), rest))
 }
 
 #[cfg(test)]
@@ -223,7 +226,7 @@ mod tests {
             let mut file = file(0).unwrap();
             file.write_all(&whole[..cut]).unwrap();
             let (_, read) = read(file.into()).unwrap();
-            assert!(read.len() <= 1 && read.get(&(1, 2)).is_none(), "cut at {cut}");
+            assert!(read.len() <= 1 && !read.contains_key(&(1, 2)), "cut at {cut}");
             assert_eq!(read.contains_key(&(1, 1)), cut >= HEAD + 5, "cut at {cut}");
         }
         assert!(read(File::from(memfd_create("other", MemfdFlags::CLOEXEC).unwrap()).into()).is_err());

@@ -54,16 +54,7 @@ type ToSupervise = (ProviderId, ProviderConfig, First);
 pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: Inherited) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let ids = Ids::start(config.state_directory.as_deref()).map_err(|error| named("state_directory", &error))?;
-    let mut parts = match resume::resume(&config, &mut inherited) {
-        Some(parts) => parts,
-        None => match crash::recover(&config, &ids, &mut inherited) {
-            Some(parts) => parts,
-            None => {
-                inherited.close_strays();
-                clean(&config, &ids, &mut inherited)?
-            }
-        },
-    };
+    let mut parts = begin(&config, &ids, &mut inherited)?;
     let (listener, own_listener) = listener(&config, &mut inherited)?;
     drop(inherited);
     parts.begin_journal();
@@ -206,6 +197,18 @@ fn listener(config: &Config, inherited: &mut Inherited) -> io::Result<(std::os::
     };
     listener.set_nonblocking(true)?;
     Ok((listener, own))
+}
+
+/// What the process begins with: what the one before put away, what its journals tell, or nothing.
+fn begin(config: &Config, ids: &Ids, inherited: &mut Inherited) -> io::Result<Parts> {
+    if let Some(parts) = resume::resume(config, inherited) {
+        return Ok(parts);
+    }
+    if let Some(parts) = crash::recover(config, ids, inherited) {
+        return Ok(parts);
+    }
+    inherited.close_strays();
+    clean(config, ids, inherited)
 }
 
 /// A start without anything to go on with.

@@ -3,6 +3,7 @@
 //!
 //! The messages are those of the RFCs, but for the certificate in `mpart01` (256 octets of every value) and the
 //! Content-Length of three of RFC 5118, which is that of the description as printed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "torture/expand.rs"]
 mod expand;

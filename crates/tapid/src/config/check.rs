@@ -153,7 +153,7 @@ impl Checker<'_> {
         let name = sip.name.into_inner();
         let user_agent = sip.user_agent.unwrap_or_else(|| concat!("tapid/", env!("CARGO_PKG_VERSION")).to_string());
         let config = tsp_sip::Config { name: name.clone(), listen: listen?, user_agent, timers, transports, lines };
-        Some(ProviderConfig { name, kind: Kind::Sip(config), network })
+        Some(ProviderConfig { name, kind: Kind::Sip(Box::new(config)), network })
     }
 
     fn timers(&mut self, timers: Option<&Spanned<Timers>>) -> tsp_sip::Timers {

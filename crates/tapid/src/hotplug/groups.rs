@@ -210,7 +210,7 @@ impl Groups {
             self.configured.contains(&tty.node) || tty.links.iter().any(|link| self.configured.contains(link))
         };
         let device = matches!(first.naming, Naming::Device { .. });
-        if device && ttys.iter().any(|tty| taken(tty)) {
+        if device && ttys.iter().any(taken) {
             return self.wait(name, None);
         }
         let clues = clues(first);

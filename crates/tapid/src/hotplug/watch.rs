@@ -8,6 +8,7 @@ use crate::sys;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::{Errno, read};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -103,9 +104,9 @@ impl Paths {
             facts.push(Fact::Removed(id));
         }
         for (id, (print, wanted)) in there {
-            if !self.seen.contains_key(&id) {
-                facts.push(Fact::Added(tty(id.clone(), wanted, &print)));
-                self.seen.insert(id, print);
+            if let Entry::Vacant(place) = self.seen.entry(id) {
+                facts.push(Fact::Added(tty(place.key().clone(), wanted, &print)));
+                place.insert(print);
             }
         }
         facts

@@ -32,7 +32,7 @@ impl AnyProvider {
     pub fn new(config: &ProviderConfig, listen: Option<SocketAddr>, seed: [u8; 32]) -> Result<AnyProvider, String> {
         match &config.kind {
             Kind::Sip(sip) => {
-                let mut sip = sip.clone();
+                let mut sip = (**sip).clone();
                 sip.listen = listen.unwrap_or(sip.listen);
                 Ok(AnyProvider::Sip(tsp_sip::Sip::new(sip, seed)))
             }
@@ -59,7 +59,7 @@ impl AnyProvider {
         known: &BTreeSet<CallRef>,
     ) -> Result<Option<(AnyProvider, Vec<CallRef>)>, String> {
         let Kind::Sip(sip) = &config.kind else { return Ok(None) };
-        let mut sip = sip.clone();
+        let mut sip = (**sip).clone();
         sip.listen = listen.unwrap_or(sip.listen);
         let entries =
             entries.into_iter().filter(|((kind, _), _)| *kind == CALL).map(|((_, call), value)| (call, value));
@@ -70,7 +70,7 @@ impl AnyProvider {
     /// Takes up another configuration without letting go of calls. `false`: it cannot.
     pub fn reconfigure(&mut self, config: &ProviderConfig) -> bool {
         match (self, &config.kind) {
-            (AnyProvider::Sip(sip), Kind::Sip(new)) => sip.reconfigure(clock::now(), new.clone()),
+            (AnyProvider::Sip(sip), Kind::Sip(new)) => sip.reconfigure(clock::now(), (**new).clone()),
             _ => false,
         }
     }

@@ -152,9 +152,8 @@ fn begin_journal(name: &str, provider: &mut AnyProvider, ports: &Ports) -> Optio
         return None;
     }
     provider.begin_checkpoints();
-    let kept = ports.iter().filter(|(_, open)| matches!(open, Port::Udp(_)));
-    let kept =
-        kept.map(|(port, open)| store::keep(&port_name(name, port), &[open.as_fd()])).collect::<io::Result<()>>();
+    let mut kept = ports.iter().filter(|(_, open)| matches!(open, Port::Udp(_)));
+    let kept = kept.try_for_each(|(port, open)| store::keep(&port_name(name, port), &[open.as_fd()]));
     match kept.and_then(|()| Journal::begin(name, &[])) {
         Ok(journal) => journal,
         Err(error) => {

@@ -5,8 +5,11 @@ use tspi::Records;
 
 const V4: &str = "192.0.2.1";
 
-/// A table of answers: `name KIND` with records as text.
-fn cache(rows: &[(&str, RecordKind, Result<Vec<Record>, LookupError>)]) -> Cache {
+/// A name, the kind of record asked for, and the answer.
+type Row = (&'static str, RecordKind, Result<Vec<Record>, LookupError>);
+
+/// A table of answers.
+fn cache(rows: &[Row]) -> Cache {
     let mut cache = Cache::default();
     for (name, kind, answer) in rows {
         let query = Query { name: (*name).to_owned(), kind: *kind };

@@ -311,7 +311,7 @@ fn a_key_in_an_answer_must_be_of_a_tag_that_we_offered() {
 
 #[test]
 fn protection_follows_the_lines_policy() {
-    let plain = format!("m=audio 7002 RTP/AVP 0\n");
+    let plain = "m=audio 7002 RTP/AVP 0\n".to_owned();
     let safe = format!("m=audio 7000 RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\n");
     let best_effort = safe.replace("SAVP", "AVP");
     let broken = safe.replace("inline:", "inline:!");

@@ -37,7 +37,7 @@ fn a_device_of_many_ports_is_one_modem_once_it_is_quiet() {
     let mut now = Time(1_000_000);
     for interface in [0, 3, 1, 2] {
         groups.fact(now, Fact::Added(tty("1-2", interface, QUECTEL, Some("8A2F0031"))));
-        now = now + 200 * MS;
+        now += 200 * MS;
         groups.timeout(now);
         assert_eq!(groups.poll(), None, "a port may still come");
     }

@@ -21,14 +21,14 @@ fn config() -> ProviderConfig {
     ProviderConfig {
         network: Default::default(),
         name: name.clone(),
-        kind: Kind::Sip(tsp_sip::Config {
+        kind: Kind::Sip(Box::new(tsp_sip::Config {
             name,
             listen,
             user_agent,
             timers,
             transports: tsp_sip::Transports::default(),
             lines,
-        }),
+        })),
     }
 }
 
