@@ -374,7 +374,8 @@ impl World {
     fn nothing_in(&self, whose: &str, state: &Value, tables: &[&str]) {
         match state {
             Value::Object(fields) => {
-                for (name, value) in fields {
+                // What was configured is no table, whatever its keys are named.
+                for (name, value) in fields.iter().filter(|(name, _)| *name != "config") {
                     let filled = value.as_array().is_some_and(|list| !list.is_empty())
                         || value.as_object().is_some_and(|map| !map.is_empty());
                     if filled && tables.contains(&name.as_str()) {

@@ -1,6 +1,6 @@
 //! Where a request goes (RFC 3263): NAPTR, then SRV, then A and AAAA, as far as the URI leaves them open.
 //!
-//! [`locate`] computes the whole walk out of what the [`Cache`] holds, or says what is missing; whoever waits computes it
+//! `locate` computes the whole walk out of what the `Cache` holds, or says what is missing; whoever waits computes it
 //! again when an answer came. So nothing is kept of a search but its destination.
 
 mod cache;
