@@ -259,10 +259,15 @@ def main():
         return 77
     os.makedirs(options.keep, exist_ok=True)
     machine = Machine(options.keep)
-    machine.make()
+    try:
+        machine.make()
+        machine.boot()
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        print(f"system-test: NOT RUN: no container with systemd can be made here: {error}", file=sys.stderr)
+        machine.stop()
+        return 77
     failed = 0
     try:
-        machine.boot()
         system = System(machine, glob.glob(os.path.join(options.deb, "*.deb")))
         for name in options.only:
             what = getattr(System, name).__doc__
