@@ -71,7 +71,7 @@ pub enum Input<'a> {
         /// The datagram.
         bytes: &'a [u8],
     },
-    /// A datagram arrived at a stream's RTCP port ([`LocalRtp::rtcp_port`]).
+    /// A datagram arrived at a stream's RTCP port ([`super::LocalRtp::rtcp_port`]).
     Control {
         /// Which stream.
         stream: StreamId,
@@ -127,7 +127,7 @@ pub enum Output {
         /// The datagram.
         packet: Packet,
     },
-    /// A datagram to send from a stream's RTCP port ([`LocalRtp::rtcp_port`]), or its RTP port where it has none.
+    /// A datagram to send from a stream's RTCP port ([`super::LocalRtp::rtcp_port`]), or its RTP port where it has none.
     Control {
         /// Which stream.
         stream: StreamId,
