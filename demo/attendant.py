@@ -134,8 +134,10 @@ class Attendant:
     def on_call_tone(self, event):
         loudest = max(event["tones"], key=lambda tone: tone["level_ddbm0"])
         heard = loudest["hz"] if loudest["level_ddbm0"] > -300 else None
-        if self.levels.get(event["call"]) != heard:
-            self.levels[event["call"]] = heard
+        # The reading in which a tone begins has only a part of it: the second one tells.
+        told, before = self.levels.get(event["call"], (None, None))
+        self.levels[event["call"]] = (heard if heard == before else told, heard)
+        if heard == before and heard != told:
             text = f"{heard} Hz at {loudest['level_ddbm0'] / 10:.1f} dBm0" if heard else "nothing"
             say(f"call {event['call']}: hears {text}")
 
