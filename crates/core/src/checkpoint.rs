@@ -87,10 +87,12 @@ struct LineEntry {
 /// What was written last, so that only news are written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
+    /// The head's last event, next id and count of opens.
+    head: Option<(u64, u64, u64)>,
     /// The last event.
     seq: u64,
-    /// The next id.
-    next_id: u64,
+    /// The first event that is written and not taken back.
+    oldest: u64,
     /// Lines, as they were written.
     lines: BTreeMap<LineId, Vec<u8>>,
 }
@@ -170,15 +172,19 @@ impl Server {
     }
 
     fn checkpoint_events(&mut self, keep: &mut impl FnMut(EntryKey, Option<&[u8]>)) {
+        // Those that made room for newer ones, as far as they were written.
+        let gone = self.written.oldest.max(1)..self.oldest_kept().min(self.written.seq + 1);
+        gone.for_each(|number| keep(EntryKey { kind: EntryKind::Event, number }, None));
+        self.written.oldest = self.oldest_kept();
         let start = self.kept.partition_point(|kept| kept.event.seq <= self.written.seq);
         for kept in self.kept.range(start..) {
             if let Ok(bytes) = serde_json::to_vec(kept) {
                 keep(EntryKey { kind: EntryKind::Event, number: kept.event.seq }, Some(&bytes));
             }
         }
-        if (self.written.seq, self.written.next_id) != (self.seq, self.next_id) || self.seq == 0 {
-            (self.written.seq, self.written.next_id) = (self.seq, self.next_id);
-            let (next_id, seq, opens) = (self.next_id, self.seq, self.lines.opens);
+        self.written.seq = self.seq;
+        let (next_id, seq, opens) = (self.next_id, self.seq, self.lines.opens);
+        if self.written.head.replace((seq, next_id, opens)) != Some((seq, next_id, opens)) {
             let (standing, priorities) = (self.standing.clone(), self.priorities.clone());
             let head = Head { generation: self.config.generation, next_id, seq, opens, standing, priorities };
             if let Ok(bytes) = serde_json::to_vec(&head) {
@@ -193,7 +199,7 @@ impl Server {
         self.calls.touch_all();
         self.operations.touch_all();
         self.lines.by_id.touch_all();
-        self.written = Written::default();
+        self.written = Written { oldest: self.oldest_kept(), ..Written::default() };
     }
 
     /// The server that such entries were written by; its sessions wait to be taken up. `providers` are those of this process by name; what belongs to one

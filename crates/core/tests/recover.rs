@@ -135,3 +135,18 @@ fn a_checkpoint_writes_what_changed_and_nothing_else() {
     assert!(written.contains(&EntryKind::Call) && written.contains(&EntryKind::Event), "{written:?}");
     assert!(!written.contains(&EntryKind::Line), "a line is not written for each of its calls: {written:?}");
 }
+
+#[test]
+fn events_that_are_no_longer_kept_leave_the_journal_too() {
+    let mut world = World::empty(tapi_core::Config { replay_events: 4, ..config() });
+    world.input(tapi_core::Input::ProviderStarted { provider: PROVIDER, name: "sip".into() });
+    world.add_line(0, common::line("trunk", MediaWire::Rtp));
+    let app = world.owner("app");
+    world.connected(app, 1);
+    for _ in 0..20 {
+        world.report(1, tspi::Report::PeerHeld);
+        world.report(1, tspi::Report::PeerRetrieved);
+        let events = world.journal.keys().filter(|key| key.kind == EntryKind::Event).count();
+        assert!(events <= 4, "{events} events in the journal");
+    }
+}
