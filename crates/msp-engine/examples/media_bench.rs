@@ -1,6 +1,6 @@
 //! CPU of the media threads, beside the floor: a bare epoll loop that sends every datagram back.
 //!
-//! `media_bench [calls] [seconds]`, 100 and 5 where nothing is given. Every far end sends 50 packets of 20 ms a second from
+//! `media_bench [calls] [seconds] [row]`, 100 and 5 where nothing is given, and all rows. Every far end sends 50 packets of 20 ms a second from
 //! a thread of its own, and another takes what comes back with its time. What is told is the time that the kernel charged
 //! to the threads that carry the audio, for a packet in and out and for a second of a call; the floor's figure for as many
 //! packets is 1.0. Loss, jitter (RFC 3550 section 6.4.1) and the longest gap are what the far ends saw.
@@ -31,9 +31,11 @@ const RELAY_AIM: f64 = 1.3;
 const RECORDING_AIM: f64 = 1.5;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>().expect("a number"));
-    let calls = arguments.next().unwrap_or(100).clamp(10, 1000) / 10 * 10;
-    let seconds = arguments.next().unwrap_or(5).max(1) as u64;
+    let mut arguments = std::env::args().skip(1);
+    let mut number = || arguments.next().map(|argument| argument.parse::<usize>().expect("a number"));
+    let calls = number().unwrap_or(100).clamp(10, 1000) / 10 * 10;
+    let seconds = number().unwrap_or(5).max(1) as u64;
+    let wanted = arguments.next().unwrap_or_default();
     println!("50 packets/s from each far end, {seconds} s; one media thread");
     println!(
         "{:<36}{:>8}{:>10}{:>13}{:>9}{:>8}{:>11}{:>11}",
@@ -54,7 +56,7 @@ fn main() {
         ("playback with recording", Shape::Recording, calls, Some(RECORDING_AIM)),
         ("mixers of ten", Shape::Mixer, calls, None),
     ];
-    for (name, shape, calls, aim) in rows {
+    for (name, shape, calls, aim) in rows.into_iter().filter(|(name, ..)| name.starts_with(&wanted)) {
         let streams = calls * shape.legs();
         let (_, floor) = floors.iter().min_by_key(|(of, _)| of.abs_diff(streams)).unwrap();
         let run = engine(streams, seconds, shape);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-/// Things to do that wait for the thread that writes recordings.
+/// Things to do that wait for the thread that writes recordings: seconds of audio, nearly all.
 const RECORD_QUEUE: usize = 2048;
 
 /// The ways to them.

@@ -5,7 +5,7 @@ use crate::shard::FileResult;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -18,6 +18,8 @@ const MAX_SECONDS: u32 = 30 * 60;
 const RATES: [u32; 8] = [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
 /// Samples that are resampled at once: the longer, the steeper the filter.
 const CHUNK: usize = 1024;
+/// Octets that are read at once.
+const PIECE: usize = 1 << 16;
 
 /// A file to read.
 #[derive(Debug)]
@@ -58,13 +60,12 @@ pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
 
 /// The samples of a WAV file, at 8 kHz, mono.
 pub(crate) fn samples(mut file: File) -> Result<Arc<[i16]>, LoadError> {
-    use std::io::Seek;
     // A pipe could keep everybody else's files waiting.
     if !file.metadata()?.is_file() {
         return Err(LoadError::NotAFile);
     }
     file.rewind()?;
-    let mut reader = hound::WavReader::new(BufReader::with_capacity(1 << 16, file))?;
+    let reader = hound::WavReader::new(BufReader::with_capacity(1 << 16, file))?;
     let hound::WavSpec { channels, sample_rate: rate, bits_per_sample: bits, sample_format } = reader.spec();
     let known = sample_format == hound::SampleFormat::Int && bits == 16 && (1..=2).contains(&channels);
     if !known || !RATES.contains(&rate) {
@@ -76,17 +77,16 @@ pub(crate) fn samples(mut file: File) -> Result<Arc<[i16]>, LoadError> {
     let length = u64::from(reader.duration()) * u64::from(RATE) / u64::from(rate);
     let mut output = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + CHUNK);
     let mut resampler = if rate == RATE { None } else { Some(ToEight::new(rate)?) };
-    let mut samples = reader.samples::<i16>();
-    while let Some(first) = samples.next() {
-        let mut sample = f32::from(first?);
-        if channels == 2 {
-            let Some(second) = samples.next() else { break };
-            sample = (sample + f32::from(second?)) / 2.0;
-        }
+    let octets = usize::try_from(reader.duration()).unwrap_or(0) * usize::from(channels) * 2;
+    let mut source = reader.into_inner().take(octets as u64);
+    let mut room = Vec::with_capacity(PIECE);
+    while source.by_ref().take(PIECE as u64).read_to_end(&mut room)? > 0 {
+        let mut samples = room.chunks_exact(usize::from(channels) * 2).map(mono);
         match &mut resampler {
-            Some(resampler) => resampler.push(sample, &mut output)?,
-            None => output.push(rounded(sample)),
+            Some(resampler) => samples.try_for_each(|sample| resampler.push(f32::from(sample), &mut output))?,
+            None => output.extend(samples),
         }
+        room.clear();
     }
     if let Some(resampler) = resampler {
         resampler.finish(&mut output)?;
@@ -142,8 +142,22 @@ impl ToEight {
     }
 }
 
+/// One sample of all channels.
+fn mono(octets: &[u8]) -> i16 {
+    let sample = match *octets {
+        [low, high, other_low, other_high] => {
+            let both = [[low, high], [other_low, other_high]].map(|pair| i32::from(i16::from_le_bytes(pair)));
+            ((both[0] + both[1]) / 2) as i16
+        }
+        [low, high] => i16::from_le_bytes([low, high]),
+        _ => 0,
+    };
+    sample.max(-i16::MAX)
+}
+
+/// To the nearest whole number; `round` is a call of a library here.
 fn rounded(sample: f32) -> i16 {
-    sample.round().clamp(-32_767.0, 32_767.0) as i16
+    (sample + 0.5f32.copysign(sample)).clamp(-32_767.0, 32_767.0) as i16
 }
 
 #[cfg(test)]

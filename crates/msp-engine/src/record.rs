@@ -1,33 +1,36 @@
-//! Writing recordings, on a thread of its own: WAV, 8 kHz, received left and sent right.
+//! Writing recordings, on a thread of its own: WAV, received left and sent right.
+//!
+//! A second of audio is one write and a new header is another, so a daemon that is killed leaves a file that can be read.
 
 use crate::index::Index;
 use crate::shard::FileResult;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Seek};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::sync::mpsc::Receiver;
 use tapi::{End, OperationId};
-use tspi::media::{FRAME_SAMPLES, Frame};
+use tspi::media::FRAME_SAMPLES;
 
-/// Frames after which the header is made to fit what was written, so that a killed daemon leaves a readable file.
-const FLUSH_FRAMES: u64 = 50;
+/// Channels of a recording.
+const CHANNELS: u16 = 2;
+/// Octets of a header.
+const HEADER: usize = 44;
 /// A WAV file's length is a number of 32 bits.
-const MAX_FRAMES: u64 = (u32::MAX as u64 - 1024) / 640;
+const MAX_OCTETS: u32 = u32::MAX - 1024;
 
 /// Something to do for a recording.
-#[allow(clippy::large_enum_variant, reason = "frames are moved once and never allocated")]
 #[derive(Debug)]
 pub(crate) enum Job {
     Begin {
         operation: OperationId,
         file: OwnedFd,
     },
-    Frame {
+    /// Samples of both channels by turns.
+    Samples {
         operation: OperationId,
-        received: Frame,
-        sent: Frame,
+        samples: Vec<i16>,
     },
     /// Answered by [`FileResult::Written`].
     Finish {
@@ -39,42 +42,46 @@ impl Job {
     /// Of which recording.
     pub(crate) fn operation(&self) -> OperationId {
         match self {
-            Job::Begin { operation, .. } | Job::Frame { operation, .. } | Job::Finish { operation } => *operation,
+            Job::Begin { operation, .. } | Job::Samples { operation, .. } | Job::Finish { operation } => *operation,
         }
     }
 }
 
-struct Recording {
-    writer: hound::WavWriter<BufWriter<File>>,
-    frames: u64,
+/// Frames of 20 ms in samples of both channels.
+pub(crate) fn frames(samples: &[i16]) -> u64 {
+    (samples.len() / (usize::from(CHANNELS) * FRAME_SAMPLES)) as u64
 }
 
-/// Writes until the engine ends; what is open then is completed.
+struct Recording {
+    file: File,
+    rate: u32,
+    /// Octets of audio so far.
+    octets: u32,
+}
+
+/// Writes until the engine ends; what is open then is complete already.
 pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
     let mut open: BTreeMap<OperationId, Result<Recording, End>> = BTreeMap::new();
+    let mut room = Vec::new();
     for job in jobs {
         let (operation, failed) = match job {
             Job::Begin { operation, file } => {
-                let recording = Recording::new(File::from(file)).map_err(|error| end_of(operation, &error));
+                let recording = Recording::new(File::from(file), 8000).map_err(|error| end_of(operation, &error));
                 let failed = recording.as_ref().err().cloned();
                 open.insert(operation, recording);
                 (operation, failed)
             }
-            Job::Frame { operation, received, sent } => {
+            Job::Samples { operation, samples } => {
                 let Some(state) = open.get_mut(&operation) else { continue };
                 let Ok(recording) = state else { continue };
-                let failed = recording.write(&received, &sent).err().map(|error| end_of(operation, &error));
+                let failed = recording.write(&samples, &mut room).err().map(|error| end_of(operation, &error));
                 if let Some(end) = &failed {
                     *state = Err(end.clone());
                 }
                 (operation, failed)
             }
             Job::Finish { operation } => {
-                let failed = match open.remove(&operation) {
-                    Some(Ok(recording)) => recording.writer.finalize().err().map(|error| end_of(operation, &error)),
-                    Some(Err(end)) => Some(end),
-                    None => None,
-                };
+                let failed = open.remove(&operation).and_then(Result::err);
                 index.tell_all(&FileResult::Written(operation, failed));
                 continue;
             }
@@ -83,63 +90,79 @@ pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
             index.tell_all(&FileResult::WriteFailed(operation, end));
         }
     }
-    for (operation, recording) in open {
-        if let Ok(recording) = recording
-            && let Err(error) = recording.writer.finalize()
-        {
-            end_of(operation, &error);
-        }
-    }
 }
 
 impl Recording {
-    fn new(mut file: File) -> hound::Result<Recording> {
+    fn new(file: File, rate: u32) -> io::Result<Recording> {
         let kind = file.metadata()?.file_type();
         if kind.is_fifo() || kind.is_socket() {
-            return Err(std::io::Error::from(ErrorKind::InvalidInput).into());
+            return Err(io::ErrorKind::InvalidInput.into());
         }
-        file.rewind()?;
         if kind.is_file() {
             file.set_len(0)?;
         }
-        let spec = hound::WavSpec {
-            channels: 2,
-            sample_rate: 8000,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut writer = hound::WavWriter::new(BufWriter::with_capacity(1 << 16, file), spec)?;
-        writer.flush()?;
-        Ok(Recording { writer, frames: 0 })
+        let recording = Recording { file, rate, octets: 0 };
+        recording.write_header()?;
+        Ok(recording)
     }
 
-    fn write(&mut self, received: &Frame, sent: &Frame) -> hound::Result<()> {
-        if self.frames >= MAX_FRAMES {
-            return Err(hound::Error::TooWide);
-        }
-        // All at once: sample by sample the library looks at its format each time.
-        let mut samples = self.writer.get_i16_writer(2 * FRAME_SAMPLES as u32);
-        for (left, right) in received.0.iter().zip(sent.0) {
-            samples.write_sample(*left);
-            samples.write_sample(right);
-        }
-        samples.flush()?;
-        self.frames += 1;
-        if self.frames.is_multiple_of(FLUSH_FRAMES) {
-            self.writer.flush()?;
-        }
-        Ok(())
+    /// Adds audio, then tells of it in the header: in this order the file can be read at any time.
+    fn write(&mut self, samples: &[i16], room: &mut Vec<u8>) -> io::Result<()> {
+        room.clear();
+        room.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        let octets = u32::try_from(room.len()).ok().and_then(|more| self.octets.checked_add(more));
+        let octets = octets.filter(|octets| *octets <= MAX_OCTETS).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.file.write_all_at(room, HEADER as u64 + u64::from(self.octets))?;
+        self.octets = octets;
+        self.write_header()
+    }
+
+    fn write_header(&self) -> io::Result<()> {
+        let block = CHANNELS * 2;
+        let words = [36 + self.octets, 16, self.rate, self.rate * u32::from(block), self.octets].map(u32::to_le_bytes);
+        let [all, format, rate, speed, audio] = &words;
+        // PCM, so many channels; so many octets for a sample of all, so many bits for one of each.
+        let [pcm, channels, block, bits] = &[1, CHANNELS, block, 16].map(u16::to_le_bytes);
+        let parts: [&[u8]; 13] =
+            [b"RIFF", all, b"WAVE", b"fmt ", format, pcm, channels, rate, speed, block, bits, b"data", audio];
+        self.file.write_all_at(&parts.concat(), 0)
     }
 }
 
-fn end_of(operation: OperationId, error: &hound::Error) -> End {
+fn end_of(operation: OperationId, error: &io::Error) -> End {
     tracing::warn!(operation = operation.0, %error, "recording cannot be written");
-    match error {
-        hound::Error::IoError(io)
-            if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) =>
-        {
-            End::DiskFull
-        }
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => End::DiskFull,
         _ => End::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_can_be_read_after_every_second() {
+        let memory = || File::from(nix::sys::memfd::memfd_create(c"wav", nix::sys::memfd::MFdFlags::empty()).unwrap());
+        for rate in [8000, 16_000] {
+            let file = memory();
+            let mut recording = Recording::new(file.try_clone().unwrap(), rate).unwrap();
+            for second in 0..4u32 {
+                let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+                let mut reader = hound::WavReader::open(path).unwrap();
+                assert_eq!((reader.spec().sample_rate, reader.spec().channels), (rate, 2));
+                assert_eq!(reader.duration(), second * rate);
+                assert!(reader.samples::<i16>().map(Result::unwrap).eq((0..second * rate * 2).map(|n| n as i16)));
+                let samples: Vec<i16> = (0..rate * 2).map(|n| (second * rate * 2 + n) as i16).collect();
+                recording.write(&samples, &mut Vec::new()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_four_gigabytes_ends_a_recording() {
+        let mut recording = Recording { file: File::open("/dev/null").unwrap(), rate: 8000, octets: MAX_OCTETS - 2 };
+        let error = recording.write(&[0, 0], &mut Vec::new()).unwrap_err();
+        assert_eq!(end_of(OperationId(1), &error), End::DiskFull);
     }
 }

@@ -422,9 +422,7 @@ impl Shard {
                     Some(file) => self.write(record::Job::Begin { operation, file }),
                     None => self.msp.handle(now, Input::Failed { operation, end: End::Failed }),
                 },
-                Output::Recorded { operation, received, sent } => {
-                    self.write(record::Job::Frame { operation, received, sent });
-                }
+                Output::Recorded { operation, samples } => self.write(record::Job::Samples { operation, samples }),
                 Output::RecordingEnds { operation } => {
                     self.finishing.insert(operation, None);
                     self.write(record::Job::Finish { operation });
@@ -475,6 +473,8 @@ impl Shard {
 
     /// Hands on what is to be written, and leaves the streams.
     fn leave(mut self) -> Left {
+        self.msp.hand_on_recordings();
+        self.drain(now());
         for job in self.unwritten.drain(..) {
             let _ = self.files.record.send(job);
         }

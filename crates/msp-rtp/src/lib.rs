@@ -31,6 +31,7 @@ mod msp;
 pub mod plc;
 pub mod progress;
 mod quality;
+mod record;
 pub mod resample;
 pub mod rtcp;
 pub mod rtp;

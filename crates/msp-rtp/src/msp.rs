@@ -212,8 +212,7 @@ impl Msp {
             self.ended(application.operation, id, End::CallEnded, application.millis());
         }
         if let Some(record) = stream.record {
-            self.outputs.push_back(Output::RecordingEnds { operation: record.operation });
-            self.ended(record.operation, id, End::CallEnded, record.millis());
+            self.end_recording(id, record, End::CallEnded);
         }
     }
 
@@ -426,11 +425,11 @@ impl Msp {
         for (operation, millis) in spoken.generated.into_iter().chain(spoken.played) {
             self.ended(operation, id, End::Done, millis);
         }
-        if let Some((operation, received, sent)) = spoken.recorded {
-            self.outputs.push_back(Output::Recorded { operation, received, sent });
-            if spoken.record_full {
-                self.stop(operation, End::Done);
-            }
+        if let Some((operation, samples)) = spoken.recorded {
+            self.outputs.push_back(Output::Recorded { operation, samples });
+        }
+        if let Some(operation) = spoken.record_full {
+            self.stop(operation, End::Done);
         }
     }
 }

@@ -4,9 +4,10 @@ use crate::application::Application;
 use crate::codec::{Audio, Noise};
 use crate::detect::Found;
 use crate::event::{EventSender, code_of};
-use crate::generate::{Generate, Pace, Play, Sound};
+use crate::generate::{Generate, Play, Sound};
 use crate::jitter::{Bounds, Jitter};
 use crate::listen::Listener;
+use crate::record::Record;
 use crate::stats::Stats;
 use crate::tone::{Measured, Meter, Tone};
 use crate::wire::RtpWire;
@@ -22,21 +23,6 @@ pub(crate) enum Wire {
     Rtp(Box<RtpWire>),
     /// A service provider's port; `None` until the far end is known.
     Frames(Option<Direction>),
-}
-
-/// A recording.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub operation: OperationId,
-    pub max_ms: Option<u64>,
-    pub frames: u64,
-    pub pace: Pace,
-}
-
-impl Record {
-    pub fn millis(&self) -> u64 {
-        self.frames * 20
-    }
 }
 
 /// A digit of the stream that this one is joined with, made anew for a far end that cannot have it as it came.
@@ -95,8 +81,8 @@ pub(crate) struct Spoken {
     pub frame: Option<Frame>,
     pub generated: Option<(OperationId, u64)>,
     pub played: Option<(OperationId, u64)>,
-    pub recorded: Option<(OperationId, Frame, Frame)>,
-    pub record_full: bool,
+    pub recorded: Option<(OperationId, Vec<i16>)>,
+    pub record_full: Option<OperationId>,
     pub measured: Option<Measured>,
     pub digit: Option<char>,
     pub found: Option<Found>,
@@ -404,10 +390,9 @@ impl Stream {
         if let Some(meter) = &mut self.meter {
             spoken.measured = meter.frame(&received);
         }
-        if let Some(record) = self.record.as_mut().filter(|record| record.pace == Pace::Runs) {
-            record.frames += 1;
-            spoken.recorded = Some((record.operation, received, sent));
-            spoken.record_full = record.max_ms.is_some_and(|max_ms| record.millis() >= max_ms);
+        if let Some(record) = self.record.as_mut() {
+            spoken.recorded = record.take(&received, &sent).map(|samples| (record.operation, samples));
+            spoken.record_full = record.is_full().then_some(record.operation);
         }
     }
 }

@@ -88,6 +88,7 @@ fn the_tone_that_is_sent_is_the_tone_that_arrives() {
         let begun = pair.nodes[0].now;
         pair.nodes[0].tone(1, 1, &[1000], 3000, -13);
         pair.run(2000);
+        pair.nodes[1].recorded();
         let heard = pair.nodes[1].recorded.iter().find(|(_, received, _)| peak(received) > 1000).unwrap().0;
         let delay = heard.since(begun).as_millis();
         assert!((40..=100).contains(&delay), "{delay} ms");

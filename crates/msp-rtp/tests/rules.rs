@@ -439,6 +439,7 @@ fn a_recording_has_both_sides_of_a_relayed_call() {
         node.run(20);
     }
     assert_eq!(node.msp.counters().relayed, 100);
+    node.recorded();
     let (_, received, sent) = node.recorded.last().unwrap();
     assert!((900..1100).contains(&peak(received)) && received.0[0] > 0);
     assert!((3800..4200).contains(&peak(sent)) && sent.0[0] < 0);

@@ -140,14 +140,14 @@ fn a_pause_gives_silence_and_records_nothing() {
     let samples: Arc<[i16]> = vec![1000; 8000].into();
     node.feed(Input::Loaded { operation: play, samples });
     node.run(200);
-    let recorded = node.recorded.len();
+    let recorded = node.recorded();
     node.command(Command::Pause { operation: play });
     node.run(500);
     assert_eq!(peak(frames_of(&node, 1).last().unwrap()), 0);
-    assert_eq!(node.recorded.len() - recorded, 25);
+    assert_eq!(node.recorded() - recorded, 25);
     node.command(Command::Pause { operation: record });
     node.run(500);
-    assert_eq!(node.recorded.len() - recorded, 25);
+    assert_eq!(node.recorded() - recorded, 25);
     node.command(Command::Resume { operation: play });
     node.run(2000);
     assert_eq!(node.ended(), [(1, End::Done, 1000)]);

@@ -43,7 +43,7 @@ impl Shard {
     /// The disk is slow: audio is lost, beginnings and ends are not.
     pub(super) fn postpone(&mut self, job: record::Job) {
         match job {
-            record::Job::Frame { .. } => self.counters.lost_frames += 1,
+            record::Job::Samples { samples, .. } => self.counters.lost_frames += record::frames(&samples),
             other => self.unwritten.push_back(other),
         }
     }

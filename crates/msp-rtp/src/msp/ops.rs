@@ -4,7 +4,8 @@ use super::Msp;
 use crate::application::Application;
 use crate::generate::{Generate, Pace, Play};
 use crate::listen::Listener;
-use crate::stream::{Record, Stream};
+use crate::record::Record;
+use crate::stream::Stream;
 use tapi::{End, OperationId, Time};
 use tspi::media::{DescriptorId, Event, Frame, MixerId, Output, StreamId};
 
@@ -42,11 +43,30 @@ impl Msp {
         max_ms: Option<u64>,
     ) {
         let Some(stream) = self.begin(operation, id) else { return };
-        if let Some(before) = stream.record.replace(Record { operation, max_ms, frames: 0, pace: Pace::Runs }) {
-            self.outputs.push_back(Output::RecordingEnds { operation: before.operation });
-            self.ended(before.operation, id, End::Cancelled, before.millis());
+        if let Some(before) = stream.record.replace(Record::new(operation, max_ms)) {
+            self.end_recording(id, before, End::Cancelled);
         }
         self.outputs.push_back(Output::RecordingBegins { operation, descriptor });
+    }
+
+    /// Hands on the rest of a recording, and ends it.
+    pub(super) fn end_recording(&mut self, id: StreamId, mut record: Record, end: End) {
+        let operation = record.operation;
+        let millis = match end {
+            End::Failed | End::DiskFull => record.safe_millis(),
+            _ => record.millis(),
+        };
+        self.outputs.extend(record.rest().map(|samples| Output::Recorded { operation, samples }));
+        self.outputs.push_back(Output::RecordingEnds { operation });
+        self.ended(operation, id, end, millis);
+    }
+
+    /// Hands on what was recorded so far: whoever writes it will not ask again.
+    pub fn hand_on_recordings(&mut self) {
+        for record in self.streams.values_mut().filter_map(|stream| stream.record.as_mut()) {
+            let operation = record.operation;
+            self.outputs.extend(record.rest().map(|samples| Output::Recorded { operation, samples }));
+        }
     }
 
     pub(super) fn generate(&mut self, operation: OperationId, id: StreamId, generate: Option<Generate>) {
@@ -70,8 +90,7 @@ impl Msp {
         } else if let Some(play) = stream.play.take_if(|play| is_it(play.operation)) {
             play.millis()
         } else if let Some(record) = stream.record.take_if(|record| is_it(record.operation)) {
-            self.outputs.push_back(Output::RecordingEnds { operation });
-            record.millis()
+            return self.end_recording(id, record, end);
         } else if let Some(application) = stream.application.take_if(|application| is_it(application.operation)) {
             self.outputs.push_back(Output::ApplicationEnds { operation });
             application.millis()

@@ -124,13 +124,25 @@ impl Node {
                     self.log.push(format!("{:?} {stream:?} {:?}", self.now, frame.0));
                     self.frames.push((self.now, stream, frame));
                 }
-                Output::Recorded { received, sent, .. } => {
-                    self.log.push(format!("{:?} {:?} {:?}", self.now, received.0, sent.0));
-                    self.recorded.push((self.now, received, sent));
+                Output::Recorded { samples, .. } => {
+                    self.log.push(format!("{:?} {samples:?}", self.now));
+                    let count = samples.len() / 320;
+                    for (n, pairs) in samples.chunks_exact(320).enumerate() {
+                        let at = Time(self.now.0 - (count - 1 - n) as u64 * 20_000);
+                        let side = |side: usize| Frame(std::array::from_fn(|n| pairs[2 * n + side]));
+                        self.recorded.push((at, side(0), side(1)));
+                    }
                 }
                 other => self.log.push(format!("{:?} {other:?}", self.now)),
             }
         }
+    }
+
+    /// What was recorded until now.
+    pub fn recorded(&mut self) -> usize {
+        self.msp.hand_on_recordings();
+        self.drain();
+        self.recorded.len()
     }
 
     /// Lets the clock run, with timeouts when they are due.

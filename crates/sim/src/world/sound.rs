@@ -56,9 +56,9 @@ impl World {
                 self.media.writing.insert(operation, descriptor);
                 self.media.recordings.insert(descriptor, super::Recording::default());
             }
-            media::Output::Recorded { operation, received, sent } => {
-                let full = record(&mut self.media, operation, (received, sent));
-                if full {
+            media::Output::Recorded { operation, samples } => {
+                let frames = samples.chunks_exact(2 * tspi::media::FRAME_SAMPLES);
+                if frames.fold(false, |full, pairs| full | record(&mut self.media, operation, pairs)) {
                     let input = MediaInput::Failed { operation, end: End::DiskFull };
                     self.queues.push(Way::FilesToMedia, Work::Media(input));
                 }
@@ -74,12 +74,13 @@ impl World {
 }
 
 /// Adds 20 ms to a recording; whether the disk is full instead.
-fn record(media: &mut Media, operation: tapi::OperationId, pair: (tspi::Frame, tspi::Frame)) -> bool {
+fn record(media: &mut Media, operation: tapi::OperationId, pairs: &[i16]) -> bool {
+    let side = |side: usize| tspi::Frame(std::array::from_fn(|n| pairs.get(2 * n + side).copied().unwrap_or(0)));
     let Some(descriptor) = media.writing.get(&operation) else { return false };
     let limit = media.disk_frames.unwrap_or(usize::MAX);
     match media.recordings.get_mut(descriptor) {
         Some(file) if file.frames.len() < limit => {
-            file.frames.push(pair);
+            file.frames.push((side(0), side(1)));
             false
         }
         Some(file) => file.frames.len() == limit,

@@ -179,14 +179,12 @@ pub enum Output {
         /// The file.
         descriptor: DescriptorId,
     },
-    /// 20 ms of a recording.
+    /// The next second of a recording, or less.
     Recorded {
         /// For which operation.
         operation: OperationId,
-        /// What was received.
-        received: Frame,
-        /// What was sent.
-        sent: Frame,
+        /// By turns a sample that was received and one that was sent.
+        samples: Vec<i16>,
     },
     /// The recording is over: make the file complete.
     RecordingEnds {
