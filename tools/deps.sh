@@ -6,6 +6,7 @@ set -euo pipefail
 declare -A package=(
   [cc]=gcc [make]=make [pkg-config]=pkg-config [cmake]=cmake [python3]=python3 [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [openssl]=openssl
   [ModemManager]=modemmanager [ofonod]=ofono [vm]=mgetty-voice [dbus-daemon]=dbus-daemon [gdbus]=libglib2.0-bin [busctl]=systemd [unshare]=util-linux
+  [udevadm]=udev [systemd-hwdb]=udev [umockdev-run]=umockdev
 )
 case "${1:-}" in
   "") ;;
