@@ -24,6 +24,8 @@ if [ -e dbus/org.tapid.Telephony1.conf ]; then
   into tapid usr/share/dbus-1/system.d 644 dbus/org.tapid.Telephony1.conf
   into tapid usr/share/dbus-1/system-services 644 dbus/org.tapid.Telephony1.service
   into tapid usr/share/polkit-1/actions 644 dbus/org.tapid.Telephony1.policy
+  into tapid usr/share/dbus-1/system.d 644 dbus/org.tapid.ModemManager1.conf
+  into tapid usr/share/polkit-1/rules.d 644 dbus/org.tapid.ModemManager1.rules
   into tapid-dev usr/share/dbus-1/interfaces 644 dbus/interfaces/*.xml
 fi
 into tapid usr/share/man/man8 644 "$stage/man/tapid.8"

@@ -4,6 +4,7 @@
 
 mod groups;
 mod imei;
+mod inhibit;
 mod tty;
 mod udev;
 mod uevent;
@@ -14,12 +15,14 @@ use crate::config::{Config, Found, Kind, ModemConfig, NetworkConfig, ProfileSour
 use crate::core::Message;
 use crate::provider::{First, Parked, Supervised, supervise};
 use groups::{Groups, Modem, Said};
+use inhibit::{Inhibitor, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use tapi_core::ProviderId;
 use tokio::sync::{mpsc, oneshot, watch as state};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tsp_modem::{AT_PORT, AUDIO_PORT, Catalogue, Clues};
 use tspi::PortId;
 use tty::{Role, Tty};
@@ -37,6 +40,7 @@ pub type PortMap = BTreeMap<PortId, PathBuf>;
 
 /// What a source says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there are a few at a time")]
 pub enum Fact {
     /// A port is there.
     Added(Tty),
@@ -52,6 +56,8 @@ pub enum Plug {
     Unknown,
     /// It is not.
     Absent,
+    /// It is, and somebody else uses it.
+    InUse,
     /// It is.
     Present {
         /// How often it was plugged in: another number, another device.
@@ -69,6 +75,20 @@ struct Line {
     turn: u64,
 }
 
+/// What waits until ModemManager keeps off.
+struct Waiting {
+    said: Said,
+    /// No longer than until then.
+    until: Instant,
+}
+
+/// Whether a modem may be used.
+enum Clearance {
+    Given,
+    NotYet,
+    InUse,
+}
+
 /// The task that looks out for modems.
 pub struct Hotplug {
     groups: Groups,
@@ -82,13 +102,20 @@ pub struct Hotplug {
     core: mpsc::Sender<Message>,
     providers: JoinSet<Option<Parked>>,
     asking: JoinSet<(String, Option<String>)>,
-    /// What is to be told once providers may begin.
-    waiting: Vec<Said>,
+    inhibitor: Inhibitor,
+    /// What is to be told once providers may begin, and may have their modems.
+    waiting: Vec<Waiting>,
+    /// Modems that an earlier process used: they are not waited for.
+    going_on: BTreeSet<String>,
 }
 
 impl Hotplug {
-    /// Looks at what is there. `known`: modems that an earlier process found, and that go on.
-    pub fn new(config: &Config, known: &[Found], core: &mpsc::Sender<Message>) -> Hotplug {
+    /// Looks at what is there. `begin`: what providers begin with; modems that an earlier process found go on.
+    pub fn new(
+        config: &Config,
+        begin: &[(ProviderId, ProviderConfig, First)],
+        core: &mpsc::Sender<Message>,
+    ) -> Hotplug {
         let named: Vec<(&str, &ModemConfig)> = config
             .providers
             .iter()
@@ -113,12 +140,21 @@ impl Hotplug {
             core: core.clone(),
             providers: JoinSet::new(),
             asking: JoinSet::new(),
+            inhibitor: Inhibitor::new(config.modems.modem_manager.clone()),
             waiting: Vec::new(),
+            going_on: BTreeSet::new(),
         };
         for (name, _) in &named {
             hotplug.lines.insert((*name).to_owned(), Line { plug: state::Sender::new(Plug::Unknown), turn: 0 });
         }
-        known.iter().for_each(|found| hotplug.groups.remember(&found.group, &found.key));
+        for (_, provider, first) in begin {
+            if let Some(found) = provider.kind.found() {
+                hotplug.groups.remember(&found.group, &found.key);
+            }
+            if matches!(first, First::Parked(..)) {
+                hotplug.going_on.insert(provider.name.clone());
+            }
+        }
         hotplug.begin(wanted);
         hotplug
     }
@@ -148,16 +184,23 @@ impl Hotplug {
         self.tell_configured();
     }
 
-    /// The configuration's modems that are there: their providers are not begun yet, and know it from the start.
+    /// The configuration's modems that are there: their providers are not begun yet, and know it from the start, but for
+    /// those that ModemManager must let go of first.
     fn tell_configured(&mut self) {
-        let mut others = Vec::new();
+        self.inhibitor.want(self.groups.devices());
+        let until = Instant::now() + inhibit::PATIENCE;
         while let Some(said) = self.groups.poll() {
             match said {
-                Said::Plugged(modem) if self.lines.contains_key(&modem.key) => self.plugged(modem),
-                other => others.push(other),
+                Said::Plugged(modem)
+                    if self.lines.contains_key(&modem.key)
+                        && (modem.device.is_none() || self.going_on.contains(&modem.key)) =>
+                {
+                    self.going_on.remove(&modem.key);
+                    self.plugged(modem);
+                }
+                said => self.waiting.push(Waiting { said, until }),
             }
         }
-        self.waiting = others;
     }
 
     fn facts(&mut self, facts: Vec<Fact>) {
@@ -182,28 +225,73 @@ impl Hotplug {
 
     /// Tells the providers what is known by now; begins those of modems that were found.
     pub fn tell(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for said in waiting.into_iter().chain(std::iter::from_fn(|| self.groups.poll()).collect::<Vec<_>>()) {
-            match said {
-                Said::Plugged(modem) => self.plugged(modem),
-                Said::Unplugged { key } => {
-                    tracing::info!(modem = key, "unplugged");
-                    if let Some(line) = self.lines.get(&key) {
-                        line.plug.send_replace(Plug::Absent);
+        let until = Instant::now() + inhibit::PATIENCE;
+        self.waiting.extend(std::iter::from_fn(|| self.groups.poll()).map(|said| Waiting { said, until }));
+        self.inhibitor.want(self.groups.devices());
+        for one in std::mem::take(&mut self.waiting) {
+            match self.clearance(&one) {
+                Clearance::Given => self.act(one.said),
+                Clearance::NotYet => self.waiting.push(one),
+                Clearance::InUse => {
+                    if let Said::Plugged(modem) = &one.said {
+                        self.withheld(modem);
                     }
-                }
-                Said::Ask { group, node } => {
-                    self.asking.spawn(async move {
-                        let imei = imei::ask(node).await;
-                        (group, imei)
-                    });
+                    self.waiting.push(one);
                 }
             }
         }
     }
 
+    fn clearance(&mut self, waiting: &Waiting) -> Clearance {
+        let device = match &waiting.said {
+            Said::Plugged(modem) if self.going_on.remove(&modem.key) => None,
+            Said::Plugged(Modem { device, .. }) | Said::Ask { device, .. } => device.as_deref(),
+            Said::Unplugged { .. } => None,
+        };
+        match device.map(|device| self.inhibitor.standing(device)) {
+            None | Some(Some(Standing::Free | Standing::Inhibited)) => Clearance::Given,
+            Some(Some(Standing::InUse)) => Clearance::InUse,
+            Some(None) if Instant::now() >= waiting.until => Clearance::Given,
+            Some(None) => Clearance::NotYet,
+        }
+    }
+
+    fn act(&mut self, said: Said) {
+        match said {
+            Said::Plugged(modem) => self.plugged(modem),
+            Said::Unplugged { key } => {
+                tracing::info!(modem = key, "unplugged");
+                self.waiting.retain(|one| !matches!(&one.said, Said::Plugged(modem) if modem.key == key));
+                if let Some(line) = self.lines.get(&key) {
+                    line.plug.send_replace(Plug::Absent);
+                }
+            }
+            Said::Ask { group, node, .. } => {
+                self.asking.spawn(async move {
+                    let imei = imei::ask(node).await;
+                    (group, imei)
+                });
+            }
+        }
+    }
+
+    /// A modem is there, and not ours.
+    fn withheld(&mut self, modem: &Modem) {
+        match self.lines.get(&modem.key) {
+            Some(line) => {
+                line.plug.send_if_modified(|plug| {
+                    let news = *plug != Plug::InUse;
+                    *plug = Plug::InUse;
+                    news
+                });
+            }
+            None => drop(self.found(modem, Plug::InUse)),
+        }
+    }
+
     fn plugged(&mut self, modem: Modem) {
-        if !self.lines.contains_key(&modem.key) && !self.found(&modem) {
+        let begins = || Plug::Present { turn: 1, ports: modem.ports.clone(), clues: modem.clues.clone() };
+        if !self.lines.contains_key(&modem.key) && !self.found(&modem, begins()) {
             return;
         }
         let Some(line) = self.lines.get_mut(&modem.key) else { return };
@@ -214,7 +302,7 @@ impl Hotplug {
     }
 
     /// A modem that is seen for the first time. `false`: it cannot be a line.
-    fn found(&mut self, modem: &Modem) -> bool {
+    fn found(&mut self, modem: &Modem, plug: Plug) -> bool {
         let name = modem.key.clone();
         if self.taken.contains(&name) || self.lines.len() >= MOST_FOUND {
             tracing::error!(modem = name, "found, but the configuration uses the name, or there are too many");
@@ -223,8 +311,6 @@ impl Hotplug {
         let config = self.describe(modem);
         let id = ProviderId(self.next);
         self.next = self.next.saturating_add(1);
-        let ports = modem.ports.clone();
-        let plug = Plug::Present { turn: 1, ports, clues: modem.clues.clone() };
         let (settled, _) = oneshot::channel();
         self.start(id, config, First::Fresh(None), plug, settled);
         true
@@ -257,6 +343,7 @@ impl Hotplug {
             baud: None,
             flow: None,
             transcript,
+            physical_device: None,
             found: Some(Found { key: name.clone(), group: modem.group.clone() }),
         }));
         ProviderConfig { name, kind, network: NetworkConfig::default() }
@@ -277,11 +364,23 @@ impl Hotplug {
         self.providers.spawn(supervise(Supervised { id, config, first, core: self.core.clone(), settled, plug }));
     }
 
+    /// When nobody waits for ModemManager any longer.
+    fn patience(&self) -> Option<Instant> {
+        let unknown = |one: &&Waiting| match &one.said {
+            Said::Plugged(Modem { device: Some(device), .. }) | Said::Ask { device: Some(device), .. } => {
+                self.inhibitor.standing(device).is_none()
+            }
+            _ => false,
+        };
+        self.waiting.iter().filter(unknown).map(|one| one.until).min()
+    }
+
     /// Looks out until the daemon ends. What is returned are the tasks of the modems that were found.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> JoinSet<Option<Parked>> {
         loop {
             self.tell();
-            let deadline = clock::instant(self.groups.deadline());
+            let patience = self.patience();
+            let deadline = patience.map_or(deadline(&self.groups), |patience| patience.min(deadline(&self.groups)));
             let facts = tokio::select! {
                 _ = &mut stop => return self.providers,
                 facts = news(self.udev.as_mut(), self.paths.as_mut()) => facts,
@@ -289,6 +388,7 @@ impl Hotplug {
                     self.groups.told(clock::now(), &group, imei);
                     continue;
                 }
+                () = self.inhibitor.changed() => continue,
                 () = tokio::time::sleep_until(deadline) => {
                     self.groups.timeout(clock::now());
                     continue;
@@ -297,6 +397,10 @@ impl Hotplug {
             self.facts(facts);
         }
     }
+}
+
+fn deadline(groups: &Groups) -> Instant {
+    clock::instant(groups.deadline())
 }
 
 /// Waits for one of the sources.
@@ -321,7 +425,13 @@ async fn news(udev: Option<&mut Udev>, paths: Option<&mut Paths>) -> Vec<Fact> {
 
 /// The ports of a modem that the configuration names.
 fn wanted(name: &str, modem: &ModemConfig) -> Vec<Wanted> {
-    let port = |role: Role, path: &PathBuf| Wanted { modem: name.to_owned(), role, path: path.clone() };
+    let device = &modem.physical_device;
+    let port = |role: Role, path: &PathBuf| Wanted {
+        modem: name.to_owned(),
+        role,
+        path: path.clone(),
+        device: device.clone(),
+    };
     let audio = modem.audio_device.as_ref().map(|path| port(Role::Audio, path));
     [Some(port(Role::At, &modem.device)), audio].into_iter().flatten().collect()
 }

@@ -28,6 +28,9 @@ use tspi::{CallRef, CommandId, Input, Output, PortId, StreamId};
 /// Commands that may wait for a provider. A provider that leaves so many is stuck.
 pub const INBOX: usize = 1_024;
 
+/// Why a modem that is there is no line.
+const IN_USE: &str = "ModemManager has a data connection over the device";
+
 /// What the core tells a provider's task.
 #[derive(Debug)]
 pub enum ToProvider {
@@ -138,7 +141,8 @@ impl Driver {
         let Some(plug) = &mut self.plug else { return };
         match plug.borrow_and_update().clone() {
             Plug::Unknown => {}
-            Plug::Absent => self.ports.unplugged(),
+            Plug::Absent => self.ports.unplugged("the device is not plugged in", "the device was unplugged"),
+            Plug::InUse => self.ports.unplugged(IN_USE, IN_USE),
             Plug::Present { turn, ports, clues } => {
                 if let AnyProvider::Modem(modem) = &mut self.provider {
                     modem.know(clues);

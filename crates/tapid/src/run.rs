@@ -60,8 +60,7 @@ pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: 
     parts.begin_journal();
     let (core_sender, messages) = mpsc::channel(MESSAGES);
     let supervised = std::mem::take(&mut parts.supervised);
-    let known: Vec<_> = supervised.iter().filter_map(|(_, config, _)| config.kind.found().cloned()).collect();
-    let mut hotplug = Hotplug::new(&config, &known, &core_sender);
+    let mut hotplug = Hotplug::new(&config, &supervised, &core_sender);
     let providers = start_providers(supervised, &mut hotplug, &core_sender);
     hotplug.tell();
     let (stop_hotplug, stop) = oneshot::channel();

@@ -2,6 +2,7 @@
 
 use super::check::Checker;
 use super::{Config, Kind, NetworkConfig, ProviderConfig};
+use crate::dbus::Bus;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -30,6 +31,9 @@ pub struct ModemConfig {
     pub flow: Option<Flow>,
     /// Where what crosses its port is written.
     pub transcript: Option<TranscriptConfig>,
+    /// By what ModemManager knows the device; absent: its path in /sys.
+    #[serde(default)]
+    pub physical_device: Option<String>,
     /// How it was found, where the file does not name it.
     pub found: Option<Found>,
 }
@@ -80,6 +84,8 @@ pub struct ModemsConfig {
     pub cellular: CellularConfig,
     /// Where their transcripts are written.
     pub transcripts: Option<TranscriptConfig>,
+    /// The bus with the ModemManager that is to keep off modems that are ours.
+    pub modem_manager: Bus,
 }
 
 impl Default for ModemsConfig {
@@ -91,6 +97,7 @@ impl Default for ModemsConfig {
             settle_ms: 300,
             cellular: CellularConfig::default(),
             transcripts: None,
+            modem_manager: Bus::default(),
         }
     }
 }
@@ -106,6 +113,7 @@ pub struct Modems {
     pub cellular: Cellular,
     pub transcript: Option<Spanned<Transcript>>,
     pub transcript_numbers: bool,
+    pub modem_manager: Option<Spanned<String>>,
 }
 
 /// `[[modem]]`
@@ -134,6 +142,8 @@ pub struct Modem {
     pub transcript: Option<Spanned<Transcript>>,
     #[serde(default)]
     pub transcript_numbers: bool,
+    #[serde(default)]
+    pub physical_device: Option<String>,
 }
 
 /// `cellular` of `[[modem]]` and `[modems]`
@@ -217,6 +227,9 @@ impl Checker<'_> {
             };
             Some(TranscriptConfig { file: file?, numbers })
         });
+        if let Some(bus) = &modems.modem_manager {
+            config.modems.modem_manager = self.bus(bus, "modem_manager").unwrap_or_default();
+        }
         let directories: Vec<&Path> = config.modems.profiles.iter().map(PathBuf::as_path).collect();
         let (catalogue, wrong) = Catalogue::load(&directories);
         let at = at.unwrap_or(Spanned::new(0..0, ()));
@@ -267,6 +280,7 @@ impl Checker<'_> {
             baud: modem.baud.map(Spanned::into_inner),
             flow: modem.flow,
             transcript,
+            physical_device: modem.physical_device,
             found: None,
         }));
         Some(ProviderConfig { name, kind, network: NetworkConfig::default() })

@@ -3,11 +3,22 @@
 use super::Config;
 use super::check::{Checker, group_id, user_id};
 use super::file::{File, LinePolicy, RightsRule};
+use crate::dbus::Bus;
 use tapi::{DisconnectMode, IncomingPolicy, Names, Right, TransferWay};
 use tapi_core::{Rights, Rule};
 use toml::Spanned;
 
 impl Checker<'_> {
+    /// A bus.
+    pub(super) fn bus(&mut self, text: &Spanned<String>, key: &str) -> Option<Bus> {
+        let bus = Bus::parse(text.as_ref());
+        if bus.is_none() {
+            let expected = "expected \"system\", \"session\", \"off\" or an address such as \"unix:path=/run/bus\"";
+            self.wrong(text, format!("{key}: {expected}"));
+        }
+        bus
+    }
+
     /// `[[rights]]`, `[[policy]]`, and what of `[daemon]` goes with them.
     pub(super) fn options(&mut self, config: &mut Config, file: &File) {
         if let Some(ledger) = &file.daemon.ledger {
@@ -15,13 +26,7 @@ impl Checker<'_> {
             config.ledger = Some(ledger.as_ref().clone());
         }
         if let Some(bus) = &file.dbus.bus {
-            match crate::dbus::Bus::parse(bus.as_ref()) {
-                Some(bus) => config.bus = bus,
-                None => self.wrong(
-                    bus,
-                    "bus: expected \"system\", \"session\", \"off\" or an address such as \"unix:path=/run/bus\"",
-                ),
-            }
+            config.bus = self.bus(bus, "bus").unwrap_or_default();
         }
         if let Some(country) = &file.daemon.country {
             let text = country.as_ref().to_ascii_lowercase();

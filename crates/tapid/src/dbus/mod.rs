@@ -15,7 +15,7 @@ mod surface;
 mod tree;
 
 pub use inbox::Inbox;
-pub use router::{Front, serve};
+pub use router::{Front, builder, serve};
 
 /// The name on the bus.
 pub const NAME: &str = "org.tapid.Telephony1";

@@ -84,14 +84,18 @@ fn reach(bus: &Bus) -> Option<Bus> {
     }
 }
 
-async fn connect(bus: &Bus) -> zbus::Result<(Connection, MessageStream)> {
-    let builder = match bus {
+/// How a bus is connected to.
+pub fn builder(bus: &Bus) -> connection::Builder<'_> {
+    match bus {
         Bus::Session => connection::Builder::session(),
         Bus::Address(address) => connection::Builder::address(address.as_str()),
         Bus::SystemIfAny | Bus::System | Bus::Off => connection::Builder::system(),
-    };
+    }
+}
+
+async fn connect(bus: &Bus) -> zbus::Result<(Connection, MessageStream)> {
     let work = async {
-        let connection = builder.build().await?;
+        let connection = builder(bus).build().await?;
         let stream = MessageStream::from(&connection);
         let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
                     member='NameOwnerChanged',arg2=''";

@@ -38,6 +38,8 @@ pub struct Modem {
     pub clues: Clues,
     /// The profile that udev's rules name.
     pub profile: Option<String>,
+    /// By what ModemManager knows its device.
+    pub device: Option<String>,
 }
 
 /// What comes of the facts.
@@ -56,6 +58,8 @@ pub enum Said {
         group: String,
         /// Its AT port.
         node: PathBuf,
+        /// By what ModemManager knows it.
+        device: Option<String>,
     },
 }
 
@@ -115,6 +119,15 @@ impl Groups {
     /// Whether the modem is there.
     pub fn is_plugged(&self, modem: &str) -> bool {
         self.groups.values().any(|group| matches!(&group.state, State::Plugged { key, .. } if key == modem))
+    }
+
+    /// What ModemManager calls the devices that are modems, or are asked for their names.
+    pub fn devices(&self) -> BTreeSet<String> {
+        let ours = |tty: &&Tty| {
+            let group = self.groups.get(&tty.group);
+            group.is_some_and(|group| !matches!(group.state, State::Settling { .. }))
+        };
+        self.ttys.values().filter(ours).filter_map(|tty| tty.device.clone()).collect()
     }
 
     /// The next thing that came of it.
@@ -230,7 +243,8 @@ impl Groups {
             }
         };
         let Some(key) = key else {
-            self.said.push_back(Said::Ask { group: name.to_owned(), node: at.node.clone() });
+            let (group, device) = (name.to_owned(), at.device.clone());
+            self.said.push_back(Said::Ask { group, node: at.node.clone(), device });
             return self.enter(name, State::Asking);
         };
         let mut ports = PortMap::from([(AT_PORT, at.node.clone())]);
@@ -243,7 +257,8 @@ impl Groups {
             self.claims.insert(serial.clone(), place.clone());
         }
         self.known.remove(name);
-        self.said.push_back(Said::Plugged(Modem { key: key.clone(), group: name.to_owned(), ports, clues, profile }));
+        let (group, device) = (name.to_owned(), at.device.clone());
+        self.said.push_back(Said::Plugged(Modem { key: key.clone(), group, ports, clues, profile, device }));
         self.enter(name, State::Plugged { key, used });
     }
 

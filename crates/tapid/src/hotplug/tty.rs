@@ -45,6 +45,8 @@ pub struct Tty {
     pub usb: Option<(u16, u16)>,
     /// The kernel's driver.
     pub driver: Option<String>,
+    /// By what ModemManager knows its device: the path in /sys of the USB device, or what udev's rules say.
+    pub device: Option<String>,
     /// The profile that udev's rules name.
     pub profile: Option<String>,
     /// How the modem is named.
@@ -73,6 +75,7 @@ impl Tty {
         };
         let hex = |key: &str| get(key).and_then(|text| u16::from_str_radix(text, 16).ok());
         let group = usb_device(&id).unwrap_or(&id).to_owned();
+        let on_usb = || usb_device(&id).map(|device| format!("/sys{device}"));
         let place = get("ID_PATH").map_or_else(|| group.clone(), |path| without_interface(path).to_owned());
         Some(Tty {
             node: PathBuf::from(get("DEVNAME")?),
@@ -81,6 +84,7 @@ impl Tty {
             interface: get("ID_USB_INTERFACE_NUM").and_then(|text| u8::from_str_radix(text, 16).ok()),
             usb: hex("ID_VENDOR_ID").zip(hex("ID_MODEL_ID")),
             driver: get("ID_USB_DRIVER").map(str::to_owned),
+            device: get("ID_MM_PHYSDEV_UID").map(str::to_owned).or_else(on_usb),
             profile: get("ID_TAPID_PROFILE").map(str::to_owned),
             naming: Naming::Device {
                 serial: get("ID_SERIAL_SHORT").filter(|serial| tells(serial)).map(str::to_owned),

@@ -163,18 +163,36 @@ fn properties(roots: &Roots, path: &Path) -> Option<BTreeMap<String, String>> {
     Some(properties)
 }
 
-/// What /sys says of the device behind a path: vendor and product on the USB bus, the driver of its port.
-pub fn about(node: &Path) -> (Option<(u16, u16)>, Option<String>) {
+/// What /sys says of the device behind a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Vendor and product on the USB bus.
+    pub usb: Option<(u16, u16)>,
+    /// The driver of its port.
+    pub driver: Option<String>,
+    /// By what ModemManager knows it: see [`Tty::device`].
+    pub device: Option<String>,
+}
+
+/// Looks at the device behind a path.
+pub fn about(node: &Path, roots: &Roots) -> About {
     let name = node.canonicalize().ok().and_then(|real| real.file_name().map(|name| name.to_owned()));
-    let Some(device) = name.and_then(|name| Path::new("/sys/class/tty").join(name).join("device").canonicalize().ok())
-    else {
-        return (None, None);
-    };
+    let Some(tty) = name.map(|name| roots.sys.join("class/tty").join(name)) else { return About::default() };
+    let Ok(device) = tty.join("device").canonicalize() else { return About::default() };
     let driver = device.join("driver").canonicalize().ok();
     let driver = driver.and_then(|driver| Some(driver.file_name()?.to_str()?.to_owned()));
     let number = |path: PathBuf| u16::from_str_radix(std::fs::read_to_string(path).ok()?.trim(), 16).ok();
     let usb = device.ancestors().find(|above| above.join("idVendor").exists());
-    (usb.and_then(|usb| number(usb.join("idVendor")).zip(number(usb.join("idProduct")))), driver)
+    let ruled = properties(roots, &tty).and_then(|mut properties| properties.remove("ID_MM_PHYSDEV_UID"));
+    let path = |usb: &Path| {
+        let below = usb.strip_prefix(roots.sys.canonicalize().ok()?).ok()?;
+        Some(format!("/sys/{}", below.to_str()?))
+    };
+    About {
+        usb: usb.and_then(|usb| number(usb.join("idVendor")).zip(number(usb.join("idProduct")))),
+        driver,
+        device: ruled.or_else(|| usb.and_then(path)),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::Fact;
 use super::tty::{Naming, Role, Tty};
-use super::udev;
+use super::udev::{self, Roots};
 use crate::sys;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::{Errno, read};
@@ -27,6 +27,8 @@ pub struct Wanted {
     pub role: Role,
     /// Its path.
     pub path: PathBuf,
+    /// By what ModemManager knows its device, where the configuration says it.
+    pub device: Option<String>,
 }
 
 /// By what a device at a path is told from another one that came into its place.
@@ -125,7 +127,7 @@ impl Paths {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
             let good = (1..=48).contains(&modem.len()) && !modem.starts_with('.') && modem.bytes().all(plain);
             let named = self.wanted.iter().any(|wanted| wanted.path == path);
-            (good && !named).then(|| Wanted { modem: modem.to_owned(), role, path: path.clone() })
+            (good && !named).then(|| Wanted { modem: modem.to_owned(), role, path: path.clone(), device: None })
         };
         paths.into_iter().filter_map(wanted).collect()
     }
@@ -159,7 +161,7 @@ fn print(path: &Path) -> Option<Print> {
 }
 
 fn tty(id: String, wanted: Wanted, print: &Print) -> Tty {
-    let (usb, driver) = udev::about(&wanted.path);
+    let about = udev::about(&wanted.path, &Roots::default());
     Tty {
         group: id.rsplit_once(' ').map_or(id.as_str(), |(group, _)| group).to_owned(),
         id,
@@ -167,8 +169,9 @@ fn tty(id: String, wanted: Wanted, print: &Print) -> Tty {
         node: wanted.path,
         role: Some(wanted.role),
         interface: None,
-        usb,
-        driver,
+        usb: about.usb,
+        driver: about.driver,
+        device: wanted.device.or(about.device),
         profile: None,
         naming: Naming::Given(wanted.modem),
     }

@@ -127,8 +127,8 @@ pub struct Ports {
 enum Plugged {
     /// Nobody says.
     Unknown,
-    /// It is not.
-    No,
+    /// It is not, for this reason.
+    No(&'static str),
     /// It is, for the so manieth time.
     Yes(u64),
 }
@@ -202,8 +202,8 @@ impl Ports {
     pub fn open(&mut self, port: PortId) {
         if matches!(self.specs.get(&port), Some(Spec::Serial { .. })) {
             self.asked.insert(port);
-            if self.plugged == Plugged::No {
-                let reason = "the device is not plugged in".to_string();
+            if let Plugged::No(reason) = self.plugged {
+                let reason = reason.to_string();
                 return self.waiting.push_back(Ready::Closed { port, reason });
             }
             // It is ours alone: a second attempt would find it taken by the first.

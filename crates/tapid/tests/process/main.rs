@@ -1,6 +1,9 @@
 //! The built daemon as a process: its socket, its limits, its signals, and a restart that keeps calls.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "../bus/bus.rs"]
+#[allow(dead_code, reason = "the bus of other tests is used in part")]
+mod bus;
 mod caller;
 mod check;
 mod daemon;
@@ -10,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod loopback;
 mod modem;
+mod modem_manager;
 mod restart;
 mod socket;
 #[path = "../peers/sound.rs"]

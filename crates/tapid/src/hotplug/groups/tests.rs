@@ -11,6 +11,7 @@ fn tty(device: &str, interface: u8, usb: (u16, u16), serial: Option<&str>) -> Tt
         interface: Some(interface),
         usb: Some(usb),
         driver: Some("option".to_owned()),
+        device: Some(format!("/sys/devices/usb1/{device}")),
         profile: None,
         naming: Naming::Device { serial: serial.map(str::to_owned), place: format!("pci-usb-{device}") },
     }
@@ -110,14 +111,21 @@ fn a_dongle_without_a_serial_number_is_named_by_its_imei() {
         groups.fact(now, Fact::Added(tty("1-2", interface, huawei, None)));
     }
     groups.settled(now);
-    let node = PathBuf::from("/dev/tty1-2-2");
-    assert_eq!(groups.poll(), Some(Said::Ask { group: "1-2".to_owned(), node: node.clone() }));
+    let ask = || Said::Ask {
+        group: "1-2".to_owned(),
+        node: PathBuf::from("/dev/tty1-2-2"),
+        device: Some("/sys/devices/usb1/1-2".to_owned()),
+    };
+    assert_eq!(groups.poll(), Some(ask()));
     groups.told(now, "1-2", None);
     assert_eq!(groups.poll(), None, "it is asked again later");
     groups.timeout(groups.deadline().unwrap());
-    assert_eq!(groups.poll(), Some(Said::Ask { group: "1-2".to_owned(), node }));
+    assert_eq!(groups.poll(), Some(ask()));
     groups.told(now + 20_000 * MS, "1-2", Some("356938035643809".to_owned()));
     assert_eq!(plugged(&mut groups).key, "imei-356938035643809");
+    assert_eq!(groups.devices(), BTreeSet::from(["/sys/devices/usb1/1-2".to_owned()]));
+    groups.fact(now, Fact::Removed("1-2/2".to_owned()));
+    assert_eq!(groups.devices(), BTreeSet::new(), "what is not used is not kept from others");
 }
 
 #[test]

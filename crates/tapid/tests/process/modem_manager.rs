@@ -1,0 +1,210 @@
+//! ModemManager beside the daemon: a stand-in for it, and it itself in its test session.
+
+use crate::bus::Bus;
+use crate::daemon::{Daemon, Directory, PATIENCE, Wire};
+use crate::modem::{Exchange, line_of};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use zbus::export::futures_core::Stream;
+use zbus::message::{Message, Type};
+use zbus::{Connection, MessageStream, ObjectPath, Variant, connection};
+
+const NAME: &str = "org.freedesktop.ModemManager1";
+const UID: &str = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-2";
+
+/// Its `Modem.State`: registered in a network, and with a data connection.
+const REGISTERED: i32 = 8;
+const CONNECTED: i32 = 11;
+
+/// How the stand-in behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manner {
+    /// It does what it is asked; its modem is in that state.
+    Obliging(i32),
+    /// It answers nothing.
+    Wedged,
+}
+
+/// A stand-in for ModemManager that has one modem, and tells what it was asked.
+struct StandIn {
+    asked: Receiver<(String, bool)>,
+    manner: Arc<Mutex<Manner>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl StandIn {
+    fn start(bus: &Bus, manner: Manner) -> StandIn {
+        let (sender, asked) = channel();
+        let manner = Arc::new(Mutex::new(manner));
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = channel();
+        let (address, of) = (bus.address.clone(), Arc::clone(&manner));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let builder = connection::Builder::address(address.as_str());
+                let connection = builder.build().await.unwrap();
+                let stream = MessageStream::from(&connection);
+                connection.request_name(NAME).await.unwrap();
+                ready.send(()).unwrap();
+                tokio::select! {
+                    () = serve(&connection, stream, &sender, &of) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        is_ready.recv_timeout(PATIENCE).unwrap();
+        StandIn { asked, manner, stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn set(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    fn is_asked(&self, inhibit: bool) {
+        assert_eq!(self.asked.recv_timeout(PATIENCE), Ok((UID.to_owned(), inhibit)));
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        if let (Some(stop), Some(thread)) = (self.stop.take(), self.thread.take()) {
+            let _ = stop.send(());
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(
+    connection: &Connection,
+    mut stream: MessageStream,
+    asked: &Sender<(String, bool)>,
+    manner: &Mutex<Manner>,
+) {
+    while let Some(Ok(message)) = poll_fn(|context| Pin::new(&mut stream).poll_next(context)).await {
+        let now = *manner.lock().unwrap();
+        if let (Type::MethodCall, Manner::Obliging(state)) = (message.message_type(), now) {
+            answer(connection, &message, state, asked).await;
+        }
+    }
+}
+
+async fn answer(connection: &Connection, message: &Message, state: i32, asked: &Sender<(String, bool)>) {
+    let header = message.header();
+    match header.member().map(zbus::names::MemberName::as_str) {
+        Some("GetManagedObjects") => {
+            let modem = BTreeMap::from([("Device", Variant::from(UID)), ("State", Variant::from(state))]);
+            let interfaces = BTreeMap::from([(format!("{NAME}.Modem"), modem)]);
+            let path = ObjectPath::try_from("/org/freedesktop/ModemManager1/Modem/0").unwrap();
+            connection.reply(&header, &HashMap::from([(path, interfaces)])).await.unwrap();
+        }
+        Some("InhibitDevice") => {
+            let (uid, inhibit): (String, bool) = message.body().deserialize().unwrap();
+            connection.reply(&header, &()).await.unwrap();
+            drop(asked.send((uid, inhibit)));
+        }
+        _ => {}
+    }
+}
+
+/// A bus, an exchange with one modem, and a daemon that is told by what ModemManager knows it.
+struct Beside {
+    daemon: Daemon,
+    exchange: Exchange,
+}
+
+impl Beside {
+    fn start(directory: Directory, bus: &str, uid: &str) -> Beside {
+        let exchange = Exchange::with(&directory, &["--analogue", "4930100"].map(str::to_owned));
+        let config = format!(
+            "[daemon]\nsocket = {:?}\n[dbus]\nbus = \"off\"\n[modems]\ndiscover = false\nprofiles = []\nsettle_ms = 20\n\
+             modem_manager = {bus:?}\n[[modem]]\nname = \"desk\"\ndevice = {:?}\nprofile = \"v253\"\n\
+             physical_device = {uid:?}\n",
+            directory.path("api.sock"),
+            directory.path("analogue0")
+        );
+        let file = directory.path("tapid.toml");
+        std::fs::write(&file, config).unwrap();
+        Beside { daemon: Daemon::start(directory, &file), exchange }
+    }
+
+    fn until_service(&self, state: &str) -> Value {
+        let mut wire = Wire::open(&self.daemon.socket());
+        let deadline = Instant::now() + PATIENCE;
+        for id in 10.. {
+            let found = line_of(&mut wire, id, "modem:desk").unwrap();
+            if found["status"]["service"] == state {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "not {state}: {found}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        unreachable!("the numbers of requests do not end")
+    }
+
+    fn until_reason(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.until_service("out");
+            if line["status"]["reason"].as_str().is_some_and(|reason| reason.contains(words)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no reason with {words:?}: {line}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn modem_manager_keeps_off_a_modem_while_it_is_ours() {
+    let directory = Directory::new();
+    let bus = Bus::start(&directory);
+    let manager = StandIn::start(&bus, Manner::Obliging(REGISTERED));
+    let mut beside = Beside::start(directory, &bus.address, UID);
+    manager.is_asked(true);
+    beside.until_service("in");
+    // Started anew, it does not know any more what it was told.
+    drop(manager);
+    let manager = StandIn::start(&bus, Manner::Obliging(REGISTERED));
+    manager.is_asked(true);
+    beside.exchange.order("unplug analogue0");
+    manager.is_asked(false);
+    beside.exchange.order("plug analogue0");
+    manager.is_asked(true);
+    beside.until_service("in");
+}
+
+#[test]
+fn a_modem_manager_that_hangs_or_is_not_there_holds_no_line_up() {
+    let directory = Directory::new();
+    let bus = Bus::start(&directory);
+    let manager = StandIn::start(&bus, Manner::Wedged);
+    let beside = Beside::start(directory, &bus.address, UID);
+    beside.until_service("in");
+    assert!(manager.asked.try_recv().is_err());
+    drop((manager, beside, bus));
+    // Neither is the bus.
+    let directory = Directory::new();
+    let nowhere = format!("unix:path={}", directory.path("no-bus").display());
+    Beside::start(directory, &nowhere, UID).until_service("in");
+}
+
+#[test]
+fn a_data_connection_is_not_taken_away() {
+    let directory = Directory::new();
+    let bus = Bus::start(&directory);
+    let manager = StandIn::start(&bus, Manner::Obliging(CONNECTED));
+    let beside = Beside::start(directory, &bus.address, UID);
+    beside.until_reason("data connection");
+    assert!(manager.asked.try_recv().is_err());
+    manager.set(Manner::Obliging(REGISTERED));
+    manager.is_asked(true);
+    beside.until_service("in");
+}
