@@ -5,11 +5,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-use tapi::request::{CallHold, CallMonitorDigits, CallSendDigits, CallSwapHold, CallUnhold, LineDevice, LineSelector};
-use tapi::{CallId, CallState, DeviceEvent, DeviceRequest, DisconnectMode, EventBody, LineId, PartyFlag, Request};
-use tapi_sim::exchange::{BoxedDevice, Deed, Delay, Direction, Event, Faults, ModemId, Spoil};
+use tapi::request::{
+    CallCompleteTransfer, CallDial, CallHold, CallMonitorDigits, CallSendDigits, CallSetupTransfer, CallSwapHold,
+    CallUnhold, LineDevice, LineSelector,
+};
+use tapi::{
+    AddressId, CallId, CallState, DeviceEvent, DeviceRequest, DisconnectMode, EventBody, LineId, PartyFlag, Reply,
+    Request, TransferMode,
+};
+use tapi_sim::exchange::{BoxedDevice, Deed, Delay, Direction, Event, Faults, ModemId, Recall, Spoil};
 use tapi_sim::modem::{analogue, cellular};
 use tapi_sim::world::{AppId, Setup, World};
+use tsp_modem::Office;
 
 const NUMBER: &str = "4930100";
 
@@ -41,7 +48,7 @@ enum Kind {
     Cellular,
 }
 
-const SCENARIOS: [Scenario; 22] = [
+const SCENARIOS: [Scenario; 27] = [
     ("answered", Kind::Any, answered),
     ("busy", Kind::Any, busy),
     ("no-answer", Kind::Any, no_answer),
@@ -60,6 +67,11 @@ const SCENARIOS: [Scenario; 22] = [
     ("unplug-offered", Kind::Any, |desk| unplug_while(desk, Stage::Offered)),
     ("unplug-connected", Kind::Any, |desk| unplug_while(desk, Stage::Connected)),
     ("reset", Kind::Any, reset),
+    ("hold", Kind::Analogue, recall_hold),
+    ("call-waiting", Kind::Analogue, recall_waiting),
+    ("consultation", Kind::Analogue, recall_consultation),
+    ("three-way", Kind::Analogue, recall_three_way),
+    ("parts", Kind::Analogue, parts),
     ("waiting", Kind::Cellular, waiting),
     ("swap", Kind::Cellular, swap),
     ("message", Kind::Cellular, message),
@@ -111,6 +123,11 @@ fn faults(line: &str, family: &str) -> Faults {
 
 impl Desk {
     fn new(family: &'static str, line: &str, seed: u64) -> Desk {
+        Desk::at(family, line, seed, "pbx")
+    }
+
+    fn at(family: &'static str, line: &str, seed: u64, office: &str) -> Desk {
+        let office = Office::named(office).expect("services");
         let mut world = World::new(Setup { seed, snapshots: false, ..Setup::default() });
         for (number, words) in [
             ("4930300", "tone:800,answer:2s"),
@@ -122,7 +139,9 @@ impl Desk {
             world.in_exchange(|_, exchange| exchange.subscribe(number, words.parse().unwrap()));
         }
         let profile = FAMILIES.iter().find(|(name, _)| *name == family).unwrap().1;
-        let (_, modem) = world.start_modem("one", NUMBER, profile, device(family));
+        // Its exchange has the services of a PBX; scenarios that need others say so.
+        let office = if is_cellular(family) { Office::default() } else { office };
+        let (_, modem) = world.start_modem_at("one", NUMBER, profile, device(family), office);
         let faults = faults(line, family);
         let mut desk = Desk { world, app: AppId(0), line: LineId(0), modem, family, faults };
         desk.spoil();
@@ -371,6 +390,105 @@ fn swap(desk: &mut Desk) {
     desk.drop_it(second);
 }
 
+/// Hold and retrieve by register recall.
+fn recall_hold(desk: &mut Desk) {
+    let call = desk.reach(Stage::Connected).expect("a call");
+    desk.world.expect(desk.app, Request::CallHold(CallHold { call }));
+    desk.world.await_state(desk.app, call, "on_hold");
+    desk.world.run_for(Duration::from_secs(3));
+    desk.world.expect(desk.app, Request::CallUnhold(CallUnhold { call }));
+    desk.world.await_state(desk.app, call, "connected");
+    desk.world.run_for(Duration::from_secs(3));
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930300").unwrap());
+    desk.ended(call, &[DisconnectMode::Normal]);
+}
+
+/// A second call that is heard to wait: answered, swapped, and the first one retrieved when the second is over.
+fn recall_waiting(desk: &mut Desk) {
+    desk.exchange(|_, exchange| {
+        exchange.waiting(NUMBER, true).unwrap();
+        exchange.recall(Recall::Digits);
+    });
+    let first = desk.reach(Stage::Connected).expect("a call");
+    let second = desk.call_in("4930304");
+    if desk.family == "v253" {
+        assert_eq!(caller(desk, second).address.as_deref(), Some("4930304"));
+    }
+    desk.world.answer(desk.app, second);
+    desk.world.await_state(desk.app, second, "connected");
+    desk.world.await_state(desk.app, first, "on_hold");
+    assert!(desk.saw(|event| matches!(event, Event::Answered { from, .. } if from == "4930304")));
+    desk.world.run_for(Duration::from_secs(2));
+    desk.world.expect(desk.app, Request::CallSwapHold(CallSwapHold { call: second, with: first }));
+    desk.world.await_state(desk.app, first, "connected");
+    desk.world.await_state(desk.app, second, "on_hold");
+    desk.world.run_for(Duration::from_secs(2));
+    // The one is ended alone, and the line goes on with the other.
+    desk.drop_it(first);
+    desk.world.await_state(desk.app, second, "connected");
+    desk.world.run_for(Duration::from_secs(2));
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930304").unwrap());
+    desk.ended(second, &[DisconnectMode::Normal]);
+}
+
+fn consult(desk: &mut Desk, call: CallId, to: &str) -> CallId {
+    let request = CallSetupTransfer { call, to: to.into(), line: None, address: AddressId(0), comment: None };
+    let consultation = match desk.world.expect(desk.app, Request::CallSetupTransfer(request)) {
+        Reply::Made(made) => made.call,
+        reply => panic!("{reply:?}"),
+    };
+    desk.world.await_state(desk.app, consultation, "connected");
+    consultation
+}
+
+/// The extension of a PBX transfers a call by going on hook.
+fn recall_consultation(desk: &mut Desk) {
+    let call = desk.reach(Stage::Connected).expect("a call");
+    let consultation = consult(desk, call, "4930304");
+    let complete = CallCompleteTransfer { call, consultation, mode: TransferMode::Transfer, how: None };
+    desk.world.expect(desk.app, Request::CallCompleteTransfer(complete));
+    desk.ended(call, &[DisconnectMode::Normal]);
+    desk.ended(consultation, &[DisconnectMode::Normal]);
+    desk.world.run_for(Duration::from_secs(5));
+    assert!(desk.saw(|event| matches!(event, Event::Transferred { .. })), "nobody was transferred");
+    desk.exchange(|now, exchange| exchange.hang_up(now, "4930300").unwrap());
+}
+
+/// The exchange joins three.
+fn recall_three_way(desk: &mut Desk) {
+    desk.exchange(|_, exchange| exchange.recall(Recall::Digits));
+    let call = desk.reach(Stage::Connected).expect("a call");
+    let consultation = consult(desk, call, "4930304");
+    let complete = CallCompleteTransfer { call, consultation, mode: TransferMode::Conference, how: None };
+    let conference = match desk.world.expect(desk.app, Request::CallCompleteTransfer(complete)) {
+        Reply::Transferring(done) => done.conference.expect("a conference"),
+        reply => panic!("{reply:?}"),
+    };
+    desk.world.await_state(desk.app, conference, "connected");
+    desk.world.run_for(Duration::from_secs(4));
+    // The one that is silent hears the other's tone.
+    assert!(
+        desk.saw(|event| matches!(event, Event::Heard { subscriber, hz: 780..=820, .. } if subscriber == "4930304")),
+        "they do not hear one another"
+    );
+    desk.drop_it(conference);
+    for call in [call, consultation] {
+        desk.world.await_state(desk.app, call, "idle");
+    }
+}
+
+/// A number that is dialled in parts.
+fn parts(desk: &mut Desk) {
+    let call = desk.call_out("4930;");
+    for part in ["3;", "00"] {
+        desk.world.run_for(Duration::from_secs(1));
+        desk.world.expect(desk.app, Request::CallDial(CallDial { call, to: part.into() }));
+    }
+    desk.world.await_state(desk.app, call, "connected");
+    assert!(desk.saw(|event| matches!(event, Event::Answered { subscriber, .. } if subscriber == "4930300")));
+    desk.drop_it(call);
+}
+
 fn ask_device(desk: &mut Desk, request: DeviceRequest) {
     let line = LineSelector::Id(desk.line);
     desk.world.expect(desk.app, Request::LineDevice(LineDevice { line, request }));
@@ -424,10 +542,15 @@ fn code(desk: &mut Desk) {
     told(desk, "an answer", |event| matches!(event, DeviceEvent::Ussd { text, .. } if text == "You said 1"));
 }
 
+/// The services of the exchange that a scenario needs.
+fn office(scenario: &str) -> &'static str {
+    if matches!(scenario, "call-waiting" | "three-way") { "etsi" } else { "pbx" }
+}
+
 /// Runs one; the reason when it failed.
 fn run(family: &'static str, scenario: &Scenario, line: &str, seed: u64) -> Result<(), String> {
     let run = || {
-        let mut desk = Desk::new(family, line, seed);
+        let mut desk = Desk::at(family, line, seed, office(scenario.0));
         (scenario.2)(&mut desk);
         desk.ends();
     };
@@ -451,7 +574,7 @@ fn family(name: &'static str) {
             && *family == name
         {
             let scenario = SCENARIOS.iter().find(|(of, ..)| of == scenario).expect("a scenario");
-            let mut desk = Desk::new(name, line, seed.parse().expect("a seed"));
+            let mut desk = Desk::at(name, line, seed.parse().expect("a seed"), office(scenario.0));
             (scenario.2)(&mut desk);
             desk.ends();
         }

@@ -335,6 +335,7 @@ impl Hotplug {
                 line_name: format!("modem:{name}"),
                 address: None,
                 audio: modem.ports.contains_key(&AUDIO_PORT),
+                office: self.config.office.clone(),
                 cellular: self.config.cellular.clone(),
             },
             profile,

@@ -8,12 +8,13 @@
 //!  OnHook ◄── +FCLASS=0 ── ATH ── stream ended ── HangingUp ◄──────────────┴── Drop, tones, NO CARRIER
 //! ```
 
+use crate::Office;
 use crate::caller_id::{Cadence, CallerId, RingLine, Words, ring};
 use crate::cause;
 use crate::chat::{Ask, Outcome};
 use crate::context::{Context, LINE, Purpose};
 use crate::describe;
-use crate::dial;
+use crate::dial::{self, Dialled, More};
 use crate::duplex::{Flow, Waiting, Way};
 use crate::profile::{Audio, Method, Profile, Voice};
 use crate::response::{Accepts, FinalResult};
@@ -27,11 +28,18 @@ use tspi::{
 };
 
 mod commands;
+mod parts;
+mod second;
 mod stream;
+mod timers;
 mod tones;
+mod waiting;
 
+use commands::dial;
 pub(crate) use commands::words;
-use tones::supervised_until;
+use second::{Errands, Other};
+use timers::ring_gone;
+use waiting::Knock;
 
 /// The end of a stream is asked for so often before DTR is lowered.
 const END_TRIES: u32 = 3;
@@ -42,7 +50,7 @@ const RESTARTS: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Order {
     id: CommandId,
-    number: String,
+    dialled: Dialled,
     stream: Option<StreamId>,
 }
 
@@ -78,6 +86,24 @@ struct Talk {
     announced: Option<Time>,
     since: Time,
     restarts: u32,
+    /// Something loud was heard last.
+    loud: Time,
+    /// The exchange was asked for it by register recall at that time.
+    recalled: Option<Time>,
+}
+
+/// What is still to be dialled of a number, and whether more of it is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Rest {
+    number: String,
+    more: More,
+}
+
+impl Rest {
+    /// What is left once this is dialled.
+    fn after(dialled: &Dialled) -> Option<Rest> {
+        (dialled.more == More::Follows).then(|| Rest { number: String::new(), more: More::Follows })
+    }
 }
 
 /// What the line does.
@@ -92,13 +118,19 @@ enum Phase {
     /// Voice mode is entered, nothing is dialled yet.
     Preparing { order: Order },
     /// `ATD` is written, its final result awaited.
-    Dialling { talk: Talk },
+    Dialling { talk: Talk, rest: Option<Rest> },
+    /// A part of the number is dialled; more of it is awaited.
+    Partial { talk: Talk, until: Time },
     /// The modem dialled and left the rest to us.
     Supervising { talk: Talk },
     /// On the way off hook.
     Answering { ringing: Ringing, id: CommandId, stream: Option<StreamId> },
     /// Off hook, in conversation.
     Connected { talk: Talk },
+    /// Off hook with a held call alone.
+    Parked,
+    /// `ATD` is written for a second call that is over meanwhile: its result is awaited.
+    Abandoned,
     /// On the way on hook; a call may wait to be dialled.
     HangingUp { next: Option<Order> },
 }
@@ -127,6 +159,13 @@ enum Supervision {
     Modem,
 }
 
+/// What the modem waits for before it dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Listens {
+    ForDialTone,
+    Blind,
+}
+
 /// Whether calls have audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Sound {
@@ -152,7 +191,10 @@ pub(crate) struct Analogue {
     /// The call that was told of its audio.
     told_media: Option<CallRef>,
     supervision: Supervision,
+    listens: Listens,
     sound: Sound,
+    other: Other,
+    errands: Errands,
 }
 
 impl Analogue {
@@ -167,7 +209,10 @@ impl Analogue {
             deaf_to_play: false,
             told_media: None,
             supervision: Supervision::Profile,
+            listens: Listens::ForDialTone,
             sound: Sound::Duplex,
+            other: Other::None,
+            errands: Errands::default(),
         }
     }
 
@@ -185,17 +230,25 @@ impl Analogue {
     /// What the line can do follows from what the modem can.
     fn set_sound(&mut self, context: &mut Context<'_>, sound: Sound) {
         if std::mem::replace(&mut self.sound, sound) != sound {
-            let caps = describe::caps(context.profile, sound == Sound::Duplex);
+            let caps = describe::caps(context.profile, context.office, sound == Sound::Duplex);
             context.out.event(Event::LineChanged { line: LINE, change: LineChange::Caps(Box::new(caps)) });
         }
     }
 
-    /// The call that there is.
+    /// The active call.
     pub(crate) fn call(&self) -> Option<CallRef> {
         match &self.phase {
             Phase::Ringing(ringing) | Phase::Answering { ringing, .. } => Some(ringing.call),
-            Phase::Dialling { talk } | Phase::Supervising { talk } | Phase::Connected { talk } => Some(talk.call),
-            Phase::OnHook { .. } | Phase::Ignoring { .. } | Phase::Preparing { .. } | Phase::HangingUp { .. } => None,
+            Phase::Dialling { talk, .. }
+            | Phase::Partial { talk, .. }
+            | Phase::Supervising { talk }
+            | Phase::Connected { talk } => Some(talk.call),
+            Phase::OnHook { .. }
+            | Phase::Ignoring { .. }
+            | Phase::Preparing { .. }
+            | Phase::Parked
+            | Phase::Abandoned
+            | Phase::HangingUp { .. } => None,
         }
     }
 
@@ -206,7 +259,7 @@ impl Analogue {
 
     /// The port or the modem is gone: the call is over.
     pub(crate) fn fail(&mut self, context: &mut Context<'_>, reason: &str) {
-        if let Some(call) = self.call() {
+        for call in [self.other.call(), self.call()].into_iter().flatten() {
             let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
             context.out.report(call, Report::Released { by: ReleasedBy::Remote, cause });
         }
@@ -239,7 +292,13 @@ impl Analogue {
     fn data(&mut self, context: &mut Context<'_>, byte: u8) {
         match &mut self.duplex {
             Duplex::Open(flow) | Duplex::Ending { flow, .. } if flow.way() != Way::Play => {
-                flow.hear(context.now, context.out, byte);
+                let heard = flow.hear(context.now, context.out, byte);
+                if let (Some(frame), Phase::Connected { talk }) = (heard, &mut self.phase)
+                    && context.office.silence_ends_ms > 0
+                    && audio_of(context).loud(&frame)
+                {
+                    talk.loud = context.now;
+                }
             }
             _ => context.chat.byte(context.now, byte),
         }
@@ -250,6 +309,9 @@ impl Analogue {
         let cid = &context.profile.cid;
         let words = Words { private: &cid.private, outside: &cid.outside };
         let bare = cid.bare_digits;
+        if matches!(self.phase, Phase::Connected { .. }) && self.knocking_id(context, line) {
+            return;
+        }
         match &mut self.phase {
             Phase::OnHook { caller, told, cadence } => {
                 if context.now.since(*told) > ring_gone(context.profile) {
@@ -297,7 +359,7 @@ impl Analogue {
             (Phase::Supervising { .. }, FinalResult::NoCarrier) => DisconnectMode::Unknown,
             _ => return,
         };
-        self.released(context, Cause::new(mode).with_text(result.text()));
+        self.all_gone(context, Cause::new(mode).with_text(result.text()));
     }
 
     fn ring(&mut self, context: &mut Context<'_>, by: RingForm, line: &RingLine) {
@@ -305,6 +367,12 @@ impl Analogue {
         let cid = &context.profile.cid;
         let words = Words { private: &cid.private, outside: &cid.outside };
         match &mut self.phase {
+            Phase::OnHook { .. } if matches!(self.other, Other::Waiting(_)) => {
+                let Other::Waiting(Knock { call, caller, .. }) = std::mem::take(&mut self.other) else { return };
+                context.out.event(Event::Ringing { line: LINE, count: 0, pattern: line.pattern });
+                let (cadence, pattern) = (Cadence::default(), line.pattern);
+                self.phase = Phase::Ringing(Ringing { call, rings: 1, by, last: now, caller, cadence, pattern });
+            }
             Phase::OnHook { caller, cadence, .. } => {
                 let (mut caller, mut cadence) = (std::mem::take(caller), std::mem::take(cadence));
                 caller.on_ring(line, words);
@@ -348,53 +416,13 @@ impl Analogue {
 
     /// Over by the far end, the network or the modem: told, and then on hook.
     fn released(&mut self, context: &mut Context<'_>, cause: Cause) {
+        if matches!(self.other, Other::Joined(_)) {
+            return self.all_gone(context, cause);
+        }
         if let Some(call) = self.call() {
             context.out.report(call, Report::Released { by: ReleasedBy::Remote, cause });
         }
-        self.hang_up(context);
-    }
-
-    /// When it wants [`Analogue::timeout`].
-    pub(crate) fn deadline(&self, profile: &Profile) -> Option<Time> {
-        let gone = ring_gone(profile);
-        let phase = match &self.phase {
-            Phase::Ringing(ringing) => Some(ringing.last + gone),
-            Phase::Ignoring { last } => Some(*last + gone),
-            Phase::Supervising { talk } => supervised_until(profile, talk),
-            _ => None,
-        };
-        let stream = match (&self.duplex, &profile.audio) {
-            (Duplex::Open(flow), Some(audio)) => {
-                [flow.dead_at(audio), flow.quiet_at(audio)].into_iter().flatten().min()
-            }
-            _ => None,
-        };
-        [phase, stream].into_iter().flatten().min()
-    }
-
-    /// A deadline may have passed.
-    pub(crate) fn timeout(&mut self, context: &mut Context<'_>) {
-        let gone = ring_gone(context.profile);
-        match &self.phase {
-            Phase::Ringing(ringing) if context.now >= ringing.last + gone => {
-                let cause = Cause::new(DisconnectMode::Cancelled).with_text("ringing stopped");
-                context.out.report(ringing.call, Report::Released { by: ReleasedBy::Remote, cause });
-                self.phase = Phase::on_hook();
-            }
-            Phase::Ignoring { last } if context.now >= *last + gone => self.phase = Phase::on_hook(),
-            Phase::Supervising { talk }
-                if supervised_until(context.profile, talk).is_some_and(|until| context.now >= until) =>
-            {
-                self.conclude(context);
-            }
-            _ => {}
-        }
-        if let (Duplex::Open(flow), Some(audio)) = (&self.duplex, &context.profile.audio)
-            && flow.dead_at(audio).is_some_and(|at| context.now >= at)
-        {
-            context.fail(format!("no audio from the modem for {} ms", audio.dead_ms));
-        }
-        self.quiet(context);
+        self.leave_active(context);
     }
 }
 
@@ -413,10 +441,6 @@ fn facts_of(caller: &CallerId) -> CallFacts {
         redirecting: caller.diverting().map(number),
         ..CallFacts::default()
     }
-}
-
-fn ring_gone(profile: &Profile) -> Duration {
-    Duration::from_millis(u64::from(profile.timeouts_ms.ring_gone))
 }
 
 /// The profile's voice commands: an analogue profile is checked to have them.

@@ -16,6 +16,9 @@ pub struct Config {
     /// Whether an audio port exists (dongles).
     #[serde(default)]
     pub audio: bool,
+    /// The services of its exchange, which only an analogue line has.
+    #[serde(default)]
+    pub office: crate::Office,
     /// What only a cellular line has.
     #[serde(default)]
     pub cellular: Cellular,

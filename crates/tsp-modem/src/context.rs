@@ -19,6 +19,10 @@ pub(crate) enum Purpose {
     Init,
     /// Into voice mode.
     Enter,
+    /// Ask the exchange for a service.
+    Recall,
+    /// Further digits of a number.
+    More,
     /// Dial the analogue line's call.
     Dial,
     /// Answer it.
@@ -224,6 +228,8 @@ pub(crate) struct Context<'a> {
     pub(crate) audio: bool,
     /// Whether our own number is not configured.
     pub(crate) unnumbered: bool,
+    /// The services of an analogue line.
+    pub(crate) office: &'a crate::Office,
     /// What a cellular line is configured with.
     pub(crate) cellular: &'a crate::config::Cellular,
     pub(crate) chat: &'a mut Chat<Purpose>,

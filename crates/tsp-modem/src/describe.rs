@@ -1,7 +1,7 @@
 //! What the line is and can do.
 
 use crate::profile::Kind;
-use crate::{Config, Profile};
+use crate::{Config, Office, Profile};
 use tapi::{BearerMode, Feature, LineCaps, LineFlag, MediaMode, Names, Service};
 use tspi::{DigitsBy, LineDescription, MediaWire};
 
@@ -12,7 +12,7 @@ pub(crate) fn line(config: &Config, profile: &Profile, service: Service) -> Line
         name: config.line_name.clone(),
         description: profile.description.clone(),
         addresses: config.address.iter().cloned().collect(),
-        caps: caps(profile, audible),
+        caps: caps(profile, &config.office, audible),
         service,
         media: if audible { MediaWire::Frames } else { MediaWire::None },
         digits: match profile.kind {
@@ -23,7 +23,7 @@ pub(crate) fn line(config: &Config, profile: &Profile, service: Service) -> Line
 }
 
 /// What it can do, with audio or without.
-pub(crate) fn caps(profile: &Profile, audible: bool) -> LineCaps {
+pub(crate) fn caps(profile: &Profile, office: &Office, audible: bool) -> LineCaps {
     let mut features = Names::from([Feature::Accept, Feature::Answer, Feature::Drop]);
     // The digits of an analogue line are tones in its audio.
     if audible || profile.kind == Kind::Cellular {
@@ -46,6 +46,8 @@ pub(crate) fn caps(profile: &Profile, audible: bool) -> LineCaps {
     }
     if !analogue {
         features.extend([Feature::Hold, Feature::Unhold, Feature::SwapHold]);
+    } else {
+        features.extend(recall_features(office));
     }
     let cell = profile.cell.as_ref();
     if cell.is_some_and(|cell| cell.transfer.is_some()) {
@@ -62,18 +64,32 @@ pub(crate) fn caps(profile: &Profile, audible: bool) -> LineCaps {
         call_features: features,
         flags,
         max_calls: if analogue {
-            1
+            if office.has_second() { 2 } else { 1 }
         } else if conference {
             6
         } else {
             2
         },
         max_held_calls: if analogue {
-            0
+            u32::from(office.has_second())
         } else if conference {
             5
         } else {
             1
         },
     }
+}
+
+/// What an analogue line can do by register recall, and by dialling in parts.
+fn recall_features(office: &Office) -> Vec<Feature> {
+    let swaps = [&office.swap, &office.swap_waiting].iter().any(|code| !code.is_empty());
+    let table = [
+        (true, Feature::Dial),
+        (!office.hold.is_empty(), Feature::Hold),
+        (office.has_second() && !office.back.is_empty(), Feature::Unhold),
+        (office.has_second() && swaps, Feature::SwapHold),
+        (!office.transfer.is_empty(), Feature::SetupTransfer),
+        (!office.transfer.is_empty(), Feature::CompleteTransfer),
+    ];
+    table.into_iter().filter(|(able, _)| *able).map(|(_, feature)| feature).collect()
 }

@@ -32,6 +32,7 @@ mod ima;
 mod init;
 mod line;
 mod modem;
+mod office;
 mod pace;
 mod pcm;
 mod pdu;
@@ -44,6 +45,7 @@ mod vsm;
 
 pub use config::{Cellular as CellularConfig, Config, Pin};
 pub use modem::Modem;
+pub use office::Office;
 pub use pcm::SampleFormat;
 pub use profile::{Catalogue, Clues, Profile, ProfileError};
 pub use voice::VoiceEvent;

@@ -124,6 +124,7 @@ impl Modem {
             name: &self.config.name,
             audio: self.config.audio,
             unnumbered: self.config.address.is_none(),
+            office: &self.config.office,
             cellular: &self.config.cellular,
             chat: &mut self.chat,
             out: &mut self.out,
@@ -235,8 +236,7 @@ impl Modem {
         let Command { id, action } = command;
         self.out.owe(id);
         match action {
-            Action::Dial { .. }
-            | Action::Progress { .. }
+            Action::Progress { .. }
             | Action::BlindTransfer { .. }
             | Action::AcceptTransfer { .. }
             | Action::RejectTransfer { .. } => {
@@ -249,6 +249,7 @@ impl Modem {
             | Action::LeaveConference { .. }
             | Action::Forward { .. }
             | Action::SendDigits { .. }
+            | Action::Dial { .. }
             | Action::Device { .. }) => self.service_command(now, id, &action),
             Action::MakeCall { params: CallParams { bearer: Some(BearerMode::Passthrough), .. }, .. } => {
                 self.begin_through(now, id);
@@ -436,7 +437,7 @@ impl Provider for Modem {
             | Life::Shut => None,
         };
         let calls = match &self.calls {
-            Calls::Analogue(analogue) => analogue.deadline(&self.profile),
+            Calls::Analogue(analogue) => analogue.deadline(&self.profile, &self.config.office),
             Calls::Cellular(cellular) => cellular.deadline(),
         };
         [life, self.chat.deadline(), calls].into_iter().flatten().min()

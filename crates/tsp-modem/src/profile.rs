@@ -207,6 +207,15 @@ pub struct Voice {
     /// Dials `{n}`. With `;` at its end the modem dials and leaves the rest to us: see `supervise`. Where the modem refuses
     /// that, it is sent again without `;`.
     pub dial: String,
+    /// Sends a register recall while off hook; empty: it is dialled, as `!`.
+    #[serde(default)]
+    pub flash: String,
+    /// Has the modem dial without waiting for dial tone, for digits that follow others; empty: it never waits off hook.
+    #[serde(default)]
+    pub blind_on: String,
+    /// Has it wait again.
+    #[serde(default)]
+    pub blind_off: String,
     /// What is dialled before the number to withhold our own; absent: the line cannot.
     #[serde(default)]
     pub block_prefix: Option<String>,
@@ -428,6 +437,15 @@ impl Profile {
         let dialable = |prefix: &String| prefix.chars().all(|c| c.is_ascii_digit() || "*#,W!".contains(c));
         if voice.block_prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || !dialable(prefix)) {
             return Some(("voice.block_prefix", "must be dialable: digits, *, #, comma, W, !".to_owned()));
+        }
+        if voice.blind_on.is_empty() != voice.blind_off.is_empty() {
+            return Some(("voice.blind_off", "blind_on and blind_off need one another".to_owned()));
+        }
+        if let Some(bad) = [&voice.flash, &voice.blind_on, &voice.blind_off]
+            .into_iter()
+            .find(|c| !c.is_empty() && !c.starts_with("AT"))
+        {
+            return Some(("voice.flash", format!("the command {bad:?} does not begin with AT")));
         }
         if voice.hangup.is_empty() {
             return Some(("voice.hangup", "no command hangs up".to_owned()));

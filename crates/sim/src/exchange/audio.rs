@@ -20,7 +20,9 @@ impl Exchange {
     }
 
     fn two_wire_audio(&mut self, now: Time, line: usize, modem: usize) {
+        let joined = self.lines[line].aside.filter(|_| self.lines[line].joined);
         let calls = &mut self.calls;
+        let third = joined.and_then(|id| calls.get_mut(&id)).map(|call| call.hear(line));
         let Owner::TwoWire { wires, .. } = &mut self.lines[line].owner else { return };
         let heard = match wires {
             Loop::InCall(id) => calls.get_mut(id).map(|call| call.hear(line)),
@@ -29,6 +31,10 @@ impl Exchange {
             Loop::OnHook | Loop::Ringing { .. } | Loop::Clearing { .. } => None,
         };
         let mut heard = heard.unwrap_or(Frame::SILENCE);
+        let second = heard;
+        if let Some(third) = &third {
+            mix(&mut heard, third);
+        }
         if let Some(beep) = self.lines[line].beep.frame() {
             mix(&mut heard, &beep);
         }
@@ -38,8 +44,16 @@ impl Exchange {
             Some(Loop::Dialling { detector, .. }) => key = detector.hear(&said),
             Some(Loop::InCall(id)) => {
                 let id = *id;
+                let (mut to_second, mut to_third) = (said, said);
+                if let Some(third) = &third {
+                    mix(&mut to_second, third);
+                    mix(&mut to_third, &second);
+                }
                 if let Some(call) = self.calls.get_mut(&id) {
-                    call.say(line, said);
+                    call.say(line, to_second);
+                }
+                if let Some(call) = joined.and_then(|id| self.calls.get_mut(&id)) {
+                    call.say(line, to_third);
                 }
             }
             _ => {}

@@ -1,7 +1,8 @@
 //! Services of the exchange: a second call on two wires, transfer, forwarding, text messages, the radio network.
 
-use super::call::{Party, State};
+use super::call::{Call, Party, State};
 use super::plant::{Exchange, Loop, Owner, Plug, Waiting};
+use super::recall::{Recall, Recalled};
 use super::switch::digits;
 use super::tone::Segment;
 use super::{Event, ModemId, OrderError};
@@ -168,7 +169,7 @@ impl Exchange {
         }
     }
 
-    fn set_hold(&mut self, now: Time, id: u32, line: usize, hold: Hold) {
+    pub(super) fn set_hold(&mut self, now: Time, id: u32, line: usize, hold: Hold) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if let Some(party) = call.party(line) {
             party.hold = hold;
@@ -183,6 +184,7 @@ impl Exchange {
         self.lines[line].knocking = Some(id);
         self.lines[line].beep.push(Segment::new(440.0, 0.0, -130, 300));
         self.signal(now, line, Signal::Knock);
+        self.tell_knocker(now, id, line);
     }
 
     /// Register recall: holds the call and gives dial tone, swaps, goes back, or answers the call that knocks.
@@ -193,6 +195,9 @@ impl Exchange {
             Some(Loop::OnHook | Loop::Ringing { .. }) | None => return,
             Some(_) => None,
         };
+        if self.begins_recall(line, current) {
+            return;
+        }
         let talks = current.filter(|id| self.calls.get(id).is_some_and(|call| matches!(call.state, State::Talking)));
         match (current, talks, aside) {
             (_, Some(id), None) if knocking.is_some() => {
@@ -230,7 +235,13 @@ impl Exchange {
     /// A line with a call put aside goes on hook: its two calls are left to each other, or the one aside ends. Whether
     /// that was all.
     pub(super) fn leave(&mut self, now: Time, line: usize) -> bool {
+        self.lines[line].recalled = Recalled::No;
+        let joined = std::mem::take(&mut self.lines[line].joined);
         let Some(aside) = self.lines[line].aside.take() else { return false };
+        if joined || self.config.recall == Recall::Digits {
+            self.end_aside(now, aside, line);
+            return false;
+        }
         let current = match self.wires(line) {
             Some(Loop::InCall(id)) => Some(*id),
             _ => None,
@@ -264,7 +275,7 @@ impl Exchange {
     pub(super) fn drop_aside(&mut self, id: u32, line: usize) -> bool {
         let line = &mut self.lines[line];
         if line.aside == Some(id) {
-            line.aside = None;
+            (line.aside, line.joined) = (None, false);
             return true;
         }
         if line.knocking == Some(id) {
@@ -273,5 +284,23 @@ impl Exchange {
             return true;
         }
         false
+    }
+
+    /// Two calls of a cellular modem are left to each other.
+    pub(super) fn transfer(&mut self, now: Time, line: usize, one: CallRef, other: CallRef) {
+        let (Some(one_id), Some(other_id)) = (self.call_named(line, one), self.call_named(line, other)) else { return };
+        let far = |id: u32| self.calls.get(&id).and_then(|call| call.other(line)).map(|far| (far.line, far.call));
+        let (Some((first, first_name)), Some((second, second_name))) = (far(one_id), far(other_id)) else { return };
+        self.calls.remove(&one_id);
+        self.calls.remove(&other_id);
+        let mut call = Call::new(Party::new(first, first_name), State::Talking, self.config.country.ringback);
+        call.called = Some(Party::new(second, second_name));
+        self.calls.insert(one_id, call);
+        self.set_wires(first, Loop::InCall(one_id));
+        self.set_wires(second, Loop::InCall(one_id));
+        self.tell(now, Event::Transferred { subscriber: self.lines[line].number.clone() });
+        for name in [one, other] {
+            self.signal(now, line, Signal::Released { call: name, cause: 16 });
+        }
     }
 }

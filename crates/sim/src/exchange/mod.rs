@@ -41,6 +41,7 @@ mod feature;
 pub mod link;
 pub mod meter;
 mod plant;
+mod recall;
 mod robot;
 mod script;
 mod switch;
@@ -50,6 +51,7 @@ pub use country::{Country, IdentitySent};
 pub use fault::{AudioFault, Deed, Mask, Spoil};
 pub use link::{Delay, Direction, Faults};
 pub use plant::Exchange;
+pub use recall::Recall;
 pub use robot::{Answering, Behaviour, ParseBehaviourError, Says};
 
 use crate::modem::Device;
@@ -80,6 +82,8 @@ pub struct Config {
     pub seed: u64,
     /// How it clears.
     pub clearing: Clearing,
+    /// What a register recall does where there are two calls.
+    pub recall: Recall,
     /// Whether two-wire lines get dial tone (none: a dead line).
     pub dial_tone: bool,
     /// Month, day, hour, minute at [`Time::ZERO`], for caller identities.
@@ -88,7 +92,14 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { country: Country::US, seed: 1, clearing: Clearing::LoopBreak, dial_tone: true, date: (11, 22, 9, 30) }
+        Config {
+            country: Country::US,
+            seed: 1,
+            clearing: Clearing::LoopBreak,
+            recall: Recall::Swaps,
+            dial_tone: true,
+            date: (11, 22, 9, 30),
+        }
     }
 }
 

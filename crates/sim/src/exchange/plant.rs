@@ -4,6 +4,7 @@ use super::call::{Call, State};
 use super::fault::Trap;
 use super::link::{Direction, Faults, Link};
 use super::meter::DtmfDetector;
+use super::recall::Recalled;
 use super::robot::{Behaviour, Robot};
 use super::tone::{Cadence, Player};
 use super::{BoxedDevice, Config, Event, ModemId, OrderError, Output};
@@ -101,6 +102,10 @@ pub(super) struct Line {
     pub(super) owner: Owner,
     /// A call on two wires that was put aside by a flash.
     pub(super) aside: Option<u32>,
+    /// Whether the one aside is joined with the one the line is in.
+    pub(super) joined: bool,
+    /// A register recall waits for its digit.
+    pub(super) recalled: Recalled,
     /// A call that knocks at two wires in use, and what its subscriber hears of it.
     pub(super) knocking: Option<u32>,
     pub(super) beep: Player,
@@ -166,6 +171,8 @@ impl Exchange {
             number: number.to_string(),
             owner,
             aside: None,
+            joined: false,
+            recalled: Recalled::No,
             knocking: None,
             beep: Player::default(),
             waits: false,

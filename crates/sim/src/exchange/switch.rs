@@ -91,7 +91,7 @@ impl Exchange {
 
     fn on_hook(&mut self, now: Time, line: usize) {
         if self.leave(now, line) {
-            return;
+            return self.ring_back(now, line);
         }
         match self.wires(line) {
             None | Some(Loop::OnHook | Loop::Ringing { .. }) => {}
@@ -104,6 +104,7 @@ impl Exchange {
                 self.tell(now, Event::HungUp { subscriber: self.lines[line].number.clone() });
             }
         }
+        self.ring_back(now, line);
     }
 
     /// A line's modem is gone: whatever it was in is over.
@@ -120,6 +121,9 @@ impl Exchange {
     }
 
     pub(super) fn digit(&mut self, now: Time, line: usize, digit: char) {
+        if matches!(self.wires(line), Some(Loop::Dialling { .. })) && self.recall_digit(now, line, digit) {
+            return;
+        }
         let numbers: Vec<String> = self.lines.iter().map(|line| line.number.clone()).collect();
         let fresh = self.dial_tone();
         let Some(Loop::Dialling { tone, digits, due, withheld, .. }) = self.wires(line) else { return };
@@ -238,7 +242,7 @@ impl Exchange {
         }
     }
 
-    fn identity(&self, line: usize, withheld: bool) -> Identity {
+    pub(super) fn identity(&self, line: usize, withheld: bool) -> Identity {
         if withheld {
             return Identity::Private;
         }
@@ -249,11 +253,14 @@ impl Exchange {
         Identity::Known { number: self.lines[line].number.clone(), name }
     }
 
-    fn alert(&mut self, now: Time, id: u32, called: usize, withheld: bool) {
+    pub(super) fn alert(&mut self, now: Time, id: u32, called: usize, withheld: bool) {
         let Some(caller) = self.calls.get(&id).map(|call| call.caller.line) else { return };
         let from = self.identity(caller, withheld);
         let country = self.config.country;
         let date = self.date(now);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.withheld = withheld;
+        }
         match &mut self.lines[called].owner {
             Owner::TwoWire { wires: Loop::InCall(_), .. } => self.knock(now, id, called),
             Owner::TwoWire { wires, .. } => match country.identity {
@@ -276,9 +283,6 @@ impl Exchange {
                     Answering::Never | Answering::Busy => None,
                 };
             }
-        }
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.withheld = withheld;
         }
     }
 
@@ -379,7 +383,7 @@ impl Exchange {
     }
 
     /// A call did not come about: its caller is told.
-    fn fail(&mut self, now: Time, id: u32, to: &str, cause: u8) {
+    pub(super) fn fail(&mut self, now: Time, id: u32, to: &str, cause: u8) {
         let Some(call) = self.calls.remove(&id) else { return };
         let line = call.caller.line;
         let from = self.lines[line].number.clone();
@@ -417,6 +421,9 @@ impl Exchange {
 
     /// The other end of a party's call is gone.
     pub(super) fn release(&mut self, now: Time, line: usize, name: CallRef, cause: u8) {
+        if self.goes_on_with_other(line) {
+            return;
+        }
         let (clearing, busy) = (self.config.clearing, self.config.country.busy);
         match &mut self.lines[line].owner {
             Owner::TwoWire { wires, .. } => match wires {
@@ -476,24 +483,6 @@ impl Exchange {
         }
         if let Some((other, name)) = call.other(line).map(|other| (other.line, other.call)) {
             self.signal(now, other, Signal::RemoteHold { call: name, hold });
-        }
-    }
-
-    /// Two calls of a cellular modem are left to each other.
-    fn transfer(&mut self, now: Time, line: usize, one: CallRef, other: CallRef) {
-        let (Some(one_id), Some(other_id)) = (self.call_named(line, one), self.call_named(line, other)) else { return };
-        let far = |id: u32| self.calls.get(&id).and_then(|call| call.other(line)).map(|far| (far.line, far.call));
-        let (Some((first, first_name)), Some((second, second_name))) = (far(one_id), far(other_id)) else { return };
-        self.calls.remove(&one_id);
-        self.calls.remove(&other_id);
-        let mut call = Call::new(Party::new(first, first_name), State::Talking, self.config.country.ringback);
-        call.called = Some(Party::new(second, second_name));
-        self.calls.insert(one_id, call);
-        self.set_wires(first, Loop::InCall(one_id));
-        self.set_wires(second, Loop::InCall(one_id));
-        self.tell(now, Event::Transferred { subscriber: self.lines[line].number.clone() });
-        for name in [one, other] {
-            self.signal(now, line, Signal::Released { call: name, cause: 16 });
         }
     }
 }

@@ -70,6 +70,13 @@ pub enum Signal {
     LoopBreak,
     /// Two-wire: another call knocks while the line is in use.
     Knock,
+    /// Two-wire: who that is was sent.
+    WaitingId {
+        /// Month, day, hour, minute.
+        date: (u8, u8, u8, u8),
+        /// Who calls.
+        identity: Identity,
+    },
     /// Cellular: the network works on our call.
     Proceeding(CallRef),
     /// Cellular: the far end of our call alerts.

@@ -149,11 +149,9 @@ impl App {
                 self.opened = None;
                 self.void_calls(|_| true);
             }
-            (Request::CallMake(_), Reply::Made(made)) => {
-                let view = View { line: None, state: None, privilege: Privilege::Owner };
-                if self.void.contains(&made.call) || self.calls.insert(made.call, view).is_some() {
-                    return Err(format!("call {} was told of before the reply that made it", made.call));
-                }
+            (Request::CallMake(_) | Request::CallSetupTransfer(_), Reply::Made(made)) => self.made(made.call)?,
+            (Request::CallCompleteTransfer(_), Reply::Transferring(done)) => {
+                done.conference.map_or(Ok(()), |conference| self.made(conference))?;
             }
             (_, Reply::Started(started)) => {
                 self.operations.insert(started.operation);
@@ -175,6 +173,15 @@ impl App {
                 }
             }
             _ => (),
+        }
+        Ok(())
+    }
+
+    /// A reply makes a call.
+    fn made(&mut self, call: CallId) -> Result<(), String> {
+        let view = View { line: None, state: None, privilege: Privilege::Owner };
+        if self.void.contains(&call) || self.calls.insert(call, view).is_some() {
+            return Err(format!("call {call} was told of before the reply that made it"));
         }
         Ok(())
     }

@@ -155,6 +155,21 @@ impl World {
         profile: &str,
         device: BoxedDevice,
     ) -> (ProviderId, ModemId) {
+        self.start_modem_at(name, number, profile, device, tsp_modem::Office::default())
+    }
+
+    /// The same at an exchange with these services.
+    ///
+    /// # Panics
+    /// If there is no such profile.
+    pub fn start_modem_at(
+        &mut self,
+        name: &str,
+        number: &str,
+        profile: &str,
+        device: BoxedDevice,
+        office: tsp_modem::Office,
+    ) -> (ProviderId, ModemId) {
         let audio = device.ports() > 1;
         let modem = self.exchange.attach(name, number, device);
         let config = tsp_modem::Config {
@@ -162,6 +177,7 @@ impl World {
             line_name: format!("modem:{name}"),
             address: Some(number.into()),
             audio,
+            office,
             ..tsp_modem::Config::default()
         };
         let Some(profile) = tsp_modem::Profile::builtin(profile) else { panic!("there is no profile {profile}") };

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use tsp_modem::profile::Flow;
-use tsp_modem::{Catalogue, CellularConfig, Pin, Profile};
+use tsp_modem::{Catalogue, CellularConfig, Office, Pin, Profile};
 
 /// Where profiles are when nobody says otherwise: the package's, and above them the administrator's.
 const PROFILES: [&str; 2] = ["/usr/share/tapid/modems.d", "/etc/tapid/modems.d"];
@@ -80,6 +80,8 @@ pub struct ModemsConfig {
     pub profiles: Vec<PathBuf>,
     /// How long a device must have been quiet before it is opened.
     pub settle_ms: u64,
+    /// The services of the exchange that analogue modems which were found are at.
+    pub office: Office,
     /// What a modem that was found is told, as a cellular one.
     pub cellular: CellularConfig,
     /// Where their transcripts are written.
@@ -95,6 +97,7 @@ impl Default for ModemsConfig {
             directory: None,
             profiles: PROFILES.map(PathBuf::from).to_vec(),
             settle_ms: 300,
+            office: Office::default(),
             cellular: CellularConfig::default(),
             transcripts: None,
             modem_manager: Bus::default(),
@@ -110,6 +113,7 @@ pub struct Modems {
     pub directory: Option<Spanned<PathBuf>>,
     pub profiles: Option<Vec<Spanned<PathBuf>>>,
     pub settle_ms: Option<Spanned<u64>>,
+    pub office: Option<Spanned<Services>>,
     pub cellular: Cellular,
     pub transcript: Option<Spanned<Transcript>>,
     pub transcript_numbers: bool,
@@ -137,6 +141,8 @@ pub struct Modem {
     #[serde(default)]
     pub address: Option<String>,
     #[serde(default)]
+    pub office: Option<Spanned<Services>>,
+    #[serde(default)]
     pub cellular: Cellular,
     #[serde(default)]
     pub transcript: Option<Spanned<Transcript>>,
@@ -155,6 +161,14 @@ pub struct Cellular {
     pub pin_credential: Option<Spanned<String>>,
     pub allow_emergency: bool,
     pub emergency_numbers: Option<Vec<Spanned<String>>>,
+}
+
+/// `office`: the services of an analogue line's exchange, by name, or a table of one's own.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Services {
+    Named(String),
+    Own(toml::Table),
 }
 
 /// `transcript`
@@ -213,6 +227,9 @@ impl Checker<'_> {
             self.within(settle, "settle_ms", 1..=60_000);
             of.settle_ms = *settle.as_ref();
         }
+        if let Some(office) = &modems.office {
+            of.office = self.office(office);
+        }
         of.cellular = self.cellular(modems.cellular);
         let state = config.state_directory.clone();
         let numbers = modems.transcript_numbers;
@@ -262,6 +279,7 @@ impl Checker<'_> {
             }
         };
         let profile = self.profile(&modem, config, catalogue);
+        let office = modem.office.as_ref().map_or_else(Office::default, |office| self.office(office));
         let transcript = modem.transcript.as_ref().and_then(|transcript| {
             let file = self.transcript(transcript, config.state_directory.as_deref(), &name)?;
             Some(TranscriptConfig { file, numbers: modem.transcript_numbers })
@@ -272,6 +290,7 @@ impl Checker<'_> {
                 line_name,
                 address: modem.address,
                 audio: modem.audio_device.is_some(),
+                office,
                 cellular: self.cellular(modem.cellular),
             },
             profile: profile?,
@@ -314,6 +333,21 @@ impl Checker<'_> {
             config.emergency_numbers = numbers.into_iter().map(Spanned::into_inner).collect();
         }
         config
+    }
+
+    fn office(&mut self, at: &Spanned<Services>) -> Office {
+        let mut table = toml::Table::new();
+        let read = match at.as_ref() {
+            Services::Named(id) => {
+                table.insert("inherits".to_owned(), toml::Value::String(id.clone()));
+                Office::parse(table)
+            }
+            Services::Own(table) => Office::parse(table.clone()),
+        };
+        read.unwrap_or_else(|error| {
+            self.wrong(at, format!("office: {error}"));
+            Office::default()
+        })
     }
 
     fn pin<T>(&mut self, at: &Spanned<T>, what: &str, text: &str) -> Option<Pin> {

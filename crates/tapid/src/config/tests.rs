@@ -101,6 +101,21 @@ fn a_modem_has_a_profile_and_a_line_of_its_own() {
 }
 
 #[test]
+fn an_analogue_line_has_the_services_of_its_exchange() {
+    let modem = |key: &str| parse(&format!("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\n{key}\n"));
+    let office = |key: &str| match &modem(key).unwrap().providers[..] {
+        [ProviderConfig { kind: Kind::Modem(modem), .. }] => modem.modem.office.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(office(""), tsp_modem::Office::default());
+    assert_eq!(office("office = \"etsi\"").swap, "!2");
+    let own = office("office = { inherits = \"pbx\", transfer = \"!7\" }");
+    assert_eq!((own.hold.as_str(), own.transfer.as_str()), ("!", "!7"));
+    let message = problem("[[modem]]\nname = \"desk\"\ndevice = \"/dev/ttyACM0\"\noffice = \"x\"\n");
+    assert!(message.contains("office: inherits: there is no `x`; there are none, pbx,"), "{message}");
+}
+
+#[test]
 fn a_cellular_modem_has_a_pin_that_no_message_shows() {
     let with =
         |keys: &str| format!("[[modem]]\nname = \"dongle\"\ndevice = \"/dev/ttyUSB2\"\ncellular = {{ {keys} }}\n");

@@ -12,13 +12,18 @@ impl Analogue {
         params: &CallParams,
         media: &LocalMedia,
     ) {
-        let number = match dial::scan(to, context.profile, params.block_id) {
-            Ok(number) => number,
+        let dialled = match dial::scan(to, context.profile, context.office, params.block_id) {
+            Ok(dialled) => dialled,
             Err(refusal) => return context.out.reply(id, Err(refusal)),
         };
-        let order = Order { id, number, stream: stream_of(media) };
+        let order = Order { id, dialled, stream: stream_of(media) };
         match &mut self.phase {
-            Phase::OnHook { .. } => self.prepare(context, order),
+            Phase::OnHook { .. } if matches!(self.other, Other::None) => self.prepare(context, order),
+            // Beside the held call.
+            Phase::Parked if self.errands.is_empty() && matches!(self.duplex, Duplex::Closed) => {
+                self.go_blind(context);
+                self.dial_order(context, order);
+            }
             Phase::HangingUp { next: next @ None } => *next = Some(order),
             _ => context.out.refuse(id, ErrorCode::CallUnavail, "the line is in use"),
         }
@@ -26,11 +31,12 @@ impl Analogue {
 
     fn prepare(&mut self, context: &mut Context<'_>, order: Order) {
         self.enter(context);
-        let text = voice_of(context).dial.replace("{n}", &order.number);
-        match self.supervision {
-            Supervision::Profile => dial(context, &text),
-            Supervision::Modem => dial(context, text.trim_end_matches(';')),
-        }
+        self.dial_order(context, order);
+    }
+
+    fn dial_order(&mut self, context: &mut Context<'_>, order: Order) {
+        let text = self.dial_text(context, &order.dialled);
+        dial(context, &text);
         self.phase = Phase::Preparing { order };
     }
 
@@ -48,6 +54,9 @@ impl Analogue {
 
     /// Answers the call that rings. It is taken when the answering command is written.
     pub(crate) fn answer(&mut self, context: &mut Context<'_>, id: CommandId, call: CallRef, media: &LocalMedia) {
+        if matches!(&self.other, Other::Waiting(knock) if knock.call == call) {
+            return self.answer_waiting(context, id, media);
+        }
         match std::mem::replace(&mut self.phase, Phase::on_hook()) {
             Phase::Ringing(ringing) if ringing.call == call => {
                 self.enter(context);
@@ -64,8 +73,10 @@ impl Analogue {
 
     /// The call alerts already: an analogue line has nothing to send.
     pub(crate) fn accept(&mut self, context: &mut Context<'_>, id: CommandId, call: CallRef) {
-        match &self.phase {
-            Phase::Ringing(ringing) if ringing.call == call => {
+        match (&self.phase, &self.other) {
+            (Phase::Ringing(Ringing { call: ours, .. }), _) | (_, Other::Waiting(Knock { call: ours, .. }))
+                if *ours == call =>
+            {
                 context.out.done(id);
                 context.out.report(call, Report::Accepted);
             }
@@ -75,8 +86,30 @@ impl Analogue {
 
     /// Ends the call, whatever it does. One that only rings is left to ring out: the line has no way to refuse it.
     pub(crate) fn drop_call(&mut self, context: &mut Context<'_>, call: CallRef) {
-        if self.call() != Some(call) {
-            return;
+        match (self.call() == Some(call), &self.other) {
+            // Off hook for a held call alone: on hook it is over.
+            (false, Other::Held(held, _)) if held.call == call && self.call().is_none() => {
+                self.other = Other::None;
+                let cause = Cause::new(DisconnectMode::Normal);
+                context.out.report(call, Report::Released { by: ReleasedBy::Local, cause });
+                if let Phase::Preparing { order } = &self.phase {
+                    context.out.refuse(order.id, ErrorCode::OperationFailed, "the held call was dropped");
+                }
+                return self.hang_up(context);
+            }
+            (_, Other::Held(..) | Other::Joined(_)) => {
+                if self.call() == Some(call) || self.other.call() == Some(call) {
+                    self.drop_one(context, call);
+                }
+                return;
+            }
+            (false, other) => {
+                if other.call() == Some(call) {
+                    self.drop_one(context, call);
+                }
+                return;
+            }
+            (true, _) => {}
         }
         if let Phase::Answering { id, .. } = &self.phase {
             context.out.refuse(*id, ErrorCode::OperationFailed, "the call was dropped");
@@ -91,11 +124,15 @@ impl Analogue {
 
     /// Ends whatever there is, for good.
     pub(crate) fn shut_down(&mut self, context: &mut Context<'_>) {
+        if let Some(call) = std::mem::take(&mut self.other).call() {
+            let cause = Cause::new(DisconnectMode::Normal);
+            context.out.report(call, Report::Released { by: ReleasedBy::Local, cause });
+        }
         if let Some(call) = self.call() {
             return self.drop_call(context, call);
         }
         match &mut self.phase {
-            Phase::Preparing { .. } => self.hang_up(context),
+            Phase::Preparing { .. } | Phase::Parked | Phase::Abandoned => self.hang_up(context),
             Phase::HangingUp { next } => *next = None,
             _ => {}
         }
@@ -104,6 +141,7 @@ impl Analogue {
     /// On hook: the stream is ended first, or the dialling.
     pub(super) fn hang_up(&mut self, context: &mut Context<'_>) {
         context.chat.forget_queue();
+        self.errands = Errands::default();
         self.phase = Phase::HangingUp { next: None };
         match std::mem::replace(&mut self.duplex, Duplex::Closed) {
             Duplex::Open(flow) => {
@@ -131,6 +169,9 @@ impl Analogue {
         }
         let voice = voice_of(context);
         let wait = context.profile.timeouts_ms.hangup;
+        if std::mem::replace(&mut self.listens, Listens::ForDialTone) == Listens::Blind {
+            context.plain(&voice.blind_off, Purpose::Aside);
+        }
         for command in &voice.hangup {
             context.ask(Ask::new(command, Purpose::HangUp, wait));
         }
@@ -145,7 +186,7 @@ impl Analogue {
                 context.out.reply(order.id, Ok(Taken::Call(call)));
                 context.out.report(call, Report::Dialing);
                 let talk = Talk::new(call, order.stream, context.now);
-                self.phase = Phase::Dialling { talk };
+                self.phase = Phase::Dialling { talk, rest: Rest::after(&order.dialled) };
             }
             (Purpose::Answer, Phase::Answering { id, .. }) => context.out.done(*id),
             _ => {}
@@ -158,6 +199,7 @@ impl Analogue {
             Purpose::Enter => self.entered(context, text, outcome),
             Purpose::Dial => self.dialled(context, text, outcome),
             Purpose::Answer => self.answer_done(context, text, outcome),
+            Purpose::Recall => self.recalled(context, text, outcome),
             Purpose::StreamStart => self.stream_started(context, text, outcome),
             Purpose::StreamEnd => self.stream_end_done(context, outcome),
             Purpose::StreamOver => self.stream_over(context, outcome),
@@ -191,8 +233,12 @@ impl Analogue {
     }
 
     fn dialled(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
-        let Phase::Dialling { talk } = &self.phase else { return };
-        let talk = talk.clone();
+        if matches!(self.phase, Phase::Abandoned) {
+            self.phase = Phase::Parked;
+            return self.go_on(context);
+        }
+        let Phase::Dialling { talk, rest } = &self.phase else { return };
+        let (talk, rest) = (talk.clone(), rest.clone());
         let voice = voice_of(context);
         let ours = text.ends_with(';');
         if !ours && voice.dial.ends_with(';') && !matches!(outcome, Outcome::Final(FinalResult::Error(_))) {
@@ -200,7 +246,9 @@ impl Analogue {
         }
         match outcome {
             Outcome::Final(result) if voice.dial_ok.iter().any(|ok| ok == result.text()) => {
-                if ours {
+                if let Some(rest) = rest {
+                    self.part_dialled(context, talk, rest);
+                } else if ours {
                     context.out.report(talk.call, Report::Proceeding);
                     self.phase = Phase::Supervising { talk: Talk { since: context.now, ..talk } };
                     self.start_stream(context);
@@ -209,7 +257,9 @@ impl Analogue {
                 }
             }
             // Nothing was dialled: the modem has to listen for the answer itself.
-            Outcome::Final(FinalResult::Error(_)) if ours => dial(context, text.trim_end_matches(';')),
+            Outcome::Final(FinalResult::Error(_)) if ours && rest.is_none() => {
+                dial(context, text.trim_end_matches(';'))
+            }
             Outcome::Final(result) => {
                 if *result == FinalResult::Busy {
                     context.out.report(talk.call, Report::Busy(BusyMode::Station));
@@ -220,6 +270,16 @@ impl Analogue {
                 let text = format!("no final result within {} ms", context.profile.timeouts_ms.dial);
                 self.released(context, Cause::new(DisconnectMode::NoAnswer).with_text(text));
             }
+        }
+    }
+
+    /// A part of the number is dialled: what is there of the rest follows, or is waited for.
+    fn part_dialled(&mut self, context: &mut Context<'_>, talk: Talk, rest: Rest) {
+        if rest.number.is_empty() {
+            let until = context.now + Duration::from_millis(u64::from(context.profile.timeouts_ms.dial));
+            self.phase = Phase::Partial { talk, until };
+        } else {
+            self.dial_part(context, talk, &Dialled { number: rest.number, more: rest.more });
         }
     }
 
@@ -248,21 +308,40 @@ impl Analogue {
         if let Phase::HangingUp { next } = &mut self.phase {
             let next = next.take();
             self.phase = Phase::on_hook();
-            if let Some(order) = next {
-                self.prepare(context, order);
+            match (&mut self.other, next) {
+                (Other::None, Some(order)) => self.prepare(context, order),
+                (Other::None, None) => {}
+                (_, Some(order)) => context.out.refuse(order.id, ErrorCode::CallUnavail, "another call rings"),
+                // The one that waited rings now.
+                (Other::Waiting(knock), None) => knock.last = context.now,
+                (Other::Refused { .. }, None) => {
+                    self.other = Other::None;
+                    self.phase = Phase::Ignoring { last: context.now };
+                }
+                (Other::Held(..) | Other::Joined(_), None) => self.other = Other::None,
             }
         }
     }
 }
 
-fn dial(context: &mut Context<'_>, text: &str) {
+pub(super) fn dial(context: &mut Context<'_>, text: &str) {
     let ask = Ask::new(text, Purpose::Dial, context.profile.timeouts_ms.dial);
     context.ask(ask.accepts(Accepts::Call));
 }
 
 impl Talk {
-    fn new(call: CallRef, stream: Option<StreamId>, now: Time) -> Talk {
-        Talk { call, stream, ringback: None, busy: None, announced: None, since: now, restarts: 0 }
+    pub(super) fn new(call: CallRef, stream: Option<StreamId>, now: Time) -> Talk {
+        Talk {
+            call,
+            stream,
+            ringback: None,
+            busy: None,
+            announced: None,
+            since: now,
+            restarts: 0,
+            loud: now,
+            recalled: None,
+        }
     }
 }
 

@@ -25,12 +25,16 @@ impl Analogue {
     pub(super) fn stream_started(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {
         let begun = *outcome == Outcome::Final(FinalResult::Connect);
         let talk = match &self.phase {
-            Phase::Connected { talk } | Phase::Supervising { talk } => talk.clone(),
+            Phase::Connected { talk } | Phase::Supervising { talk } if self.errands.is_empty() => talk.clone(),
             _ if begun => {
                 // The call ended meanwhile.
                 let flow = self.new_flow(context, None, CallRef(0));
                 self.duplex = Duplex::Ending { flow, tries: 0 };
                 return self.end_stream(context);
+            }
+            Phase::Connected { .. } | Phase::Supervising { .. } | Phase::Parked => {
+                self.duplex = Duplex::Closed;
+                return self.go_on(context);
             }
             _ => return self.on_hook(context),
         };
@@ -40,7 +44,7 @@ impl Analogue {
         self.duplex = Duplex::Closed;
         match (outcome, self.way) {
             (Outcome::Final(result @ FinalResult::NoCarrier), _) => {
-                self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
+                self.all_gone(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
             }
             (outcome, Way::Both) if !audio_of(context).record.is_empty() => {
                 let summary = format!("{text}: {}: one direction at a time", words(outcome));
@@ -75,6 +79,9 @@ impl Analogue {
             context.chat.raw(context.now, "", &[], Purpose::PlayOver, PLAY_MS);
         }
         self.duplex = Duplex::Open(flow);
+        if let Phase::Connected { talk } = &mut self.phase {
+            talk.loud = context.now;
+        }
         self.set_sound(context, Sound::Duplex);
         if self.way == Way::Both || self.told_media != Some(talk.call) {
             self.told_media = Some(talk.call);
@@ -120,12 +127,18 @@ impl Analogue {
                 context.chat.release(context.now, outcome);
                 match (&self.phase, outcome) {
                     (
-                        Phase::Connected { .. },
+                        Phase::Connected { .. } | Phase::Supervising { .. } | Phase::Parked,
                         Outcome::Final(result @ (FinalResult::NoCarrier | FinalResult::Busy)),
                     ) => {
-                        self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
+                        self.all_gone(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
+                    }
+                    (Phase::Connected { .. } | Phase::Supervising { .. } | Phase::Parked, _)
+                        if !self.errands.is_empty() =>
+                    {
+                        self.go_on(context);
                     }
                     (Phase::Connected { .. }, _) => self.turned(context),
+                    (Phase::Parked, _) => {}
                     _ => self.on_hook(context),
                 }
             }
@@ -160,6 +173,10 @@ impl Analogue {
             return;
         }
         let Some(audio) = &context.profile.audio else { return };
+        // What is to be sent in the held call is not heard.
+        if matches!(&self.phase, Phase::Connected { talk } if talk.stream != Some(stream)) {
+            return;
+        }
         match &mut self.duplex {
             Duplex::Open(flow) if flow.way() == Way::Listen => {
                 let turns = audio.loud(frame) && !audio.play.is_empty() && !self.deaf_to_play;
@@ -207,9 +224,13 @@ impl Analogue {
         context.chat.release(context.now, outcome);
         self.duplex = Duplex::Closed;
         match (&mut self.phase, outcome) {
-            (Phase::Connected { .. } | Phase::Supervising { .. }, Outcome::Final(result)) if !result.is_ok() => {
-                self.released(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
+            (Phase::Connected { .. } | Phase::Supervising { .. } | Phase::Parked, Outcome::Final(result))
+                if !result.is_ok() =>
+            {
+                self.all_gone(context, Cause::new(DisconnectMode::Normal).with_text(result.text()));
             }
+            (Phase::Connected { .. } | Phase::Supervising { .. }, _) if !self.errands.is_empty() => self.go_on(context),
+            (Phase::Parked, _) => self.go_on(context),
             (Phase::Connected { talk } | Phase::Supervising { talk }, _) => {
                 talk.restarts += 1;
                 if talk.restarts <= RESTARTS {

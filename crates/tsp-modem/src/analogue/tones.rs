@@ -16,6 +16,10 @@ impl Analogue {
             VoiceEvent::Busy => self.busy(context, BusyMode::Station),
             VoiceEvent::Reorder => self.busy(context, BusyMode::Trunk),
             VoiceEvent::DialTone if matches!(self.phase, Phase::Connected { .. }) => {
+                // That of a recall of ours says nothing about the far end.
+                if !context.office.tones_end_calls || !self.errands.is_empty() || self.just_recalled(context) {
+                    return;
+                }
                 self.released(context, Cause::new(DisconnectMode::Normal).with_text("dial tone"));
             }
             VoiceEvent::DialTone => self.dial_tone_again(context),
@@ -30,11 +34,12 @@ impl Analogue {
                 }
             }
             VoiceEvent::Sit => {
-                if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase {
+                if let Phase::Dialling { talk, .. } | Phase::Supervising { talk } = &mut self.phase {
                     talk.announced = Some(context.now);
                     context.out.report(talk.call, Report::SpecialInfo(SpecialInfo::Unknown));
                 }
             }
+            VoiceEvent::CallWaiting => self.knock(context),
             VoiceEvent::Underrun | VoiceEvent::Overrun | VoiceEvent::LostData => {
                 if let Duplex::Open(flow) | Duplex::Ending { flow, .. } = &mut self.duplex {
                     flow.starved(event == VoiceEvent::Underrun);
@@ -44,8 +49,16 @@ impl Analogue {
         }
     }
 
+    fn just_recalled(&self, context: &Context<'_>) -> bool {
+        let recalled = match &self.phase {
+            Phase::Connected { talk } => talk.recalled,
+            _ => None,
+        };
+        recalled.is_some_and(|at| context.now.since(at) < DIALTONE_LINGERS)
+    }
+
     fn ringback(&mut self, context: &mut Context<'_>) {
-        if let Phase::Dialling { talk } | Phase::Supervising { talk } = &mut self.phase {
+        if let Phase::Dialling { talk, .. } | Phase::Supervising { talk } = &mut self.phase {
             talk.busy = None;
             if talk.ringback.replace(context.now).is_none() {
                 context.out.report(talk.call, Report::PeerRings);
@@ -63,6 +76,9 @@ impl Analogue {
 
     /// Busy once may be a mistake of the detector.
     fn busy(&mut self, context: &mut Context<'_>, mode: BusyMode) {
+        if matches!(self.phase, Phase::Connected { .. }) && !context.office.tones_end_calls {
+            return;
+        }
         let (Phase::Connected { talk } | Phase::Supervising { talk }) = &mut self.phase else { return };
         let before = talk.busy.replace((context.now, mode.clone()));
         if before.is_none_or(|(last, _)| context.now.since(last) > BUSY_WINDOW) {
@@ -112,9 +128,9 @@ impl Analogue {
     /// The far end answered, by what we know.
     pub(super) fn answered(&mut self, context: &mut Context<'_>, evidence: AnswerEvidence) {
         match std::mem::replace(&mut self.phase, Phase::on_hook()) {
-            Phase::Dialling { talk } | Phase::Supervising { talk } => {
+            Phase::Dialling { talk, .. } | Phase::Supervising { talk } => {
                 context.out.report(talk.call, Report::Answered(evidence));
-                let talk = Talk { busy: None, announced: None, ..talk };
+                let talk = Talk { busy: None, announced: None, loud: context.now, ..talk };
                 self.phase = Phase::Connected { talk };
                 if matches!(self.duplex, Duplex::Closed) {
                     self.start_stream(context);

@@ -21,8 +21,8 @@ impl Cellular {
         params: &CallParams,
         media: &LocalMedia,
     ) {
-        let number = match dial::scan(to, context.profile, params.block_id) {
-            Ok(number) => number,
+        let number = match dial::scan(to, context.profile, context.office, params.block_id) {
+            Ok(dialled) => dialled.number,
             Err(refusal) => return context.out.reply(id, Err(refusal)),
         };
         if !context.cellular.allow_emergency && context.cellular.emergency_numbers.contains(&number) {

@@ -109,7 +109,7 @@ impl Forwarding {
 
 /// Registers a rule, which also activates it (mode 3), for voice (class 1).
 fn step(context: &Context<'_>, command: &str, rule: &ForwardRule) -> Result<String, tspi::Refusal> {
-    let number = dial::scan(&rule.to, context.profile, false)?;
+    let number = dial::scan(&rule.to, context.profile, context.office, false)?.number;
     let kind = if number.starts_with('+') { 145 } else { 129 };
     let reason = match rule.when {
         ForwardKind::Unconditional => 0,

@@ -190,8 +190,8 @@ impl Cellular {
         let Some(template) = cell_of(context).deflect.clone() else {
             return context.out.refuse(id, ErrorCode::OperationUnavail, "this line cannot send a call elsewhere");
         };
-        let number = match dial::scan(to, context.profile, false) {
-            Ok(number) => number,
+        let number = match dial::scan(to, context.profile, context.office, false) {
+            Ok(dialled) => dialled.number,
             Err(refusal) => return context.out.reply(id, Err(refusal)),
         };
         if self.stage_of(call) != Some(&Stage::Offered) {

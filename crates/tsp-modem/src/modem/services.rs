@@ -25,6 +25,14 @@ impl Modem {
             (Calls::Cellular(cellular), Action::SendDigits { call, operation, digits, duration_ms }) => {
                 cellular.send_digits(context, id, *call, *operation, digits, *duration_ms);
             }
+            (Calls::Analogue(analogue), Action::SwapHold { active, held }) => {
+                analogue.swap_hold(context, id, *active, *held);
+            }
+            (Calls::Analogue(analogue), Action::CompleteTransfer { call, consultation }) => {
+                analogue.complete_transfer(context, id, *call, *consultation);
+            }
+            (Calls::Analogue(analogue), Action::Conference { calls }) => analogue.conference(context, id, calls),
+            (Calls::Analogue(analogue), Action::Dial { call, to }) => analogue.dial_more(context, id, *call, to),
             (Calls::Analogue(_), Action::SendDigits { .. }) => {
                 let text = "the digits of this line are tones in its audio";
                 context.out.refuse(id, ErrorCode::OperationUnavail, text);
@@ -36,9 +44,8 @@ impl Modem {
     pub(super) fn hold(&mut self, now: Time, id: CommandId, call: CallRef, held: bool) {
         self.with(now, |calls, context| match calls {
             Calls::Cellular(cellular) => cellular.hold(context, id, call, held),
-            Calls::Analogue(_) => {
-                context.out.refuse(id, ErrorCode::OperationUnavail, "an analogue line cannot hold");
-            }
+            Calls::Analogue(analogue) if held => analogue.hold(context, id, call),
+            Calls::Analogue(analogue) => analogue.unhold(context, id, call),
         });
     }
 

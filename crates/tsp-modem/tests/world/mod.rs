@@ -1,7 +1,8 @@
 //! Runs transcripts: small texts of what crosses the port of a modem, and of what the server is told.
 //!
 //! ```text
-//! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN
+//! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN, `office=etsi`: with
+//!                          these services of the exchange
 //! ready                    from the beginning until the modem, which takes everything, is asked no more
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
@@ -16,7 +17,7 @@
 //! ! *                      whatever the server was told
 //! ! 1 released remote busy the server must be told this (order matters, traces aside)
 //! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown,
-//!                          swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
+//!                          dial 1 234 (more digits of call 1), swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
 //! = frame                  20 ms of audio are to be sent; `= quiet`: of next to nothing
 //! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
@@ -24,7 +25,7 @@
 
 use std::collections::VecDeque;
 use tapi::{DeviceEvent, DeviceRequest, Feature, ForwardRule, OperationId, Party, PartyFlag, Service, Time};
-use tsp_modem::{AT_PORT, Catalogue, Clues, Config, Modem, Profile};
+use tsp_modem::{AT_PORT, Catalogue, Clues, Config, Modem, Office, Profile};
 use tspi::{
     Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
     Provider, ReleasedBy, Report, StreamId, Taken,
@@ -86,6 +87,9 @@ impl<'a> World<'a> {
             audio: options.contains("audio"),
             ..Config::default()
         };
+        if let Some((_, office)) = options.split_once("office=") {
+            config.office = Office::named(office).unwrap_or_else(|| panic!("no services {office}"));
+        }
         let pin = options.split_once("pin=").map(|(_, pin)| pin.to_owned());
         config.cellular.pin = pin.map(|pin| pin.try_into().unwrap());
         World {
@@ -282,6 +286,7 @@ impl<'a> World<'a> {
                     _ => Action::CompleteTransfer { call, consultation: other },
                 }
             }
+            "dial" => Action::Dial { call, to: tail.into() },
             "leave" => Action::LeaveConference { call },
             "redirect" => Action::Redirect { call, to: tail.into() },
             "forward" => Action::Forward { line: tspi::LineRef(0), rules: rules(rest) },
@@ -525,6 +530,7 @@ fn show_report(report: &Report) -> String {
         Report::SpecialInfo(kind) => format!("special info {kind}"),
         Report::Answered(evidence) => format!("answered {evidence}"),
         Report::Held => "held".into(),
+        Report::Conferenced => "conferenced".into(),
         Report::Retrieved => "retrieved".into(),
         Report::Unchanged { reason } => format!("unchanged: {reason}"),
         Report::Released { by, cause } => {

@@ -307,6 +307,24 @@ impl Analogue {
         self.send(Kind::Text, lines.into_bytes());
     }
 
+    /// Who knocks: lines in a complex report, where the modem hears type 2 identities.
+    fn waiting(&mut self, date: (u8, u8, u8, u8), identity: &Identity) {
+        let number = match identity {
+            Identity::Known { number, .. } => number.as_str(),
+            Identity::Private => "P",
+            Identity::OutOfArea => "O",
+        };
+        let (month, day, hour, minute) = date;
+        let is = if self.persona.identity == IdentityStyle::Tight { "=" } else { " = " };
+        let text = format!("DATE{is}{month:02}{day:02}\r\nTIME{is}{hour:02}{minute:02}\r\nNMBR{is}{number}\r\n");
+        if let Mode::Streaming(stream) = &mut self.mode
+            && self.persona.waiting_identity
+            && self.settings.identity == 1
+        {
+            stream.report(&text);
+        }
+    }
+
     fn stream_over(&mut self, now: Time, over: Over) {
         if over == Over::Ended {
             self.send(Kind::Stream, vec![DLE, ETX]);
@@ -371,6 +389,7 @@ impl Device for Analogue {
             }
             Signal::LoopBreak => self.event(b'l'),
             Signal::Knock => self.event(b'w'),
+            Signal::WaitingId { date, identity } => self.waiting(date, &identity),
             _ => {}
         }
     }

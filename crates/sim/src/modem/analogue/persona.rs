@@ -127,6 +127,8 @@ pub struct Persona {
     pub ring: RingReport,
     /// Caller identity.
     pub identity: IdentityStyle,
+    /// Whether it tells who knocks while the line is in use.
+    pub waiting_identity: bool,
     /// Framing of read-backs.
     pub framing: Framing,
     /// What precedes each line and result.
@@ -172,6 +174,7 @@ impl Persona {
             digits: Digits::Shielded,
             ring: RingReport::Code,
             identity: IdentityStyle::Spaced,
+            waiting_identity: true,
             framing: Framing::Paired,
             lead: "\r\n",
             duplex: true,
@@ -292,6 +295,7 @@ impl Persona {
             methods: &METHODS,
             digits: Digits::Simple,
             duplex: false,
+            waiting_identity: false,
             accepts: &[],
             answer_result: "VCON",
             stream_result: "VCON",

@@ -191,6 +191,13 @@ impl Stream {
         self.to_host.extend([DLE, code]);
     }
 
+    /// A complex report, in its place between the samples.
+    pub(super) fn report(&mut self, text: &str) {
+        self.tell(b'X');
+        self.to_host.extend(text.bytes());
+        self.tell(b'.');
+    }
+
     /// At most so many bytes for the host.
     pub(super) fn read(&mut self, budget: usize) -> Vec<u8> {
         let count = budget.min(self.to_host.len());
