@@ -15,6 +15,8 @@ packaging/man.sh "$bin" "$stage/man"
 
 into tapid usr/sbin 755 "$bin/tapid"
 into tapid etc/tapid 644 packaging/tapid.toml
+# The service pulls it in and takes it along: the package's scripts have nothing to do with it.
+into tapid lib/systemd/system 644 systemd/tapid-udev.socket
 into tapid usr/lib/udev/rules.d 644 udev/*.rules
 if compgen -G 'udev/*.hwdb' >/dev/null; then into tapid usr/lib/udev/hwdb.d 644 udev/*.hwdb; fi
 into tapid usr/share/tapid/modems.d 644 crates/tsp-modem/profiles/*.toml

@@ -17,6 +17,7 @@ use crate::provider::{First, Parked, Supervised, supervise};
 use groups::{Groups, Modem, Said};
 use inhibit::{Inhibitor, Standing};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 use tapi_core::ProviderId;
@@ -110,11 +111,13 @@ pub struct Hotplug {
 }
 
 impl Hotplug {
-    /// Looks at what is there. `begin`: what providers begin with; modems that an earlier process found go on.
+    /// Looks at what is there. `begin`: what providers begin with; modems that an earlier process found go on. `monitor`:
+    /// udev's, where the service manager opened it.
     pub fn new(
         config: &Config,
         begin: &[(ProviderId, ProviderConfig, First)],
         core: &mpsc::Sender<Message>,
+        monitor: Option<OwnedFd>,
     ) -> Hotplug {
         let named: Vec<(&str, &ModemConfig)> = config
             .providers
@@ -155,12 +158,12 @@ impl Hotplug {
                 hotplug.going_on.insert(provider.name.clone());
             }
         }
-        hotplug.begin(wanted);
+        hotplug.begin(wanted, monitor);
         hotplug
     }
 
     /// Opens the sources and takes what they know.
-    fn begin(&mut self, wanted: Vec<Wanted>) {
+    fn begin(&mut self, wanted: Vec<Wanted>, monitor: Option<OwnedFd>) {
         let now = clock::now();
         match Paths::new(wanted, self.config.directory.clone()) {
             Ok((paths, facts)) => {
@@ -172,7 +175,7 @@ impl Hotplug {
             Err(error) => tracing::error!(%error, "nobody tells when devices come: ports are tried from time to time"),
         }
         if self.config.discover {
-            match Udev::new(Roots::default()) {
+            match Udev::new(Roots::default(), monitor) {
                 Ok((udev, facts)) => {
                     self.udev = Some(udev);
                     self.facts(facts);

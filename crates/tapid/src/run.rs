@@ -56,11 +56,12 @@ pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: 
     let ids = Ids::start(config.state_directory.as_deref()).map_err(|error| named("state_directory", &error))?;
     let mut parts = begin(&config, &ids, &mut inherited)?;
     let (listener, own_listener) = listener(&config, &mut inherited)?;
+    let monitor = inherited.monitor.take();
     drop(inherited);
     parts.begin_journal();
     let (core_sender, messages) = mpsc::channel(MESSAGES);
     let supervised = std::mem::take(&mut parts.supervised);
-    let mut hotplug = Hotplug::new(&config, &supervised, &core_sender);
+    let mut hotplug = Hotplug::new(&config, &supervised, &core_sender, monitor);
     let providers = start_providers(supervised, &mut hotplug, &core_sender);
     hotplug.tell();
     let (stop_hotplug, stop) = oneshot::channel();

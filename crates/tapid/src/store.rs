@@ -16,6 +16,9 @@ pub const OWN_LISTENER: &str = "tapid-listener";
 /// Name of a listening socket that the service manager bound (`FileDescriptorName=` of the socket unit).
 pub const GIVEN_LISTENER: &str = "api";
 
+/// Name of udev's monitor that the service manager opened (`FileDescriptorName=` of `tapid-udev.socket`).
+pub const MONITOR: &str = "udev";
+
 /// Name of all RTP sockets: they are known by their ports.
 pub const RTP: &str = "tapid-rtp";
 
@@ -65,6 +68,8 @@ pub struct Inherited {
     pub state: Option<OwnedFd>,
     /// The socket of the socket unit.
     pub given_listener: Option<OwnedFd>,
+    /// udev's monitor: the unit lets the daemon itself open no netlink socket.
+    pub monitor: Option<OwnedFd>,
     /// The socket that the earlier process bound.
     pub own_listener: Option<OwnedFd>,
     /// RTP sockets by port.
@@ -86,7 +91,8 @@ impl Inherited {
         let mut kept: Vec<String> = Vec::new();
         for (name, descriptor) in passed {
             // Journals stay kept until new ones are.
-            if name != GIVEN_LISTENER && !name.starts_with(JOURNAL) && !kept.contains(&name) {
+            let of_a_unit = [GIVEN_LISTENER, MONITOR].contains(&name.as_str());
+            if !of_a_unit && !name.starts_with(JOURNAL) && !kept.contains(&name) {
                 kept.push(name.clone());
             }
             inherited.sort_in(name, descriptor);
@@ -111,6 +117,7 @@ impl Inherited {
         match name.as_str() {
             STATE => self.state = Some(descriptor),
             GIVEN_LISTENER => self.given_listener = Some(descriptor),
+            MONITOR => self.monitor = Some(descriptor),
             OWN_LISTENER => self.own_listener = Some(descriptor),
             RTP => {
                 let socket = UdpSocket::from(descriptor);

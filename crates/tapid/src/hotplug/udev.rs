@@ -8,6 +8,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvmsg,
     setsockopt, socket, sockopt,
 };
+use rustix::fs::{OFlags, fcntl_setfl};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -48,12 +49,13 @@ pub struct Udev {
 }
 
 impl Udev {
-    /// Begins to listen, and tells what is there.
-    pub fn new(roots: Roots) -> io::Result<(Udev, Vec<Fact>)> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let monitor = socket(AddressFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkKObjectUEvent))?;
-        setsockopt(&monitor, sockopt::PassCred, &true)?;
-        bind(monitor.as_raw_fd(), &NetlinkAddr::new(0, GROUP))?;
+    /// Begins to listen, at a socket of the group where one is `given`, and tells what is there.
+    pub fn new(roots: Roots, given: Option<OwnedFd>) -> io::Result<(Udev, Vec<Fact>)> {
+        let monitor = given.map_or_else(open, |given| {
+            fcntl_setfl(&given, OFlags::NONBLOCK)?;
+            setsockopt(&given, sockopt::PassCred, &true)?;
+            Ok(given)
+        })?;
         let mut udev = Udev { socket: sys::watched(monitor)?, roots, known: BTreeMap::new() };
         let facts = udev.all();
         Ok((udev, facts))
@@ -116,6 +118,14 @@ impl Udev {
         facts.extend(there.into_iter().flat_map(|tty| self.found(tty)));
         facts
     }
+}
+
+fn open() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let monitor = socket(AddressFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkKObjectUEvent))?;
+    setsockopt(&monitor, sockopt::PassCred, &true)?;
+    bind(monitor.as_raw_fd(), &NetlinkAddr::new(0, GROUP))?;
+    Ok(monitor)
 }
 
 /// The next message, where it is one of udev: sent to the group, by root.

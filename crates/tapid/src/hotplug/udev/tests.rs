@@ -1,5 +1,6 @@
 use super::*;
 use crate::hotplug::tty::{Naming, Role};
+use nix::sys::socket::getsockopt;
 use std::os::unix::fs::symlink;
 
 /// A tree like /sys with one dongle of two ports, one of them given to the daemon, and a console.
@@ -38,7 +39,8 @@ fn ports_that_are_there_are_found_with_what_udev_knows() {
 #[tokio::test]
 async fn the_monitor_tells_what_comes_and_goes() {
     let roots = Roots { sys: PathBuf::from("/nonexistent"), data: PathBuf::from("/nonexistent") };
-    let (mut udev, there) = Udev::new(roots).expect("a netlink socket: tests must run where AF_NETLINK may be used");
+    let (mut udev, there) =
+        Udev::new(roots, None).expect("a netlink socket: tests must run where AF_NETLINK may be used");
     assert_eq!(there, []);
     let path = "/devices/pci0/usb1/1-2/1-2:1.0/tty/ttyACM0";
     let message = |action: &str, more: &[(&str, &str)]| {
@@ -53,4 +55,23 @@ async fn the_monitor_tells_what_comes_and_goes() {
     assert_eq!(udev.heard(&message("change", &[("ID_TAPID_MODEM", "1")])), [], "nothing new");
     assert_eq!(udev.heard(&message("remove", &[])), [Fact::Removed(path.to_owned())]);
     assert_eq!(udev.heard(&message("remove", &[])), []);
+}
+
+#[tokio::test]
+async fn a_monitor_that_the_service_manager_opened_is_listened_to() {
+    use std::os::fd::AsRawFd;
+    let root = std::env::temp_dir().join(format!("tapid-monitor-{}", std::process::id()));
+    let roots = Roots { sys: root.join("sys"), data: root.join("data") };
+    // As systemd opens it: blocking, and without the sender's credentials.
+    let given =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::empty(), Some(SockProtocol::NetlinkKObjectUEvent));
+    let given = given.expect("a netlink socket: tests must run where AF_NETLINK may be used");
+    bind(given.as_raw_fd(), &NetlinkAddr::new(0, GROUP)).unwrap();
+    let number = given.as_raw_fd();
+    let (mut udev, _) = Udev::new(roots, Some(given)).unwrap();
+    assert_eq!(udev.socket.get_ref().as_raw_fd(), number, "it is this one");
+    // Nobody has said anything: that it does not block is what lets this end.
+    let quiet = tokio::time::timeout(std::time::Duration::from_millis(20), udev.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    assert!(getsockopt(udev.socket.get_ref(), sockopt::PassCred).unwrap(), "who sent it is known");
 }
