@@ -55,6 +55,11 @@ pub enum Input {
         /// What.
         rights: Names<Right>,
     },
+    /// Authorities may think otherwise now: what they allowed a client is forgotten, and asked for anew.
+    Revoked {
+        /// On which connection.
+        client: ClientId,
+    },
     /// A client asks something.
     Request {
         /// On which connection.

@@ -158,6 +158,15 @@ impl Server {
         }
     }
 
+    /// What authorities allowed a client is forgotten. What it began goes on.
+    pub(crate) fn revoke(&mut self, client: ClientId) {
+        let Some(client) = self.clients.get_mut(&client) else { return };
+        client.granted.clear();
+        if let Some(session) = client.session.and_then(|session| self.sessions.get_mut(&session)) {
+            session.granted.clear();
+        }
+    }
+
     /// Whether a session may do this with a line.
     pub(crate) fn permits(&self, session: SessionId, line: LineId, right: &Right) -> bool {
         let (Some(session), Some(line)) = (self.sessions.get(&session), self.lines.by_id.get(&line)) else {

@@ -124,6 +124,7 @@ impl Server {
             Input::ClientConnected { client, peer } => self.client_connected(client, peer),
             Input::Request { client, id, request, descriptor } => self.request(now, client, id, request, descriptor),
             Input::Granted { client, line, rights } => self.grant(client, line, &rights),
+            Input::Revoked { client } => self.revoke(client),
             Input::ClientGone { client, overrun } => self.client_gone(now, client, overrun),
             Input::ProviderStarted { provider, name } => self.provider_started(provider, name),
             Input::Provider { provider, event } => self.provider_event(now, provider, event),

@@ -213,6 +213,7 @@ impl Core {
                 let _ = answer.send(self.server.rights_on(client, call, line.as_ref()));
             }
             Message::Granted { client, line, rights } => self.tell(Input::Granted { client, line, rights }),
+            Message::Revoked { client } => self.tell(Input::Revoked { client }),
             Message::Request { client, id, request, file } => self.request(client, id, request, file),
             Message::ClientGone { client, overrun } => {
                 if self.clients.remove(&client).is_some() {

@@ -41,6 +41,11 @@ pub enum Message {
         /// What.
         rights: Names<Right>,
     },
+    /// What authorities allowed a client may hold no longer.
+    Revoked {
+        /// On which connection.
+        client: ClientId,
+    },
     /// A client asks.
     Request {
         /// On which connection.

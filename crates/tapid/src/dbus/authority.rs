@@ -3,9 +3,23 @@
 use std::collections::HashMap;
 use std::time::Duration;
 use tapi::{DeviceRequest, Names, Privilege, Request, Right};
+use zbus::message::{Message, Type};
 use zbus::{Connection, Variant};
 
 const SERVICE: &str = "org.freedesktop.PolicyKit1";
+
+/// What tells that it may answer otherwise from now on: rules were changed, somebody logged in or out.
+pub const CHANGED: &str = "type='signal',sender='org.freedesktop.PolicyKit1',\
+                           interface='org.freedesktop.PolicyKit1.Authority',member='Changed'";
+
+/// Whether this is that. Only what was said to all: that alone the bus compares with who has the name.
+pub fn is_change(message: &Message) -> bool {
+    let header = message.header();
+    message.message_type() == Type::Signal
+        && header.destination().is_none()
+        && header.interface().is_some_and(|of| of.as_str() == "org.freedesktop.PolicyKit1.Authority")
+        && header.member().is_some_and(|member| member.as_str() == "Changed")
+}
 
 /// How long it may think: its person may have to type a password.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 //! vanishes ends one.
 
 use super::session::{self, Around};
-use super::{Bus, NAME, said};
+use super::{Bus, NAME, authority, said};
 use crate::core::Message as ToCore;
 use crate::files::Directories;
 use crate::listen::Gate;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tapi_core::ClientId;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use zbus::export::futures_core::Stream;
 use zbus::message::{Message, Type};
 use zbus::{Connection, MessageStream, connection};
@@ -28,6 +29,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long until it is tried again: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What tells that a name has vanished.
+const GONE: &str = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+                    member='NameOwnerChanged',arg2=''";
 
 /// The first client of the bus; those of the socket count from 1.
 const FIRST_CLIENT: u64 = 1 << 32;
@@ -97,10 +102,10 @@ async fn connect(bus: &Bus) -> zbus::Result<(Connection, MessageStream)> {
     let work = async {
         let connection = builder(bus).build().await?;
         let stream = MessageStream::from(&connection);
-        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
-                    member='NameOwnerChanged',arg2=''";
         let bus = Some("org.freedesktop.DBus");
-        connection.call_method(bus, "/org/freedesktop/DBus", bus, "AddMatch", &(rule,)).await?;
+        for rule in [GONE, authority::CHANGED] {
+            connection.call_method(bus, "/org/freedesktop/DBus", bus, "AddMatch", &(rule,)).await?;
+        }
         Ok((connection, stream))
     };
     tokio::time::timeout(CONNECT, work).await.unwrap_or(Err(zbus::Error::Failure("no answer in time".into())))
@@ -199,6 +204,16 @@ async fn route(
             };
             if session.try_send(message.clone()).is_err() {
                 refuse(connection, &message, &format!("{MAX_CALLS} calls of this client wait")).await;
+            }
+            None
+        }
+        Type::Signal if authority::is_change(&message) => {
+            // Each session hears of it behind the calls that came before; one that has too many of them hears later.
+            for (_, session) in sessions.values() {
+                if let Err(TrySendError::Full(message)) = session.try_send(message.clone()) {
+                    let session = session.clone();
+                    tokio::spawn(async move { session.send(message).await });
+                }
             }
             None
         }

@@ -163,12 +163,7 @@ async fn serve(around: Around, name: &str, calls: mpsc::Receiver<Message>) {
     if core.send(connected).await.is_err() {
         return;
     }
-    if !around.gate.admits(&peer) {
-        let question = Question { sender: name.to_string(), right: Right::See, line: None, interactive: false };
-        if authority::allows(&around.connection, &question).await {
-            let _ = core.send(ToCore::Granted { client, line: None, rights: Names::from([Right::See]) }).await;
-        }
-    }
+    look_around(&around, name, &peer).await;
     let (back, returned) = mpsc::unbounded_channel();
     let session = Session {
         around,
@@ -188,6 +183,18 @@ async fn serve(around: Around, name: &str, calls: mpsc::Receiver<Message>) {
     };
     session.run(calls, said, returned).await;
     let _ = core.send(ToCore::ClientGone { client, overrun: false }).await;
+}
+
+/// Whoever the configuration does not let in sees lines if the policy kit says so.
+async fn look_around(around: &Around, name: &str, peer: &Peer) {
+    if around.gate.admits(peer) {
+        return;
+    }
+    let question = Question { sender: name.to_string(), right: Right::See, line: None, interactive: false };
+    if authority::allows(&around.connection, &question).await {
+        let granted = ToCore::Granted { client: around.client, line: None, rights: Names::from([Right::See]) };
+        let _ = around.core.send(granted).await;
+    }
 }
 
 /// Who a unique name is, as the bus says.
@@ -220,6 +227,7 @@ impl Session {
             let look = self.idle.front().map_or_else(|| Instant::now() + LOOK_AGAIN, |(due, _)| *due);
             tokio::select! {
                 call = calls.recv() => match call {
+                    Some(change) if authority::is_change(&change) => self.ask_anew().await,
                     Some(call) => {
                         // Whoever calls is alive, and has what was sent before in its own queue.
                         self.unread = 0;
@@ -254,6 +262,12 @@ impl Session {
             }
             self.flush().await;
         }
+    }
+
+    /// The policy kit may think otherwise now: what it allowed is asked for again when it is needed.
+    async fn ask_anew(&mut self) {
+        let _ = self.around.core.send(ToCore::Revoked { client: self.around.client }).await;
+        look_around(&self.around, &self.name, &self.peer).await;
     }
 
     /// Sends what is to be said, and pings when much was.

@@ -54,7 +54,11 @@ pub struct OnBus {
 impl OnBus {
     /// `more` is added to the configuration.
     pub fn start(more: &str) -> OnBus {
-        let directory = Directory::new();
+        OnBus::start_in(Directory::new(), more)
+    }
+
+    /// In a directory that has something already.
+    pub fn start_in(directory: Directory, more: &str) -> OnBus {
         let bus = Bus::start(&directory);
         let file = directory.path("tapid.toml");
         let config = format!(
@@ -84,8 +88,17 @@ impl OnBus {
 
     /// Starts the client in Python.
     pub fn python(&self, arguments: &[&str], uid: Option<u32>) -> Python {
+        self.script("client.py", arguments, uid)
+    }
+
+    /// Starts the one that does further things.
+    pub fn acts(&self, arguments: &[&str], uid: Option<u32>) -> Python {
+        self.script("acts.py", arguments, uid)
+    }
+
+    fn script(&self, name: &str, arguments: &[&str], uid: Option<u32>) -> Python {
         let mut command = Command::new(interpreter());
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bus/client.py")).args(arguments);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bus").join(name)).args(arguments);
         command.env("TAPID_TEST_BUS", &self.bus.address).env("PYTHONDONTWRITEBYTECODE", "1");
         if let Some(uid) = uid {
             command.uid(uid);
@@ -120,6 +133,12 @@ impl Python {
         self.lines.read_line(&mut line).unwrap();
         assert!(!line.is_empty(), "the client in Python ended: {:?}", self.child.wait());
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
     }
 
     /// Ends it as a crash would.

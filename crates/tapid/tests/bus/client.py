@@ -3,11 +3,12 @@
 client.py call DIRECTORY       a whole call between loopback:0 and loopback:1, with all that a call has
 client.py hold_on              places a call, tells it, and waits to be killed
 client.py limited              what a client may do that is not root
-client.py authority ACTION…    in the place of the policy kit: allows these, and tells what it is asked
+client.py authority ACTION…    in the place of the policy kit: allows these, and tells what it is asked; after SIGHUP it allows nothing
 """
 import array
 import json
 import os
+import signal
 import socket
 import sys
 import wave
@@ -233,6 +234,13 @@ def authority(allowed):
         tell(step="asked", right=right, line=details.get("line"))
         invocation.return_value(GLib.Variant("((bba{ss}))", ((right in allowed, False, {}),)))
 
+    def changes():
+        allowed.clear()
+        path, interface = "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"
+        bus.connection.emit_signal(None, path, interface, "Changed", None)
+        return True
+
+    GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGHUP, changes)
     info = Gio.DBusNodeInfo.new_for_xml(AUTHORITY).interfaces[0]
     bus.connection.register_object("/org/freedesktop/PolicyKit1/Authority", info, asked, None, None)
     taken = lambda _connection, _name: tell(step="ready")  # noqa: E731

@@ -5,4 +5,6 @@
 mod bus;
 #[path = "../process/daemon.rs"]
 mod daemon;
+mod media;
+mod sessions;
 mod tests;

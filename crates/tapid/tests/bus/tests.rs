@@ -10,13 +10,13 @@ use tapi::request::{CallMonitorDigits, CallSetPrivilege, ClientOpen, LineOpen};
 use tapi::{CallId, Delivered, EventBody, LineSelector, Names, Privilege};
 
 /// Somebody on the socket who watches both lines.
-struct Watcher {
-    client: Client,
-    seen: Vec<Delivered>,
+pub struct Watcher {
+    pub client: Client,
+    pub seen: Vec<Delivered>,
 }
 
 impl Watcher {
-    fn open(socket: &Path) -> Watcher {
+    pub fn open(socket: &Path) -> Watcher {
         let mut client = Client::connect_within(socket, PATIENCE).unwrap();
         client.call(ClientOpen { app: "watcher".into(), ..ClientOpen::default() }).unwrap();
         for line in ["loopback:0", "loopback:1"] {
@@ -26,7 +26,7 @@ impl Watcher {
         Watcher { client, seen: Vec::new() }
     }
 
-    fn wait(&mut self, what: &str, pick: impl Fn(&Delivered) -> bool) {
+    pub fn wait(&mut self, what: &str, pick: impl Fn(&Delivered) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !self.seen.iter().any(&pick) {
             assert!(Instant::now() < deadline, "no {what}; seen: {:#?}", self.seen);
@@ -35,7 +35,7 @@ impl Watcher {
         }
     }
 
-    fn until(&mut self, call: CallId, state: &str) {
+    pub fn until(&mut self, call: CallId, state: &str) {
         self.wait(state, |seen| match &seen.event.body {
             EventBody::CallState { call: of, state: now, .. } => *of == call && now.name() == state,
             _ => false,
@@ -43,7 +43,7 @@ impl Watcher {
     }
 }
 
-fn id(path: &Value) -> CallId {
+pub fn id(path: &Value) -> CallId {
     CallId(path.as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap())
 }
 

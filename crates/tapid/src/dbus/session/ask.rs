@@ -241,7 +241,7 @@ fn properties(call: &Message, object: Object, name: &str) -> Result<(Then, Reque
 
 fn method(call: &Message, object: &Object, member: &'static Member) -> Result<Read, Refused> {
     let unfit = |words: String| (INVALID_ARGS, words);
-    let mut params = from_path(object);
+    let mut params = from_path(object, member);
     let mut passed = VecDeque::new();
     let mut values = arguments(call)?.into_iter();
     let mut own = Map::new();
@@ -293,16 +293,17 @@ fn method(call: &Message, object: &Object, member: &'static Member) -> Result<Re
     Ok((Then::Answer(member, call_id, socket), request, passed))
 }
 
-/// Parameters that the path says.
-fn from_path(object: &Object) -> Map<String, Json> {
-    let said = match object {
-        Object::Line(line) => json!({ "line": line }),
-        Object::Address(line, address) => json!({ "line": line, "address": address }),
-        Object::Call(call) => json!({ "call": call }),
-        Object::Terminal(call, operation) => json!({ "call": call, "operation": operation }),
-        _ => json!({}),
+/// Parameters that the path says, under the names that they have for the member.
+fn from_path(object: &Object, member: &Member) -> Map<String, Json> {
+    let said: Vec<u64> = match object {
+        Object::Line(line) => vec![*line],
+        Object::Address(line, address) => vec![*line, u64::from(*address)],
+        Object::Call(call) => vec![*call],
+        Object::Terminal(call, operation) => vec![*call, *operation],
+        _ => Vec::new(),
     };
-    said.as_object().cloned().unwrap_or_default()
+    let named = member.path().iter().zip(said).map(|(key, id)| ((*key).to_string(), Json::from(id)));
+    named.collect()
 }
 
 /// Two ends of a socket: of one that keeps the borders of messages for audio, of a stream for a device's bytes.
