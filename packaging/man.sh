@@ -5,13 +5,14 @@ set -euo pipefail
 bin=$1
 out=$2
 mkdir -p "$out"
+# Ragged lines: between long names adjusted ones have more holes than text.
 page() { # page NAME SECTION ONE-LINE < markdown
   { printf '# NAME\n\n%s - %s\n\n' "$1" "$3"; cat; } |
-    lowdown -s -tman -M "title=$1" -M "section=$2" -M "source=tapid" -M "date=$(date -u -d "@${SOURCE_DATE_EPOCH:-0}" +%Y-%m-%d)" \
-    > "$out/$1.$2"
+    lowdown -s -tman -M "title=$1" -M "section=$2" -M "source=tapid" -M "date=$(date -u -d "@${SOURCE_DATE_EPOCH:-0}" +%Y-%m-%d)" |
+    sed '/^\.TH /a .ad l' > "$out/$1.$2"
 }
-# The body of a page of docs/: without its first heading; links to other pages of docs/ lose their target.
-body() { sed -E -e '1{/^# /d}' -e 's/\[([^]]*)\]\([^)]*\)/\1/g' "$1"; }
+# The body of a page of docs/: without its first heading; links to other pages of docs/ lose their target, the text becomes what a man page is made of.
+body() { sed -E -e '1{/^# /d}' -e 's/\[([^]]*)\]\([^)]*\)/\1/g' "$1" | packaging/man_text.py; }
 
 page tapid 8 "telephony server for modems, dongles and SIP trunks" < packaging/man/tapid.8.md
 {
