@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
-.PHONY: help deps build release demo hil check fmt clippy size test doc fuzz fuzz-short bench deb system-test deny clean
+.PHONY: help deps build release demo hil check fmt clippy size test doc fuzz fuzz-short bench deb system-test vm-test deny clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,9 +63,18 @@ system-test: ## the packages on a machine with a real systemd, in a container th
 	@python3 tests/system/run.py --deb target/system/deb --keep target/system; status=$$?; \
 	 if [ $$status -eq 77 ]; then echo "system-test: NOT RUN on this machine, see above" >&2; else exit $$status; fi
 
-deny: ## licences and advisories of what is linked (installs cargo-deny)
+vm-test: ## the packages in a virtual machine with real drivers: modems plugged in, ringing, pulled out; needs root
+	@tools/deps.sh
+	@tools/deps.sh deb
+	@tools/deps.sh vm
+	$(CARGO) build -p tapid -p tapictl -p tapi-sim
+	@BIN=$${CARGO_TARGET_DIR:-target}/debug OUT=target/vm/deb tools/deb.sh
+	@python3 tests/vm/run.py --deb target/vm/deb --keep target/vm; status=$$?; \
+	 if [ $$status -eq 77 ]; then echo "vm-test: NOT RUN on this machine, see above" >&2; else exit $$status; fi
+
+deny: ## licences, sources and advisories of what is linked (installs cargo-deny)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny check
+	@CARGO=$(CARGO) tools/deny.sh
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need, and says what is missing that it cannot install.
-# `deps.sh deb` and `deps.sh system` name what packages and the tests under a real systemd need beside.
+# `deps.sh deb`, `deps.sh system` and `deps.sh vm` name what packages, and the tests under a real systemd and in a virtual
+# machine, need beside.
 set -euo pipefail
 
 declare -A package=(
@@ -12,8 +13,10 @@ case "${1:-}" in
   "") ;;
   deb) package+=([dpkg-buildpackage]=dpkg-dev [dh]=debhelper [lintian]=lintian [lowdown]=lowdown [git]=git) ;;
   system) package+=([systemd-nspawn]=systemd-container [mmdebstrap]=mmdebstrap [nsenter]=util-linux [ip]=iproute2) ;;
+  vm) package+=([qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap [mkfs.ext4]=e2fsprogs [dpkg-deb]=dpkg) ;;
   *) echo "deps: unknown set ${1}" >&2; exit 2 ;;
 esac
+declare -A server=([kamailio]=kamailio.service [modemmanager]=ModemManager.service [ofono]=ofono.service)
 missing=()
 for tool in "${!package[@]}"; do
   PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")
@@ -32,8 +35,24 @@ if [ ${#missing[@]} -gt 0 ]; then
     command -v sudo >/dev/null 2>&1 || { echo "deps: not root and no sudo: run 'apt-get install ${missing[*]}' as root" >&2; exit 1; }
     sudo=sudo
   fi
+  # Tests start these servers themselves. Debian would start them now and at every boot: a proxy on port 5060, and two that take
+  # every modem. While apt runs nothing is started (unless a policy of the machine's own says what is), and what was not there before is
+  # left disabled.
+  guard=/usr/sbin/policy-rc.d
+  if [ ! -e "$guard" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$guard" >/dev/null
+    $sudo chmod 755 "$guard"
+    trap '$sudo rm -f "$guard"' EXIT
+  fi
   $sudo apt-get update -qq
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  for name in "${missing[@]}"; do
+    unit=${server[$name]:-}
+    if [ -n "$unit" ] && command -v systemctl >/dev/null 2>&1; then
+      $sudo systemctl disable --quiet "$unit" 2>/dev/null || true
+      echo "deps: $name was installed for the tests: $unit is neither running nor enabled ('systemctl enable --now $unit' changes that)"
+    fi
+  done
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then
