@@ -9,6 +9,19 @@ PACKAGES = ("systemd,systemd-sysv,dbus,udev,libnss-systemd,polkitd,dbus-bin,proc
             "python3-gi,gir1.2-glib-2.0,libglib2.0-bin,iproute2")
 
 
+def debian(base, packages, after=()):
+    """A minimal Debian in a directory, which is kept for the next run; `after`: commands of mmdebstrap's hook at the end."""
+    if os.path.exists(f"{base}/usr/bin/python3") and not os.path.exists(f"{base}.begun"):
+        return
+    shutil.rmtree(base, ignore_errors=True)
+    os.makedirs(os.path.dirname(base), exist_ok=True)
+    with open(f"{base}.begun", "w"):
+        pass
+    hooks = [f"--customize-hook={command}" for command in after]
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", *hooks, "bookworm", base], check=True)
+    os.remove(f"{base}.begun")
+
+
 class Machine:
     def __init__(self, directory, name="tapid-system-test"):
         self.base, self.root, self.name = os.path.join(directory, "base"), os.path.join(directory, "root"), name
@@ -17,10 +30,7 @@ class Machine:
 
     def make(self):
         """A fresh root; the base that it is a copy of is kept for the next run."""
-        if not os.path.exists(os.path.join(self.base, "usr/bin/python3")):
-            shutil.rmtree(self.base, ignore_errors=True)
-            subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", self.base],
-                           check=True)
+        debian(self.base, PACKAGES)
         shutil.rmtree(self.root, ignore_errors=True)
         subprocess.run(["cp", "-a", "--reflink=auto", self.base, self.root], check=True)
         # What the host has plugged in is none of this machine's business.
@@ -29,8 +39,10 @@ class Machine:
 
     def boot(self):
         environment = dict(os.environ, UNIFIED_CGROUP_HIERARCHY="1")
+        # systemd in a container may not raise a limit beyond its own (no CAP_SYS_RESOURCE), and takes what there is without a
+        # word: it gets the one that LimitRTPRIO= of the unit asks for.
         command = ["systemd-nspawn", "-D", self.root, "-M", self.name, "-b", "--register=no", "--keep-unit",
-                   "--console=pipe", "--private-network"]
+                   "--console=pipe", "--private-network", "--rlimit=RTPRIO=10"]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + 60

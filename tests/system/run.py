@@ -43,6 +43,41 @@ peers = ["127.0.0.1"]
 proxy = "127.0.0.1:5070"
 """
 SOCKET = "/run/tapid/api.sock"
+SECRET = "s3cret-0f-the-trunk"
+# Who may do what: two users by rules of the configuration. Nobody may record or administer.
+LOOPBACK = """
+[daemon]
+allow_groups = ["tapid-client"]
+record_directory = "/var/lib/tapid/records"
+state_directory = "/var/lib/tapid"
+
+[[loopback]]
+name = "loopback"
+lines = 2
+"""
+RIGHTS = LOOPBACK + """
+[[rights]]
+lines = ["loopback:0"]
+users = ["clerk"]
+allow = ["monitor", "originate"]
+
+[[rights]]
+lines = ["loopback:*"]
+groups = ["desk"]
+allow = ["own", "originate", "listen"]
+"""
+CLERK = {"loopback:0": ["monitor", "originate"]}
+DESK = {f"loopback:{number}": ["own", "originate", "listen"] for number in range(2)}
+EVERYTHING = {f"loopback:{number}": ["monitor", "own", "originate", "listen", "record", "administer"] for number in range(2)}
+# A rule of polkit: the stranger may see all lines, and place calls on the first.
+POLKIT = """polkit.addRule(function(action, subject) {
+  if (subject.user != "stranger") return polkit.Result.NOT_HANDLED;
+  if (action.id == "org.tapid.telephony1.see") return polkit.Result.YES;
+  if (action.id == "org.tapid.telephony1.originate" && action.lookup("line") == "loopback:0") return polkit.Result.YES;
+  return polkit.Result.NOT_HANDLED;
+});
+"""
+POLKIT_RULE = "/etc/polkit-1/rules.d/50-tapid.rules"
 
 
 class Wrong(Exception):
@@ -110,6 +145,21 @@ class System:
         must(score <= 1.6, f"exposure is {score}")
         return f"exposure {score}"
 
+    def realtime(self):
+        """media threads run under SCHED_RR"""
+        self.machine.put("/etc/tapid/tapid.toml", CONFIG.format(description="the trunk"))
+        self.machine.run("systemctl", "restart", "tapid.service")
+        pid = self.property("MainPID")
+        # Fields 40 and 41 of proc(5)'s stat are the real-time priority and the policy: 2 is SCHED_RR.
+        stat = self.machine.run("sh", "-c", f"cat /proc/{pid}/task/*/stat")
+        threads = [tuple(line.rsplit(")", 1)[1].split()[37:39]) for line in stat.splitlines()]
+        count = threads.count(("10", "2"))
+        limit = next(line.split() for line in self.machine.run("cat", f"/proc/{pid}/limits").splitlines() if "realtime priority" in line)
+        if limit[4] == "0":
+            return "NOT SEEN: this machine's root may not raise RLIMIT_RTPRIO (no CAP_SYS_RESOURCE); make vm-test shows it"
+        must(0 < count < len(threads), f"priority and policy of the threads: {threads}")
+        return f"{count} of {len(threads)} threads"
+
     def rights(self):
         """members of tapid-client may connect, others may not"""
         self.machine.run("useradd", "-m", "-G", "tapid-client", "member")
@@ -148,6 +198,83 @@ class System:
         tree = self.machine.run("busctl", "--system", "tree", "org.tapid.Telephony1")
         must("/org/tapid/Telephony1" in tree, tree)
         return f"{len(tree.splitlines())} paths"
+
+    def guest(self, *names):
+        """Programs of the test, in the machine."""
+        for name in names:
+            self.machine.copy(os.path.join(HERE, "guest", name), f"/opt/guest/{os.path.basename(name)}")
+        self.machine.run("chmod", "-R", "a+rX", "/opt/guest")
+
+    def tries(self, user, front):
+        """What a user may do with each line."""
+        environment = ("env", "TAPID_TEST_BUS=unix:path=/run/dbus/system_bus_socket", "PYTHONDONTWRITEBYTECODE=1")
+        return json.loads(self.machine.run("runuser", "-u", user, "--", *environment, "python3", "/opt/guest/user.py", front))
+
+    def answering(self):
+        """Somebody who answers the calls of loopback:1."""
+        answerer = self.machine.start("python3", "/opt/guest/answerer.py", SOCKET, "loopback:1")
+        must(answerer.stdout.readline().strip() == "ready", "somebody answers")
+
+    def with_config(self, text):
+        self.machine.put("/etc/tapid/tapid.toml", text)
+        self.machine.run("systemctl", "restart", "tapid.service")
+        self.until("it runs", self.active)
+        self.until("it is on the bus", lambda: "tapid" in self.machine.run("busctl", "--system", "--acquired", "list"))
+
+    def ruled(self):
+        """rights by user and group hold on the socket and on the bus alike"""
+        self.guest("user.py", "answerer.py", "../../../demo/tapi_client.py", "../../../crates/tapid/tests/bus/client.py")
+        self.machine.run("groupadd", "desk")
+        self.machine.run("useradd", "-m", "-G", "tapid-client", "clerk")
+        self.machine.run("useradd", "-m", "-G", "tapid-client,desk", "attendant")
+        self.with_config(RIGHTS)
+        self.answering()
+        for user, expected in (("clerk", CLERK), ("attendant", DESK), ("member", {}), ("root", EVERYTHING)):
+            for front in ("socket", "bus"):
+                may = self.tries(user, front)
+                must(may == expected, f"{user} on the {front}: {may}, not {expected}")
+        return f"clerk {CLERK}, attendant {DESK['loopback:0']} on both lines, member nothing, root everything"
+
+    def authorised(self):
+        """whom the configuration does not know polkit decides on, and takes back"""
+        self.with_config(LOOPBACK)
+        self.answering()
+        must(self.tries("stranger", "bus") == {}, "as shipped a stranger sees nothing, and dials nowhere")
+        self.machine.put(POLKIT_RULE, POLKIT)
+        given = {"loopback:0": ["originate"], "loopback:1": []}
+        self.until("the rule holds", lambda: self.tries("stranger", "bus") == given)
+        self.machine.run("rm", "-f", POLKIT_RULE)
+        self.until("it holds no longer", lambda: self.tries("stranger", "bus") == {})
+        return f"by a rule {given}"
+
+    def credential(self):
+        """a password comes from the service manager, and is in no log"""
+        self.guest("registrar.py")
+        self.machine.put("/root/secret", SECRET + "\n")
+        self.machine.run("chmod", "0600", "/root/secret")
+        self.machine.put("/etc/systemd/system/tapid.service.d/secret.conf", "[Service]\nLoadCredential=trunk:/root/secret\n")
+        self.machine.run("systemctl", "daemon-reload")
+        registrar = self.machine.start("python3", "/opt/guest/registrar.py", "5070", "100", "/root/secret")
+        must(registrar.stdout.readline().strip() == "ready", "the registrar listens")
+        account = 'register = { registrar = "127.0.0.1:5070" }\nauth = { user = "100", credential = "trunk" }\n'
+        self.machine.put("/etc/tapid/tapid.toml", CONFIG.format(description="the trunk") + account)
+        self.machine.run("systemctl", "restart", "tapid.service")
+        said = registrar.stdout.readline().strip()
+        self.machine.run("pkill", "-f", "registrar.py", check=False)
+        registrar.communicate(timeout=20)
+        must(said == "registered", f"the registrar says {said}")
+        self.until("the line is in service", lambda: "1 of 1 lines in service" in self.machine.run("tapictl", "status", check=False))
+        pid = self.property("MainPID")
+        for where, text in (("the journal", self.machine.run("journalctl", "--no-pager", "-o", "export")),
+                            ("its environment", self.machine.run("cat", f"/proc/{pid}/environ")),
+                            ("its command line", self.machine.run("cat", f"/proc/{pid}/cmdline")),
+                            ("the unit", self.machine.run("systemctl", "show", "tapid.service")),
+                            ("its state", self.machine.run("sh", "-c", "cat /var/lib/tapid/* 2>/dev/null || true"))):
+            must(SECRET not in text, f"{where} has the password")
+        self.machine.put("/etc/tapid/tapid.toml", CONFIG.format(description="the trunk"))
+        self.machine.run("rm", "-r", "/etc/systemd/system/tapid.service.d")
+        self.machine.run("systemctl", "daemon-reload")
+        self.machine.run("systemctl", "restart", "tapid.service")
 
     def journal(self):
         """the journal has what happened, without numbers"""
@@ -234,7 +361,7 @@ class System:
                                 "-not", "-path", "/var/lib/dpkg/*", check=False)
         must(not left, f"left behind:\n{left}")
 
-    ALL = ("installed", "hardened", "rights", "configured", "activated", "bus", "journal", "calls", "refused", "purged")
+    ALL = ("installed", "hardened", "realtime", "rights", "configured", "activated", "bus", "journal", "ruled", "authorised", "credential", "calls", "refused", "purged")
 
 
 def able():
