@@ -233,6 +233,7 @@ class System:
             for front in ("socket", "bus"):
                 may = self.tries(user, front)
                 must(may == expected, f"{user} on the {front}: {may}, not {expected}")
+        must(self.machine.run("ls", "/var/lib/tapid/records") == "user.wav", "a recording by name is made under the unit")
         return f"clerk {CLERK}, attendant {DESK['loopback:0']} on both lines, member nothing, root everything"
 
     def authorised(self):
