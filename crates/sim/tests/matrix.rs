@@ -554,12 +554,14 @@ fn run(family: &'static str, scenario: &Scenario, line: &str, seed: u64) -> Resu
         (scenario.2)(&mut desk);
         desk.ends();
     };
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string())).unwrap_or_default();
-        let last: Vec<&str> = text.trim().lines().collect();
-        last.last().copied().unwrap_or_default().chars().take(400).collect()
-    })
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| last_line(&*panic))
+}
+
+/// What a panic says in the end.
+fn last_line(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string())).unwrap_or_default();
+    text.trim().lines().last().unwrap_or_default().chars().take(400).collect()
 }
 
 /// Whether the sample of runs over bad lines has this one: one in three, others for each seed.
@@ -612,11 +614,17 @@ fn every_family_is_driven_by_a_profile() {
     assert_eq!(known, FAMILIES.len(), "each family of the simulator is in the matrix");
 }
 
-/// What a modem says is late by more than the driver waits for it, at the commands of a call. (A stream whose `CONNECT` comes
-/// after its time needs DTR to be ended, which these ports do not have.)
+/// What a modem says is late by more than the driver waits for it, at the commands of a call.
 #[test]
 fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
-    for (family, needle) in [("generic", "ATD"), ("e1550", "^DDSETEX"), ("generic", "+CHUP"), ("v253", "ATD")] {
+    for (family, needle) in [
+        ("generic", "ATD"),
+        ("e1550", "^DDSETEX"),
+        ("generic", "+CHUP"),
+        ("v253", "ATD"),
+        ("v253", "+VTR"),
+        ("usr5637", "+VRX"),
+    ] {
         for (deed, name) in [
             (Deed::Hush(Duration::from_secs(4)), "4 s late"),
             (Deed::Hush(Duration::from_secs(12)), "12 s late"),
@@ -640,6 +648,81 @@ fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
             assert!(catch_unwind(AssertUnwindSafe(run)).is_ok(), "{family}: {needle}: {name}");
         }
     }
+}
+
+/// Bytes that are lost and bits that are turned over, both ways, in commands, answers and samples. What a call comes to then
+/// is chance; but every request is answered, every call ends, and the line comes back by itself.
+fn damaged(family: &'static str, seed: u64) {
+    let mut desk = Desk::new(family, "clean", seed);
+    desk.world.await_line(desk.app, "modem:one");
+    let modem = desk.modem;
+    let bad = Faults {
+        drop_permille: 3,
+        spoil: Spoil { flip_permille: 3, insert_permille: 1, ..Spoil::default() },
+        ..Faults::default()
+    };
+    desk.exchange(|_, exchange| {
+        for way in [Direction::ToHost, Direction::ToModem] {
+            exchange.faults(modem, 0, way, bad.clone());
+        }
+    });
+    for round in 0..3 {
+        let made = desk.world.make_call(desk.app, desk.line, ["4930300", "4930301", "4930304"][round]);
+        desk.world.run_for(Duration::from_secs(12));
+        if let Ok(call) = made {
+            desk.world.drop_call(desk.app, call);
+        }
+        desk.world.run_for(Duration::from_secs(8));
+        desk.exchange(|now, exchange| drop(exchange.call(now, "4930302", NUMBER)));
+        desk.world.run_for(Duration::from_secs(6));
+        for call in desk.world.snapshot(desk.app).calls {
+            if matches!(call.status.state, CallState::Offering(_)) {
+                let answer = Request::CallAnswer(tapi::request::CallAnswer { call: call.info.call });
+                drop(desk.world.ask(desk.app, answer));
+            }
+        }
+        desk.world.run_for(Duration::from_secs(6));
+        desk.exchange(|now, exchange| drop(exchange.hang_up(now, "4930302")));
+        desk.world.run_for(Duration::from_secs(15));
+    }
+    desk.exchange(|_, exchange| {
+        for way in [Direction::ToHost, Direction::ToModem] {
+            exchange.faults(modem, 0, way, Faults::default());
+        }
+    });
+    desk.world.run_for(Duration::from_secs(60));
+    for call in desk.world.snapshot(desk.app).calls {
+        // One whose end was lost: nobody but its owner can tell.
+        desk.world.drop_call(desk.app, call.info.call);
+    }
+    for number in ["4930300", "4930302", "4930304"] {
+        desk.exchange(|now, exchange| drop(exchange.hang_up(now, number)));
+    }
+    desk.world.run_for(Duration::from_secs(90));
+    desk.world.await_line(desk.app, "modem:one");
+    // A parameter of the modem may be another one than was sent: it may hear busy tone and call it an answer.
+    let call = desk.call_out("4930301");
+    desk.ended(call, &[DisconnectMode::Busy, DisconnectMode::Normal]);
+    desk.ends();
+}
+
+#[test]
+fn lost_and_flipped_bytes_leave_no_ghost_and_no_request_without_reply() {
+    let wanted = std::env::var("TAPI_DAMAGED").ok();
+    let mut failed = Vec::new();
+    let seeds: u64 = std::env::var("TAPI_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    for seed in 1..=seeds {
+        for (family, _) in FAMILIES {
+            let name = format!("{family}/{seed}");
+            if wanted.as_ref().is_some_and(|wanted| *wanted != name) {
+                continue;
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| damaged(family, seed))) {
+                failed.push(format!("TAPI_DAMAGED={name}: {}", last_line(&*panic)));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
 macro_rules! families {

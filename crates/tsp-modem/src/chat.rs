@@ -370,6 +370,8 @@ impl<P: Clone> Chat<P> {
 
     /// A line while a command waits.
     fn answer(&mut self, ask: Ask<P>, mut lines: Vec<String>, line: &str, result: Option<FinalResult>) -> Answer<P> {
+        // Numbers count where nothing else could be a number.
+        let result = result.or_else(|| FinalResult::numeric(line).filter(|_| ask.prefixes.is_empty()));
         if let Some(result) = result.filter(|result| result.ends(ask.accepts)) {
             if ask.kind == Kind::Informing && lines.is_empty() && result.is_ok() {
                 self.stale += 1;

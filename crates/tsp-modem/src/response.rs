@@ -60,6 +60,20 @@ impl FinalResult {
         })
     }
 
+    /// Reads a result of a modem that was told to use numbers (`V0`, V.250 6.2.3 and table 1).
+    pub(crate) fn numeric(line: &str) -> Option<FinalResult> {
+        Some(match line {
+            "0" => FinalResult::Ok,
+            "1" => FinalResult::Connect,
+            "3" => FinalResult::NoCarrier,
+            "4" => FinalResult::Error("4 (ERROR)".to_owned()),
+            "6" => FinalResult::NoDialtone,
+            "7" => FinalResult::Busy,
+            "8" => FinalResult::NoAnswer,
+            _ => return None,
+        })
+    }
+
     /// Whether it can end a command of this kind; elsewhere the same line is unsolicited.
     pub(crate) fn ends(&self, accepts: Accepts) -> bool {
         match self {

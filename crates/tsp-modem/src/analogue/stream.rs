@@ -41,6 +41,9 @@ impl Analogue {
         if begun {
             return self.stream_begun(context, &talk);
         }
+        if *outcome == Outcome::TimedOut {
+            return self.late_stream(context, text);
+        }
         self.duplex = Duplex::Closed;
         match (outcome, self.way) {
             (Outcome::Final(result @ FinalResult::NoCarrier), _) => {
@@ -70,6 +73,20 @@ impl Analogue {
                 self.set_sound(context, Sound::None);
             }
         }
+    }
+
+    /// `CONNECT` did not come in time. It may still come, and then bytes are samples and no command is heard any more: the
+    /// stream is ended before anything else is asked, whether it began or not.
+    fn late_stream(&mut self, context: &mut Context<'_>, text: &str) {
+        if let Phase::Connected { talk } | Phase::Supervising { talk } = &mut self.phase {
+            talk.restarts += 1;
+            if talk.restarts > RESTARTS {
+                return context.fail(format!("no answer to {text}, again and again"));
+            }
+        }
+        let flow = self.new_flow(context, None, self.call().unwrap_or(CallRef(0)));
+        self.duplex = Duplex::Ending { flow, tries: 0 };
+        self.end_stream(context);
     }
 
     fn stream_begun(&mut self, context: &mut Context<'_>, talk: &Talk) {
@@ -119,6 +136,11 @@ impl Analogue {
     pub(super) fn stream_end_done(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
         match (&self.duplex, outcome) {
             (Duplex::Ending { tries, .. }, Outcome::TimedOut) if *tries < END_TRIES => self.end_stream(context),
+            // It began late, and ends now.
+            (Duplex::Ending { .. }, Outcome::Final(FinalResult::Connect)) => {
+                let wait = context.profile.timeouts_ms.abort;
+                context.chat.raw(context.now, "", &[], Purpose::StreamEnd, wait);
+            }
             (Duplex::Ending { .. }, Outcome::TimedOut) => context.fail("the modem does not end its voice stream"),
             _ => {
                 if let Duplex::Ending { flow, .. } = std::mem::replace(&mut self.duplex, Duplex::Closed) {
@@ -137,7 +159,7 @@ impl Analogue {
                     {
                         self.go_on(context);
                     }
-                    (Phase::Connected { .. }, _) => self.turned(context),
+                    (Phase::Connected { .. } | Phase::Supervising { .. }, _) => self.turned(context),
                     (Phase::Parked, _) => {}
                     _ => self.on_hook(context),
                 }

@@ -101,6 +101,13 @@ impl Resync {
     pub(super) fn line(&mut self, line: &str, result: Option<&FinalResult>, mark: &mut Mark) -> Next {
         let ok = result.is_some_and(FinalResult::is_ok);
         let ends = ok || matches!(result, Some(FinalResult::Error(_)));
+        // A modem that answers in numbers (V0) is told to use words.
+        if let ("0", Stage::Asking { sent, .. }) = (line, &mut self.stage)
+            && *sent <= PROBES
+        {
+            *sent += 1;
+            return Next::Send("ATQ0V1".to_owned());
+        }
         let last = ok && matches!(self.stage, Stage::Marking { shown: Shown::Mark, .. });
         match &mut self.stage {
             Stage::Asking { owed, sent, answered } if ends => {

@@ -37,6 +37,20 @@ impl Modem {
         self.life = Life::Lowered { until: now + low };
     }
 
+    /// A modem that did not answer may be inside a stream, where it hears no command, or told not to answer (`Q1`). What
+    /// ends streams means nothing elsewhere: V.250 has a modem pass over whatever precedes `AT`.
+    pub(super) fn end_streams(&mut self) {
+        if self.failures == 0 {
+            return;
+        }
+        if let Some(audio) = &self.profile.audio {
+            let ends = [&audio.end_duplex, &audio.end_record, &audio.abort_play, &audio.end_play];
+            let mut bytes: Vec<u8> = ends.into_iter().flat_map(|end| end.0.iter().copied()).collect();
+            bytes.extend(b"\rATQ0V1\r");
+            self.out.write(AT_PORT, bytes);
+        }
+    }
+
     pub(super) fn closed(&mut self, now: Time, port: PortId, reason: &str) {
         match (port, &self.life) {
             (AUDIO_PORT, _) => self.with(now, |calls, context| {
