@@ -2,13 +2,12 @@
 //! little endian, 320 octets at 8 kHz or 640 at 16 kHz. Nothing here blocks: what an application does not read waits in
 //! a queue whose oldest is dropped, and what it writes too fast is dropped by the provider.
 
-use msp_rtp::resample::{Down, Up};
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_type};
 use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use tspi::media::{FRAME_SAMPLES, Frame};
+use tspi::media::{AudioFrame, Rate, WIDE_SAMPLES};
 
 /// Frames that wait for an application at most: half a second.
 const CAP: usize = 25;
@@ -17,17 +16,14 @@ const SEND_BUFFER: usize = 8 * 1024;
 /// Messages that are read before others have their turn: more than the provider keeps.
 const BURST: usize = 32;
 /// Octets of the longest message, and one more, so that a longer one is seen to be longer.
-const ROOM: usize = FRAME_SAMPLES * 4 + 1;
+const ROOM: usize = WIDE_SAMPLES * 2 + 1;
 
 /// An application's socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
-    /// Samples in a message.
-    samples: usize,
-    up: Up,
-    down: Down,
-    waiting: VecDeque<Frame>,
+    rate: Rate,
+    waiting: VecDeque<AudioFrame>,
 }
 
 /// What reading came to.
@@ -39,19 +35,17 @@ pub(crate) enum Read {
 }
 
 impl Socket {
-    /// Takes a socket for audio of `rate` samples a second.
-    pub(crate) fn new(fd: OwnedFd, rate: u32) -> io::Result<Socket> {
+    /// Takes a socket for audio of this rate.
+    pub(crate) fn new(fd: OwnedFd, rate: Rate) -> io::Result<Socket> {
         if socket_type(&fd)? != SocketType::SEQPACKET {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket of type SOCK_SEQPACKET"));
         }
         set_socket_send_buffer_size(&fd, SEND_BUFFER)?;
-        let samples = if rate == 16_000 { 2 * FRAME_SAMPLES } else { FRAME_SAMPLES };
-        let waiting = VecDeque::with_capacity(CAP);
-        Ok(Socket { fd, samples, up: Up::default(), down: Down::default(), waiting })
+        Ok(Socket { fd, rate, waiting: VecDeque::with_capacity(CAP) })
     }
 
     /// Reads what there is. `lost` counts messages of a wrong length.
-    pub(crate) fn read(&mut self, lost: &mut u64, mut take: impl FnMut(&Frame)) -> Read {
+    pub(crate) fn read(&mut self, lost: &mut u64, mut take: impl FnMut(&AudioFrame)) -> Read {
         let mut room = [0u8; ROOM];
         for _ in 0..BURST {
             // What is longer than the room is cut by the system, and is of a wrong length then.
@@ -61,19 +55,13 @@ impl Socket {
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Read::Goes,
                 Err(_) => return Read::Over,
             };
-            if length != self.samples * 2 {
+            if length != self.rate.frame_samples() * 2 {
                 *lost += 1;
                 continue;
             }
-            let mut samples = [0i16; 2 * FRAME_SAMPLES];
-            for (sample, octets) in samples.iter_mut().zip(room[..length].chunks_exact(2)) {
+            let mut frame = AudioFrame::silence(self.rate);
+            for (sample, octets) in frame.samples_mut().iter_mut().zip(room[..length].chunks_exact(2)) {
                 *sample = i16::from_le_bytes([octets[0], octets[1]]);
-            }
-            let mut frame = Frame::SILENCE;
-            if self.samples == FRAME_SAMPLES {
-                frame.0.copy_from_slice(&samples[..FRAME_SAMPLES]);
-            } else {
-                self.down.process(&samples, &mut frame.0);
             }
             take(&frame);
         }
@@ -81,30 +69,20 @@ impl Socket {
     }
 
     /// Sends what waits and this. `lost` counts frames that are dropped since the application does not read.
-    pub(crate) fn write(&mut self, frame: &Frame, lost: &mut u64) -> Read {
+    pub(crate) fn write(&mut self, frame: &AudioFrame, lost: &mut u64) -> Read {
         if self.waiting.len() >= CAP {
             self.waiting.pop_front();
             *lost += 1;
         }
         self.waiting.push_back(*frame);
         while let Some(frame) = self.waiting.front() {
-            let mut samples = [0i16; 2 * FRAME_SAMPLES];
-            // The filter goes on only with a frame that is sent.
-            let mut up = self.up.clone();
-            if self.samples == FRAME_SAMPLES {
-                samples[..FRAME_SAMPLES].copy_from_slice(&frame.0);
-            } else {
-                up.process(&frame.0, &mut samples);
-            }
-            let mut octets = [0u8; FRAME_SAMPLES * 4];
-            for (octets, sample) in octets.chunks_exact_mut(2).zip(&samples[..self.samples]) {
+            let mut octets = [0u8; WIDE_SAMPLES * 2];
+            let length = frame.samples().len() * 2;
+            for (octets, sample) in octets.chunks_exact_mut(2).zip(frame.samples()) {
                 octets.copy_from_slice(&sample.to_le_bytes());
             }
-            match send(&self.fd, &octets[..self.samples * 2], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(_) => {
-                    self.up = up;
-                    self.waiting.pop_front();
-                }
+            match send(&self.fd, &octets[..length], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(_) => drop(self.waiting.pop_front()),
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::NOBUFS) => break,
                 Err(_) => return Read::Over,
             }
@@ -123,8 +101,9 @@ impl AsFd for Socket {
 mod tests {
     use super::*;
     use rustix::net::{AddressFamily, SocketFlags, socketpair};
+    use tspi::media::{FRAME_SAMPLES, Frame};
 
-    fn pair(rate: u32) -> (Socket, OwnedFd) {
+    fn pair(rate: Rate) -> (Socket, OwnedFd) {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         (Socket::new(ours, rate).unwrap(), theirs)
@@ -133,13 +112,13 @@ mod tests {
     #[test]
     fn only_sockets_that_keep_borders_are_taken() {
         let (stream, _other) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
-        assert!(Socket::new(stream, 8000).is_err());
-        assert!(Socket::new(std::fs::File::open("/dev/null").unwrap().into(), 8000).is_err());
+        assert!(Socket::new(stream, Rate::Narrow).is_err());
+        assert!(Socket::new(std::fs::File::open("/dev/null").unwrap().into(), Rate::Narrow).is_err());
     }
 
     #[test]
     fn messages_of_a_wrong_length_are_counted_and_the_end_is_seen() {
-        let (mut socket, theirs) = pair(16_000);
+        let (mut socket, theirs) = pair(Rate::Wide);
         for length in [640, 320, 641, 5000, 640] {
             send(&theirs, &vec![1; length], SendFlags::empty()).unwrap();
         }
@@ -148,15 +127,15 @@ mod tests {
         assert_eq!((lost, taken), (3, 2));
         drop(theirs);
         assert_eq!(socket.read(&mut lost, |_| taken += 1), Read::Over);
-        assert_eq!(socket.write(&Frame::SILENCE, &mut lost), Read::Over);
+        assert_eq!(socket.write(&AudioFrame::SILENCE, &mut lost), Read::Over);
     }
 
     #[test]
     fn an_application_that_does_not_read_gets_the_newest_and_holds_nobody_up() {
-        let (mut socket, theirs) = pair(8000);
+        let (mut socket, theirs) = pair(Rate::Narrow);
         let mut lost = 0;
         for n in 0..500 {
-            assert_eq!(socket.write(&Frame([n; FRAME_SAMPLES]), &mut lost), Read::Goes);
+            assert_eq!(socket.write(&Frame([n; FRAME_SAMPLES]).into(), &mut lost), Read::Goes);
         }
         assert!(lost > 400, "{lost}");
         let mut read = Vec::new();
@@ -166,7 +145,7 @@ mod tests {
                 assert_eq!(length, 320);
                 read.push(i16::from_le_bytes([room[0], room[1]]));
             }
-            socket.write(&Frame([500; FRAME_SAMPLES]), &mut lost);
+            socket.write(&Frame([500; FRAME_SAMPLES]).into(), &mut lost);
         }
         assert!(read.contains(&499) && read.windows(2).all(|pair| pair[0] <= pair[1]), "{read:?}");
     }

@@ -1,4 +1,4 @@
-//! Reading files to play, on a thread of its own: WAV of 16 bits, mono or stereo, to 8 kHz mono.
+//! Reading files to play, on a thread of its own: WAV of 16 bits, mono or stereo, to mono at 8 kHz or 16 kHz.
 
 use crate::index::Index;
 use crate::shard::FileResult;
@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use tapi::OperationId;
+use tspi::media::Rate;
 
-const RATE: u32 = 8000;
 /// Seconds that are played at most.
 const MAX_SECONDS: u32 = 30 * 60;
 /// Rates of files, in hertz.
@@ -26,7 +26,12 @@ const PIECE: usize = 1 << 16;
 pub(crate) struct Job {
     pub operation: OperationId,
     pub file: OwnedFd,
+    /// The highest rate that is of use.
+    pub rate: Rate,
 }
+
+/// What a file holds.
+pub(crate) type Loaded = (Arc<[i16]>, Rate);
 
 /// Why a file is not played.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +54,8 @@ pub(crate) enum LoadError {
 
 /// Reads file after file until the engine ends.
 pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
-    for Job { operation, file } in jobs {
-        let samples = samples(File::from(file));
+    for Job { operation, file, rate } in jobs {
+        let samples = samples(File::from(file), rate);
         if let Err(error) = &samples {
             tracing::warn!(operation = operation.0, %error, "file cannot be played");
         }
@@ -58,8 +63,8 @@ pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
     }
 }
 
-/// The samples of a WAV file, at 8 kHz, mono.
-pub(crate) fn samples(mut file: File) -> Result<Arc<[i16]>, LoadError> {
+/// The samples of a WAV file, mono: at this rate where the file's is as high, else at 8 kHz.
+pub(crate) fn samples(mut file: File, most: Rate) -> Result<Loaded, LoadError> {
     // A pipe could keep everybody else's files waiting.
     if !file.metadata()?.is_file() {
         return Err(LoadError::NotAFile);
@@ -74,9 +79,10 @@ pub(crate) fn samples(mut file: File) -> Result<Arc<[i16]>, LoadError> {
     if reader.duration() > rate * MAX_SECONDS {
         return Err(LoadError::TooLong);
     }
-    let length = u64::from(reader.duration()) * u64::from(RATE) / u64::from(rate);
+    let to = if rate > Rate::Narrow.hz() { most } else { Rate::Narrow };
+    let length = u64::from(reader.duration()) * u64::from(to.hz()) / u64::from(rate);
     let mut output = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + CHUNK);
-    let mut resampler = if rate == RATE { None } else { Some(ToEight::new(rate)?) };
+    let mut resampler = if rate == to.hz() { None } else { Some(Resampled::new(rate, to)?) };
     let octets = usize::try_from(reader.duration()).unwrap_or(0) * usize::from(channels) * 2;
     let mut source = reader.into_inner().take(octets as u64);
     let mut room = Vec::with_capacity(PIECE);
@@ -91,25 +97,26 @@ pub(crate) fn samples(mut file: File) -> Result<Arc<[i16]>, LoadError> {
     if let Some(resampler) = resampler {
         resampler.finish(&mut output)?;
     }
-    Ok(output.into())
+    Ok((output.into(), to))
 }
 
-/// Samples of any rate to 8 kHz: the beginning stays where it is, and the length in time.
-struct ToEight {
+/// Samples of any rate to one of ours: the beginning stays where it is, and the length in time.
+struct Resampled {
     resampler: Fft<f32>,
     waiting: Vec<f32>,
     /// Samples to leave out first: the filter's own delay.
     delay: usize,
     taken: u64,
-    rate: u32,
+    from: u32,
+    to: Rate,
 }
 
-impl ToEight {
-    fn new(rate: u32) -> Result<ToEight, LoadError> {
-        let resampler = Fft::new(rate as usize, RATE as usize, CHUNK, 1, FixedSync::Both)
+impl Resampled {
+    fn new(from: u32, to: Rate) -> Result<Resampled, LoadError> {
+        let resampler = Fft::new(from as usize, to.hz() as usize, CHUNK, 1, FixedSync::Both)
             .map_err(|error| LoadError::Resample(error.to_string()))?;
         let delay = resampler.output_delay();
-        Ok(ToEight { resampler, waiting: Vec::new(), delay, taken: 0, rate })
+        Ok(Resampled { resampler, waiting: Vec::new(), delay, taken: 0, from, to })
     }
 
     fn push(&mut self, sample: f32, output: &mut Vec<i16>) -> Result<(), LoadError> {
@@ -132,7 +139,7 @@ impl ToEight {
 
     /// What the filter still holds.
     fn finish(mut self, output: &mut Vec<i16>) -> Result<(), LoadError> {
-        let wanted = usize::try_from(self.taken * u64::from(RATE) / u64::from(self.rate)).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(self.taken * u64::from(self.to.hz()) / u64::from(self.from)).unwrap_or(usize::MAX);
         while output.len() < wanted {
             self.waiting.resize(self.resampler.input_frames_next(), 0.0);
             self.convert(output)?;
@@ -204,7 +211,7 @@ mod tests {
     fn every_rate_keeps_length_and_level_and_what_would_fold_is_gone() {
         for rate in RATES {
             for channels in [1, 2] {
-                let heard = samples(wav(channels, rate, 1000.0, 1)).unwrap();
+                let heard = samples(wav(channels, rate, 1000.0, 1), Rate::Narrow).unwrap().0;
                 assert_eq!(heard.len(), 8000, "{rate} Hz, {channels} channels");
                 let level = level(&heard, 1000);
                 assert!((level + 100).abs() <= 2, "{rate} Hz, {channels} channels: {level}");
@@ -212,17 +219,31 @@ mod tests {
         }
         // 5 kHz would come out as 3 kHz.
         for rate in [16_000, 44_100, 48_000] {
-            let folded = level(&samples(wav(1, rate, 5000.0, 1)).unwrap(), 3000);
+            let folded = level(&samples(wav(1, rate, 5000.0, 1), Rate::Narrow).unwrap().0, 3000);
             assert!(folded < -600, "{rate} Hz: {folded}");
         }
     }
 
     #[test]
+    fn wide_audio_stays_wide_where_that_is_of_use() {
+        for (rate, kept) in [(8000, Rate::Narrow), (11_025, Rate::Wide), (16_000, Rate::Wide), (48_000, Rate::Wide)] {
+            let (heard, to) = samples(wav(1, rate, 3000.0, 1), Rate::Wide).unwrap();
+            assert_eq!((to, heard.len()), (kept, kept.hz() as usize), "{rate} Hz");
+            // Measured as if it were 8 kHz.
+            let level = level(&heard, 3000 / kept.factor() as u32);
+            assert!((level + 100).abs() <= 2, "{rate} Hz: {level}");
+        }
+        // 6 kHz at 16 kHz, as 3 kHz at 8 kHz.
+        let (heard, _) = samples(wav(2, 48_000, 6000.0, 1), Rate::Wide).unwrap();
+        assert!((level(&heard, 3000) + 100).abs() <= 2);
+    }
+
+    #[test]
     fn what_cannot_be_played_is_refused() {
-        assert!(matches!(samples(wav(1, 96_000, 440.0, 1)), Err(LoadError::Format { .. })));
-        assert!(matches!(samples(wav(3, 8000, 440.0, 1)), Err(LoadError::Format { .. })));
-        assert!(matches!(samples(file_of(b"RIFF is not all of it")), Err(LoadError::Wav(_))));
-        assert!(matches!(samples(File::open("/dev/zero").unwrap()), Err(LoadError::NotAFile)));
-        assert!(matches!(samples(wav(1, 8000, 440.0, MAX_SECONDS + 1)), Err(LoadError::TooLong)));
+        assert!(matches!(samples(wav(1, 96_000, 440.0, 1), Rate::Wide), Err(LoadError::Format { .. })));
+        assert!(matches!(samples(wav(3, 8000, 440.0, 1), Rate::Wide), Err(LoadError::Format { .. })));
+        assert!(matches!(samples(file_of(b"RIFF is not all of it"), Rate::Wide), Err(LoadError::Wav(_))));
+        assert!(matches!(samples(File::open("/dev/zero").unwrap(), Rate::Wide), Err(LoadError::NotAFile)));
+        assert!(matches!(samples(wav(1, 8000, 440.0, MAX_SECONDS + 1), Rate::Wide), Err(LoadError::TooLong)));
     }
 }

@@ -11,12 +11,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::sync::mpsc::Receiver;
 use tapi::{End, OperationId};
-use tspi::media::FRAME_SAMPLES;
+use tspi::media::{FRAME_SAMPLES, Rate};
 
 /// Channels of a recording.
 const CHANNELS: u16 = 2;
 /// Octets of a header.
-const HEADER: usize = 44;
+const HEADER: u64 = 44;
 /// A WAV file's length is a number of 32 bits.
 const MAX_OCTETS: u32 = u32::MAX - 1024;
 
@@ -26,11 +26,12 @@ pub(crate) enum Job {
     Begin {
         operation: OperationId,
         file: OwnedFd,
+        rate: Rate,
     },
-    /// Samples of both channels by turns.
-    Samples {
+    /// Samples of both channels by turns, as they are written.
+    Audio {
         operation: OperationId,
-        samples: Vec<i16>,
+        octets: Vec<u8>,
     },
     /// Answered by [`FileResult::Written`].
     Finish {
@@ -42,19 +43,19 @@ impl Job {
     /// Of which recording.
     pub(crate) fn operation(&self) -> OperationId {
         match self {
-            Job::Begin { operation, .. } | Job::Samples { operation, .. } | Job::Finish { operation } => *operation,
+            Job::Begin { operation, .. } | Job::Audio { operation, .. } | Job::Finish { operation } => *operation,
         }
     }
 }
 
-/// Frames of 20 ms in samples of both channels.
-pub(crate) fn frames(samples: &[i16]) -> u64 {
-    (samples.len() / (usize::from(CHANNELS) * FRAME_SAMPLES)) as u64
+/// Frames of 20 ms at 8 kHz in audio of both channels.
+pub(crate) fn frames(octets: &[u8]) -> u64 {
+    (octets.len() / (2 * usize::from(CHANNELS) * FRAME_SAMPLES)) as u64
 }
 
 struct Recording {
     file: File,
-    rate: u32,
+    rate: Rate,
     /// Octets of audio so far.
     octets: u32,
 }
@@ -62,19 +63,18 @@ struct Recording {
 /// Writes until the engine ends; what is open then is complete already.
 pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
     let mut open: BTreeMap<OperationId, Result<Recording, End>> = BTreeMap::new();
-    let mut room = Vec::new();
     for job in jobs {
         let (operation, failed) = match job {
-            Job::Begin { operation, file } => {
-                let recording = Recording::new(File::from(file), 8000).map_err(|error| end_of(operation, &error));
+            Job::Begin { operation, file, rate } => {
+                let recording = Recording::new(File::from(file), rate).map_err(|error| end_of(operation, &error));
                 let failed = recording.as_ref().err().cloned();
                 open.insert(operation, recording);
                 (operation, failed)
             }
-            Job::Samples { operation, samples } => {
+            Job::Audio { operation, octets } => {
                 let Some(state) = open.get_mut(&operation) else { continue };
                 let Ok(recording) = state else { continue };
-                let failed = recording.write(&samples, &mut room).err().map(|error| end_of(operation, &error));
+                let failed = recording.write(&octets).err().map(|error| end_of(operation, &error));
                 if let Some(end) = &failed {
                     *state = Err(end.clone());
                 }
@@ -93,7 +93,7 @@ pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
 }
 
 impl Recording {
-    fn new(file: File, rate: u32) -> io::Result<Recording> {
+    fn new(file: File, rate: Rate) -> io::Result<Recording> {
         let kind = file.metadata()?.file_type();
         if kind.is_fifo() || kind.is_socket() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -107,19 +107,17 @@ impl Recording {
     }
 
     /// Adds audio, then tells of it in the header: in this order the file can be read at any time.
-    fn write(&mut self, samples: &[i16], room: &mut Vec<u8>) -> io::Result<()> {
-        room.clear();
-        room.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-        let octets = u32::try_from(room.len()).ok().and_then(|more| self.octets.checked_add(more));
-        let octets = octets.filter(|octets| *octets <= MAX_OCTETS).ok_or(io::ErrorKind::FileTooLarge)?;
-        self.file.write_all_at(room, HEADER as u64 + u64::from(self.octets))?;
-        self.octets = octets;
+    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        let all = u32::try_from(octets.len()).ok().and_then(|more| self.octets.checked_add(more));
+        let all = all.filter(|all| *all <= MAX_OCTETS).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.file.write_all_at(octets, HEADER + u64::from(self.octets))?;
+        self.octets = all;
         self.write_header()
     }
 
     fn write_header(&self) -> io::Result<()> {
-        let block = CHANNELS * 2;
-        let words = [36 + self.octets, 16, self.rate, self.rate * u32::from(block), self.octets].map(u32::to_le_bytes);
+        let (rate, block) = (self.rate.hz(), CHANNELS * 2);
+        let words = [36 + self.octets, 16, rate, rate * u32::from(block), self.octets].map(u32::to_le_bytes);
         let [all, format, rate, speed, audio] = &words;
         // PCM, so many channels; so many octets for a sample of all, so many bits for one of each.
         let [pcm, channels, block, bits] = &[1, CHANNELS, block, 16].map(u16::to_le_bytes);
@@ -144,25 +142,27 @@ mod tests {
     #[test]
     fn the_file_can_be_read_after_every_second() {
         let memory = || File::from(nix::sys::memfd::memfd_create(c"wav", nix::sys::memfd::MFdFlags::empty()).unwrap());
-        for rate in [8000, 16_000] {
+        for rate in [Rate::Narrow, Rate::Wide] {
             let file = memory();
             let mut recording = Recording::new(file.try_clone().unwrap(), rate).unwrap();
+            let rate = rate.hz();
             for second in 0..4u32 {
                 let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
                 let mut reader = hound::WavReader::open(path).unwrap();
                 assert_eq!((reader.spec().sample_rate, reader.spec().channels), (rate, 2));
                 assert_eq!(reader.duration(), second * rate);
                 assert!(reader.samples::<i16>().map(Result::unwrap).eq((0..second * rate * 2).map(|n| n as i16)));
-                let samples: Vec<i16> = (0..rate * 2).map(|n| (second * rate * 2 + n) as i16).collect();
-                recording.write(&samples, &mut Vec::new()).unwrap();
+                let sample = |n: u32| ((second * rate * 2 + n) as i16).to_le_bytes();
+                recording.write(&(0..rate * 2).flat_map(sample).collect::<Vec<u8>>()).unwrap();
             }
         }
     }
 
     #[test]
     fn a_file_of_four_gigabytes_ends_a_recording() {
-        let mut recording = Recording { file: File::open("/dev/null").unwrap(), rate: 8000, octets: MAX_OCTETS - 2 };
-        let error = recording.write(&[0, 0], &mut Vec::new()).unwrap_err();
+        let mut recording =
+            Recording { file: File::open("/dev/null").unwrap(), rate: Rate::Narrow, octets: MAX_OCTETS - 2 };
+        let error = recording.write(&[0; 4]).unwrap_err();
         assert_eq!(end_of(OperationId(1), &error), End::DiskFull);
     }
 }

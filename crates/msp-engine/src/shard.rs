@@ -62,7 +62,7 @@ pub(crate) enum Message {
 #[derive(Clone, Debug)]
 pub(crate) enum FileResult {
     /// A file was read, or could not be.
-    Loaded(OperationId, Option<Arc<[i16]>>),
+    Loaded(OperationId, Option<load::Loaded>),
     /// A recording cannot go on.
     WriteFailed(OperationId, End),
     /// A recording's file is complete, or failed before it was.
@@ -320,8 +320,8 @@ impl Shard {
             }
             Message::Watch(port) => self.watch_idle(port),
             Message::Unwatch(port) => self.unwatch_idle(port),
-            Message::File(FileResult::Loaded(operation, Some(samples))) => {
-                self.msp.handle(now, Input::Loaded { operation, samples });
+            Message::File(FileResult::Loaded(operation, Some((samples, rate)))) => {
+                self.msp.handle(now, Input::Loaded { operation, samples, rate });
             }
             Message::File(FileResult::Loaded(operation, None)) => {
                 self.msp.handle(now, Input::Failed { operation, end: End::Failed });
@@ -411,18 +411,19 @@ impl Shard {
                 Output::ApplicationFrame { operation, frame } => self.write_application(now, operation, &frame),
                 // Closed, it is out of epoll too.
                 Output::ApplicationEnds { operation } => drop(self.applications.remove(&operation)),
-                Output::Load { operation, descriptor } => {
+                Output::Load { operation, descriptor, rate } => {
                     let file = self.descriptors.remove(&descriptor);
-                    let sent = file.is_some_and(|file| self.files.load.send(load::Job { operation, file }).is_ok());
+                    let load = |file| self.files.load.send(load::Job { operation, file, rate }).is_ok();
+                    let sent = file.is_some_and(load);
                     if !sent {
                         self.msp.handle(now, Input::Failed { operation, end: End::Failed });
                     }
                 }
-                Output::RecordingBegins { operation, descriptor } => match self.descriptors.remove(&descriptor) {
-                    Some(file) => self.write(record::Job::Begin { operation, file }),
+                Output::RecordingBegins { operation, descriptor, rate } => match self.descriptors.remove(&descriptor) {
+                    Some(file) => self.write(record::Job::Begin { operation, file, rate }),
                     None => self.msp.handle(now, Input::Failed { operation, end: End::Failed }),
                 },
-                Output::Recorded { operation, samples } => self.write(record::Job::Samples { operation, samples }),
+                Output::Recorded { operation, octets } => self.write(record::Job::Audio { operation, octets }),
                 Output::RecordingEnds { operation } => {
                     self.finishing.insert(operation, None);
                     self.write(record::Job::Finish { operation });

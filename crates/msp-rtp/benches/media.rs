@@ -11,11 +11,12 @@ use msp_rtp::codec::{Audio, Decoder, Encoder};
 use msp_rtp::detect::{Dtmf, Progress};
 use msp_rtp::g711::Law;
 use msp_rtp::plc::Plc;
+use msp_rtp::resample::Converter;
 use msp_rtp::rtp::{Datagram, Sender};
 use msp_rtp::tone::Tone;
 use std::hint::black_box;
 use std::time::Duration;
-use tspi::media::{Codec, Frame, Input, MediaProvider, StreamId};
+use tspi::media::{Codec, Frame, Input, MediaProvider, Rate, StreamId};
 
 const STREAMS: u64 = 200;
 
@@ -84,24 +85,34 @@ fn speech() -> Vec<Frame> {
 
 /// 20 ms of each codec, both ways.
 fn codecs(criterion: &mut Criterion) {
-    let frames = speech();
+    let narrow = speech();
     for audio in [Audio::G711(Law::A), Audio::G711(Law::Mu), Audio::G722] {
+        let mut converter = Converter::default();
+        let frames: Vec<_> = narrow.iter().map(|frame| converter.convert(&(*frame).into(), audio.rate())).collect();
         let (mut encoder, mut decoder) = (Encoder::new(audio), Decoder::new(audio));
         let mut payload = [0; 480];
         criterion.bench_function(&format!("encode 20 ms: {audio:?}"), |bench| {
             let mut frames = frames.iter().cycle();
-            bench.iter(|| encoder.encode(black_box(&frames.next().unwrap().0), &mut payload));
+            bench.iter(|| encoder.encode(black_box(frames.next().unwrap().samples()), &mut payload));
         });
-        let length = encoder.encode(&frames[7].0, &mut payload).unwrap();
-        let mut samples = [0; 960];
+        let length = encoder.encode(frames[7].samples(), &mut payload).unwrap();
+        let mut samples = [0; 1920];
         criterion.bench_function(&format!("decode 20 ms: {audio:?}"), |bench| {
             bench.iter(|| decoder.decode(black_box(&payload[..length]), &mut samples));
         });
     }
+    for (name, rate) in [("8 to 16 kHz", Rate::Wide), ("16 to 8 kHz", Rate::Narrow)] {
+        criterion.bench_function(&format!("convert 20 ms: {name}"), |bench| {
+            let frame = Converter::default()
+                .convert(&narrow[3].into(), if rate == Rate::Wide { Rate::Narrow } else { Rate::Wide });
+            let mut converter = Converter::default();
+            bench.iter(|| converter.convert(black_box(&frame), rate));
+        });
+    }
     criterion.bench_function("conceal 20 ms", |bench| {
-        let mut plc = Plc::new();
+        let mut plc = Plc::default();
         bench.iter(|| {
-            let mut frame = frames[3];
+            let mut frame = narrow[3];
             plc.good(&mut frame.0);
             plc.conceal(black_box(&mut frame.0));
         });

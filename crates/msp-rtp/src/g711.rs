@@ -41,8 +41,28 @@ impl Law {
                 let sign = if sample < 0 { 0x80 } else { 0 };
                 MU_ENCODE[usize::from(sample.unsigned_abs() >> 2).min(MU_ENCODE.len() - 1)] ^ sign
             }
-            Law::A if sample < 0 => A_ENCODE[usize::from(!sample as u16 >> 4)] ^ 0x80,
-            Law::A => A_ENCODE[usize::from(sample as u16 >> 4)],
+            Law::A => {
+                // Without a branch: signs of audio cannot be foretold.
+                let negative = (sample >> 15) as u16;
+                A_ENCODE[usize::from((sample as u16 ^ negative) >> 4)] ^ (negative as u8 & 0x80)
+            }
+        }
+    }
+
+    /// Decodes octets, as many as there is room for.
+    pub fn decode_all(self, octets: &[u8], out: &mut [i16]) {
+        let table = match self {
+            Law::Mu => &MU_DECODE,
+            Law::A => &A_DECODE,
+        };
+        out.iter_mut().zip(octets).for_each(|(sample, octet)| *sample = table[usize::from(*octet)]);
+    }
+
+    /// Encodes samples, as many as there is room for.
+    pub fn encode_all(self, samples: &[i16], out: &mut [u8]) {
+        match self {
+            Law::Mu => out.iter_mut().zip(samples).for_each(|(octet, sample)| *octet = Law::Mu.encode(*sample)),
+            Law::A => out.iter_mut().zip(samples).for_each(|(octet, sample)| *octet = Law::A.encode(*sample)),
         }
     }
 

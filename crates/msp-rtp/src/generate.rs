@@ -6,7 +6,7 @@ use crate::tone::Tone;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tapi::{OperationId, ProgressTone};
-use tspi::media::{FRAME_SAMPLES, Frame};
+use tspi::media::{AudioFrame, FRAME_SAMPLES, Frame, Rate};
 
 const FRAME_MS: u64 = 20;
 /// Length of a digit in milliseconds where none is asked, and the bounds of what may be asked.
@@ -26,9 +26,15 @@ const LEVELS: std::ops::RangeInclusive<i32> = -60..=3;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Sound {
     /// Audio.
-    Audio(Frame),
+    Audio(AudioFrame),
     /// An event in place of audio.
     Event(EventPacket),
+}
+
+impl From<Frame> for Sound {
+    fn from(frame: Frame) -> Sound {
+        Sound::Audio(frame.into())
+    }
 }
 
 /// An operation that makes sound.
@@ -122,8 +128,8 @@ impl Generate {
     /// The next 20 ms, which begin at `timestamp`; digits as events where there are `events`, with so many ticks of their clock in a sample. `None`: it is done.
     pub fn step(&mut self, timestamp: u32, events: Option<u32>) -> Option<Sound> {
         let sound = match &mut self.kind {
-            Kind::Tone { tone, left } => part_of(tone, left).map(Sound::Audio),
-            Kind::Cadence(cadence) => cadence.step().map(Sound::Audio),
+            Kind::Tone { tone, left } => part_of(tone, left).map(Sound::from),
+            Kind::Cadence(cadence) => cadence.step().map(Sound::from),
             Kind::Digits { digits, next, samples, step } => loop {
                 if let Some(sound) = step.step() {
                     break Some(sound);
@@ -159,9 +165,9 @@ impl Step {
             Step::Quiet { frames: 0 } => None,
             Step::Quiet { frames } => {
                 *frames -= 1;
-                Some(Sound::Audio(Frame::SILENCE))
+                Some(Sound::Audio(AudioFrame::SILENCE))
             }
-            Step::Tone { tone, left } => part_of(tone, left).map(Sound::Audio),
+            Step::Tone { tone, left } => part_of(tone, left).map(Sound::from),
             Step::Event(sender) => sender.step().map(Sound::Event),
         }
     }
@@ -247,6 +253,7 @@ enum PlayState {
     Playing {
         #[serde(skip)]
         samples: Option<Arc<[i16]>>,
+        rate: Rate,
         position: usize,
     },
 }
@@ -256,8 +263,8 @@ impl Play {
         Play { operation, repeat, frames: 0, pace: Pace::Runs, state: PlayState::Loading }
     }
 
-    pub fn load(&mut self, samples: Arc<[i16]>) {
-        self.state = PlayState::Playing { samples: Some(samples), position: 0 };
+    pub fn load(&mut self, samples: Arc<[i16]>, rate: Rate) {
+        self.state = PlayState::Playing { samples: Some(samples), rate, position: 0 };
     }
 
     pub fn is_playing(&self) -> bool {
@@ -269,20 +276,22 @@ impl Play {
     }
 
     /// The next 20 ms, silence while it stands; `None`: it is done. What is repeated has no gap.
-    pub fn step(&mut self) -> Option<Frame> {
-        let PlayState::Playing { samples: Some(samples), position } = &mut self.state else { return None };
+    pub fn step(&mut self) -> Option<AudioFrame> {
+        let PlayState::Playing { samples: Some(samples), rate, position } = &mut self.state else { return None };
         samples.get(*position)?;
         if self.pace == Pace::Stands {
-            return Some(Frame::SILENCE);
+            return Some(AudioFrame::silence(*rate));
         }
-        let mut frame = Frame::SILENCE;
-        for sample in &mut frame.0 {
-            let Some(played) = samples.get(*position) else { break };
-            *sample = *played;
-            *position += 1;
+        let mut frame = AudioFrame::silence(*rate);
+        let mut room = frame.samples_mut();
+        while let Some(rest) = samples.get(*position..).filter(|rest| !rest.is_empty() && !room.is_empty()) {
+            let (now, later) = room.split_at_mut(rest.len().min(room.len()));
+            now.copy_from_slice(rest.get(..now.len()).unwrap_or_default());
+            *position += now.len();
             if self.repeat && *position == samples.len() {
                 *position = 0;
             }
+            room = later;
         }
         self.frames += 1;
         Some(frame)

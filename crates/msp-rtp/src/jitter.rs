@@ -1,28 +1,37 @@
 //! Playout: what came in at its own pace leaves in frames of 20 ms.
 //!
-//! Samples are kept by timestamp, so packets of any length are split and joined as the frames ask. The delay starts at
+//! Samples are kept by timestamp, so packets of any length are split and joined as the frames ask. Times are counted in
+//! samples at 8 kHz, whatever the rate of the audio. The delay starts at
 //! its least, 40 ms, or 20 ms for a modem's frames. It grows where the buffer runs dry or packets come too late (a frame is put in), up to its most,
-//! 200 ms. It shrinks where there was more than enough for two seconds: then a quiet frame is left out, or any frame where
-//! none is quiet for two more.
+//! 200 ms. It shrinks where it was not used up: where nothing was needed of it for two seconds it falls half the way to its
+//! least, where some was by a frame in ten. Whenever more waits than the delay asks for, quiet frames are left out, and
+//! after a second any frame, two a second. Where trouble soon follows, it waits twice as long before it shrinks again.
 
 use crate::plc::Plc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 use tapi::Time;
-use tspi::media::{FRAME_SAMPLES, Frame};
+use tspi::media::{AudioFrame, FRAME_SAMPLES, Frame, Rate};
 
 const FRAME: u32 = FRAME_SAMPLES as u32;
 const TARGET_MIN: u32 = 2 * FRAME;
 const TARGET_MAX: u32 = 10 * FRAME;
+/// Samples of a ring at 8 kHz.
 const RING: usize = 4096;
 /// No code of G.711 decodes to it, and frames are kept from it.
 const MISSING: i16 = i16::MIN;
 /// Frames of nothing after which the source is taken to have stopped.
 const DRY_FRAMES: u32 = 10;
-/// Frames over which the least level is taken.
-const WINDOW: u32 = 100;
-/// Windows without trouble after which the target falls.
-const CALM_WINDOWS: u32 = 5;
+/// Frames over which the least level is taken: a second.
+const WINDOW: u32 = 50;
+/// Windows without trouble after which the target falls: where it was not needed, and where some of it was.
+const CALM_WINDOWS: u32 = 2;
+const USED_WINDOWS: u32 = 10;
+/// Windows after a fall within which trouble tells that it was too early; the most that is waited then.
+const EARLY_WINDOWS: u32 = 10;
+const MOST_PATIENCE: u32 = 32;
+/// Frames between two that are left out although they are not quiet.
+const FORCED_APART: u32 = 25;
 
 /// Samples below this are quiet: some -50 dBm0.
 const QUIET: u16 = 70;
@@ -73,11 +82,15 @@ pub struct Jitter {
     target: u32,
     /// Frames to put in.
     stretch: u32,
-    /// Whether a frame is to be left out.
-    spare: bool,
+    /// Frames to be left out, and how long the first has waited for a quiet one.
+    spare: u32,
+    overdue: u32,
     least: u32,
     frames: u32,
+    /// Windows without trouble, since the last fall, and those to wait for before the next.
     calm: u32,
+    since_fall: Option<u32>,
+    patience: u32,
     plc: Plc,
     counts: Playout,
 }
@@ -95,27 +108,35 @@ enum State {
 
 impl Default for Jitter {
     fn default() -> Jitter {
-        Jitter::new(Bounds::default())
+        Jitter::new(Bounds::default(), Rate::Narrow)
     }
 }
 
 impl Jitter {
-    /// Empty.
-    pub fn new(bounds: Bounds) -> Jitter {
+    /// Empty, for audio of this rate.
+    pub fn new(bounds: Bounds, rate: Rate) -> Jitter {
         Jitter {
-            ring: Ring::new(),
+            ring: Ring::new(rate),
             state: State::Idle,
             end: 0,
             bounds,
             target: bounds.least,
             stretch: 0,
-            spare: false,
+            spare: 0,
+            overdue: 0,
             least: u32::MAX,
             frames: 0,
             calm: 0,
-            plc: Plc::new(),
+            since_fall: None,
+            patience: CALM_WINDOWS,
+            plc: Plc::new(rate),
             counts: Playout::default(),
         }
+    }
+
+    /// The rate of what is in it.
+    pub fn rate(&self) -> Rate {
+        self.ring.rate
     }
 
     /// What was counted.
@@ -137,21 +158,20 @@ impl Jitter {
         self.plc.reset();
         self.state = State::Idle;
         self.stretch = 0;
-        self.spare = false;
+        self.spare = 0;
         self.least = u32::MAX;
         self.frames = 0;
     }
 
     /// Takes a packet's samples.
     pub fn packet(&mut self, now: Time, timestamp: u32, samples: &[i16]) {
-        if let Some(skip) = self.place(now, timestamp, samples.len()) {
-            for (n, sample) in samples.iter().enumerate().skip(skip) {
-                self.ring.put(timestamp.wrapping_add(n as u32), (*sample).max(-i16::MAX));
-            }
+        let factor = self.ring.rate.factor();
+        if let Some(skip) = self.place(now, timestamp, samples.len() / factor) {
+            self.ring.put(timestamp.wrapping_add(skip as u32), samples.get(skip * factor..).unwrap_or_default());
         }
     }
 
-    /// Takes a frame of a source that has no timestamps.
+    /// Takes a frame of a source that has no timestamps; for audio at 8 kHz.
     pub fn frame(&mut self, now: Time, frame: &Frame) {
         // Too much waits already: the source's clock is faster than ours, or a burst came.
         if self.level() > TARGET_MAX {
@@ -162,11 +182,7 @@ impl Jitter {
             State::Idle => 0,
             State::Waiting { .. } | State::Playing { .. } => self.end,
         };
-        if let Some(skip) = self.place(now, timestamp, FRAME_SAMPLES) {
-            for (n, sample) in frame.0.iter().enumerate().skip(skip) {
-                self.ring.put(timestamp.wrapping_add(n as u32), (*sample).max(-i16::MAX));
-            }
-        }
+        self.packet(now, timestamp, &frame.0);
     }
 
     /// Makes room for samples from `timestamp` on; says how many of them are too late. `None`: all.
@@ -232,6 +248,10 @@ impl Jitter {
     fn trouble(&mut self) {
         self.target = (self.target + FRAME).min(self.bounds.most);
         self.calm = 0;
+        self.spare = 0;
+        if self.since_fall.take().is_some_and(|windows| windows < EARLY_WINDOWS) {
+            self.patience = (2 * self.patience).min(MOST_PATIENCE);
+        }
     }
 
     /// Whether there is, or soon will be, something to play.
@@ -240,7 +260,7 @@ impl Jitter {
     }
 
     /// The next 20 ms; `None` while nothing comes.
-    pub fn pop(&mut self, now: Time) -> Option<Frame> {
+    pub fn pop(&mut self, now: Time) -> Option<AudioFrame> {
         let (cursor, dry) = match self.state {
             State::Idle => return None,
             State::Waiting { at, .. } if now < at => return None,
@@ -262,7 +282,7 @@ impl Jitter {
     }
 
     /// Nothing to play: the source is late (then the delay has grown by what is put in here) or has stopped.
-    fn run_dry(&mut self, cursor: u32, dry: u32) -> Option<Frame> {
+    fn run_dry(&mut self, cursor: u32, dry: u32) -> Option<AudioFrame> {
         if dry > DRY_FRAMES {
             self.reset();
             return None;
@@ -278,36 +298,53 @@ impl Jitter {
         }
         self.least = self.least.min(level);
         self.frames += 1;
-        if self.frames < WINDOW {
-            return self.leave_out(self.spare && self.ring.is_quiet(cursor));
+        if self.frames >= WINDOW {
+            self.judge();
         }
-        let overdue = self.spare;
-        self.spare = self.least > self.target + FRAME;
-        self.frames = 0;
-        self.least = u32::MAX;
-        self.calm += 1;
-        if self.calm >= CALM_WINDOWS {
-            self.calm = 0;
-            self.target = self.target.saturating_sub(FRAME).max(self.bounds.least);
-        }
-        self.leave_out(overdue && self.spare)
-    }
-
-    fn leave_out(&mut self, now: bool) -> u32 {
-        if !now {
+        if self.spare == 0 {
             return 0;
         }
-        self.spare = false;
+        self.overdue += 1;
+        if self.overdue < 2 * FORCED_APART && !self.ring.is_quiet(cursor) {
+            return 0;
+        }
+        self.spare -= 1;
+        self.overdue = FORCED_APART;
         FRAME
     }
 
-    fn read(&mut self, cursor: u32) -> Frame {
-        let mut frame = Frame::SILENCE;
-        for (n, sample) in frame.0.iter_mut().enumerate() {
-            *sample = self.ring.take(cursor.wrapping_add(n as u32));
+    /// A window is over: how much of the delay was not needed in it.
+    fn judge(&mut self) {
+        self.calm += 1;
+        self.since_fall = self.since_fall.map(|windows| windows.saturating_add(1));
+        if self.calm > 2 * MOST_PATIENCE {
+            self.patience = CALM_WINDOWS;
         }
-        self.counts.concealed += u64::from(frame.0.contains(&MISSING));
-        for run in frame.0.chunk_by_mut(|one, other| (*one == MISSING) == (*other == MISSING)) {
+        let unused = self.least.saturating_add(FRAME) > self.target;
+        let patience = if unused { self.patience } else { self.patience.max(USED_WINDOWS) };
+        if self.calm >= patience && self.least > FRAME && self.target > self.bounds.least {
+            let step = if unused { ((self.target - self.bounds.least) / 2).next_multiple_of(FRAME) } else { FRAME };
+            self.target = self.target.saturating_sub(step).max(self.bounds.least);
+            (self.calm, self.since_fall) = (0, Some(0));
+        }
+        let spare = self.least.saturating_sub(self.target + 1) / FRAME;
+        if self.spare == 0 {
+            self.overdue = 0;
+        }
+        (self.spare, self.frames, self.least) = (spare, 0, u32::MAX);
+    }
+
+    fn read(&mut self, cursor: u32) -> AudioFrame {
+        let mut frame = AudioFrame::silence(self.ring.rate);
+        let samples = frame.samples_mut();
+        self.ring.take(cursor, samples);
+        // Nearly always all are there.
+        if samples.iter().filter(|sample| **sample == MISSING).count() == 0 {
+            self.plc.good(samples);
+            return frame;
+        }
+        self.counts.concealed += 1;
+        for run in samples.chunk_by_mut(|one, other| (*one == MISSING) == (*other == MISSING)) {
             if run.first() == Some(&MISSING) {
                 self.plc.conceal(run);
             } else {
@@ -318,39 +355,62 @@ impl Jitter {
     }
 
     /// What was heard last goes on, and fades.
-    fn made_up(&mut self) -> Frame {
+    fn made_up(&mut self) -> AudioFrame {
         self.counts.concealed += 1;
-        let mut frame = Frame::SILENCE;
-        self.plc.conceal(&mut frame.0);
+        let mut frame = AudioFrame::silence(self.ring.rate);
+        self.plc.conceal(frame.samples_mut());
         frame
     }
 }
 
 /// Samples by the low bits of their timestamp.
 #[derive(Clone, Debug)]
-struct Ring(Box<[i16]>);
+struct Ring {
+    rate: Rate,
+    samples: Box<[i16]>,
+}
 
 impl Ring {
-    fn new() -> Ring {
-        Ring(vec![MISSING; RING].into())
+    fn new(rate: Rate) -> Ring {
+        Ring { rate, samples: vec![MISSING; RING * rate.factor()].into() }
     }
 
     fn clear(&mut self) {
-        self.0.fill(MISSING);
+        self.samples.fill(MISSING);
     }
 
-    fn put(&mut self, timestamp: u32, sample: i16) {
-        self.0[timestamp as usize % RING] = sample;
+    /// The places of so many samples from a timestamp on: up to the end of the ring, and from its beginning.
+    fn places(&mut self, timestamp: u32, count: usize) -> [&mut [i16]; 2] {
+        let start = timestamp as usize % RING * self.rate.factor();
+        let (before, after) = self.samples.split_at_mut(start);
+        let (first, second) = (count.min(after.len()), count.saturating_sub(after.len()).min(before.len()));
+        [&mut after[..first], &mut before[..second]]
+    }
+
+    fn put(&mut self, timestamp: u32, samples: &[i16]) {
+        let mut rest = samples;
+        for places in self.places(timestamp, samples.len()) {
+            let (part, others) = rest.split_at(places.len().min(rest.len()));
+            places.iter_mut().zip(part).for_each(|(place, sample)| *place = (*sample).max(-i16::MAX));
+            rest = others;
+        }
     }
 
     /// Whether nothing is to be heard in the frame from there on.
-    fn is_quiet(&self, timestamp: u32) -> bool {
-        let quiet = |sample: i16| sample == MISSING || sample.unsigned_abs() < QUIET;
-        (0..FRAME).all(|n| quiet(self.0[timestamp.wrapping_add(n) as usize % RING]))
+    fn is_quiet(&mut self, timestamp: u32) -> bool {
+        let quiet = |sample: &i16| *sample == MISSING || sample.unsigned_abs() < QUIET;
+        self.places(timestamp, self.rate.frame_samples()).iter().all(|places| places.iter().all(quiet))
     }
 
-    fn take(&mut self, timestamp: u32) -> i16 {
-        std::mem::replace(&mut self.0[timestamp as usize % RING], MISSING)
+    /// Takes samples out.
+    fn take(&mut self, timestamp: u32, out: &mut [i16]) {
+        let mut rest = out;
+        for places in self.places(timestamp, rest.len()) {
+            let (part, others) = rest.split_at_mut(places.len());
+            part.copy_from_slice(places);
+            places.fill(MISSING);
+            rest = others;
+        }
     }
 }
 
@@ -358,24 +418,26 @@ impl Ring {
 impl Serialize for Ring {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut runs: Vec<(usize, Vec<i16>)> = Vec::new();
-        for (n, sample) in self.0.iter().enumerate().filter(|(_, sample)| **sample != MISSING) {
+        for (n, sample) in self.samples.iter().enumerate().filter(|(_, sample)| **sample != MISSING) {
             match runs.last_mut() {
                 Some((start, run)) if *start + run.len() == n => run.push(*sample),
                 _ => runs.push((n, vec![*sample])),
             }
         }
-        runs.serialize(serializer)
+        (self.rate, runs).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ring {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Ring, D::Error> {
-        let runs: Vec<(usize, Vec<i16>)> = Deserialize::deserialize(deserializer)?;
-        let mut ring = Ring::new();
+        let (rate, runs): (Rate, Vec<(usize, Vec<i16>)>) = Deserialize::deserialize(deserializer)?;
+        let mut ring = Ring::new(rate);
         for (start, run) in runs {
             let end = start.saturating_add(run.len());
-            let room =
-                ring.0.get_mut(start..end).ok_or_else(|| serde::de::Error::custom("a run outside of the ring"))?;
+            let room = ring
+                .samples
+                .get_mut(start..end)
+                .ok_or_else(|| serde::de::Error::custom("a run outside of the ring"))?;
             room.copy_from_slice(&run);
         }
         Ok(ring)

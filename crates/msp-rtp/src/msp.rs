@@ -425,8 +425,8 @@ impl Msp {
         for (operation, millis) in spoken.generated.into_iter().chain(spoken.played) {
             self.ended(operation, id, End::Done, millis);
         }
-        if let Some((operation, samples)) = spoken.recorded {
-            self.outputs.push_back(Output::Recorded { operation, samples });
+        if let Some((operation, octets)) = spoken.recorded {
+            self.outputs.push_back(Output::Recorded { operation, octets });
         }
         if let Some(operation) = spoken.record_full {
             self.stop(operation, End::Done);
@@ -442,8 +442,8 @@ impl MediaProvider for Msp {
             Input::Control { stream, from, bytes } => self.control(now, stream, from, bytes),
             Input::Frame { stream, frame } => self.frame(now, stream, frame),
             Input::ApplicationFrame { operation, frame } => self.application_frame(operation, frame),
-            Input::Loaded { operation, samples } => {
-                self.loaded(operation, samples);
+            Input::Loaded { operation, samples, rate } => {
+                self.loaded(operation, samples, rate);
                 self.wake(now);
             }
             Input::Failed { operation, end } => self.stop(operation, end),

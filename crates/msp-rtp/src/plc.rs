@@ -3,8 +3,9 @@
 //! made up. The appendix delays all audio by 3.75 ms to smooth the first seam too; this does not delay.
 
 use serde::{Deserialize, Serialize};
+use tspi::media::Rate;
 
-/// Pitch periods that are looked for, in samples: 66 to 200 Hz.
+/// Pitch periods that are looked for, in samples: 66 to 200 Hz. This and what follows is for 8 kHz.
 const PITCH: std::ops::RangeInclusive<usize> = 40..=120;
 /// Samples that are compared for a pitch.
 const COMPARED: usize = 160;
@@ -12,12 +13,15 @@ const COMPARED: usize = 160;
 const HISTORY: usize = 3 * 120 + 30;
 /// 10 ms.
 const STEP: usize = 80;
-/// Samples after which it is silent.
-const SILENT: usize = 6 * STEP;
+/// Steps after which it is silent.
+const SILENT: usize = 6;
+/// Samples that are faded at once, at either rate.
+const MAX_FADE: usize = 2 * STEP;
 
-/// Conceals losses in a stream of samples at 8 kHz.
+/// Conceals losses in a stream of samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plc {
+    rate: Rate,
     /// What was played last, newest last.
     history: Vec<i16>,
     /// The history as it was when the loss began, and what is repeated of it: room of their own, so that no loss
@@ -43,23 +47,31 @@ enum State {
 
 impl Default for Plc {
     fn default() -> Plc {
-        Plc::new()
+        Plc::new(Rate::Narrow)
     }
 }
 
 impl Plc {
     /// After silence.
-    pub fn new() -> Plc {
-        let (history, before) = (vec![0; HISTORY], Vec::with_capacity(HISTORY));
-        Plc { history, before, periods: Vec::with_capacity(HISTORY), state: State::Good }
+    pub fn new(rate: Rate) -> Plc {
+        let length = HISTORY * rate.factor();
+        let (before, periods) = (Vec::with_capacity(length), Vec::with_capacity(length));
+        Plc { rate, history: vec![0; length], before, periods, state: State::Good }
+    }
+
+    /// So many samples at 8 kHz, at the rate that there is.
+    fn scaled(&self, samples: usize) -> usize {
+        samples * self.rate.factor()
     }
 
     /// Takes samples that came. After a loss the first of them are faded in.
     pub fn good(&mut self, samples: &mut [i16]) {
         if let State::Lost { pitch, made, .. } = self.state {
             // A quarter of a period, and 4 ms more for each 10 ms of loss.
-            let fade = (pitch / 4 + (made.saturating_sub(1) / STEP) * 32).min(STEP).min(samples.len());
-            let mut other = [0; STEP];
+            let step = self.scaled(STEP);
+            let longer = (made.saturating_sub(1) / step) * self.scaled(32);
+            let fade = (pitch / 4 + longer).min(step).min(samples.len());
+            let mut other = [0; MAX_FADE];
             let other = &mut other[..fade];
             self.make_up(other);
             for (n, (sample, other)) in samples.iter_mut().zip(other).enumerate() {
@@ -90,9 +102,9 @@ impl Plc {
     }
 
     fn keep(&mut self, samples: &[i16]) {
-        let samples = samples.get(samples.len().saturating_sub(HISTORY)..).unwrap_or_default();
-        self.history.rotate_left(samples.len());
-        let start = HISTORY - samples.len();
+        let samples = samples.get(samples.len().saturating_sub(self.history.len())..).unwrap_or_default();
+        let start = self.history.len() - samples.len();
+        self.history.copy_within(samples.len().., 0);
         if let Some(end) = self.history.get_mut(start..) {
             end.copy_from_slice(samples);
         }
@@ -100,17 +112,19 @@ impl Plc {
 
     fn make_up(&mut self, out: &mut [i16]) {
         let State::Lost { pitch, mut made, mut at } = self.state else { return };
+        let step = self.scaled(STEP);
+        let silent = SILENT * step;
         for sample in out {
             // After 10 and 20 ms one period more is taken, lest it buzz.
-            if made == STEP || made == 2 * STEP {
-                self.repeat(pitch, made / STEP + 1);
+            if made == step || made == 2 * step {
+                self.repeat(pitch, made / step + 1);
                 at %= pitch;
             }
-            let left = SILENT.saturating_sub(made.max(STEP)) as i32;
+            let left = silent.saturating_sub(made.max(step)) as i32;
             let repeated = self.periods.get(at).copied().unwrap_or(0);
-            *sample = (i32::from(repeated) * left / (SILENT - STEP) as i32) as i16;
+            *sample = (i32::from(repeated) * left / (silent - step) as i32) as i16;
             at = (at + 1) % self.periods.len().max(1);
-            made = (made + 1).min(SILENT);
+            made = (made + 1).min(silent);
         }
         self.state = State::Lost { pitch, made, at };
     }
@@ -118,7 +132,7 @@ impl Plc {
     /// Takes the last `count` periods to be repeated, their end faded into what came before their beginning.
     fn repeat(&mut self, pitch: usize, count: usize) {
         let (length, join) = (pitch * count, pitch / 4);
-        let start = HISTORY.saturating_sub(length);
+        let start = self.before.len().saturating_sub(length);
         self.periods.clear();
         self.periods.extend_from_slice(self.before.get(start..).unwrap_or_default());
         let earlier = self.before.get(start.saturating_sub(join)..start).unwrap_or_default();
@@ -130,9 +144,10 @@ impl Plc {
 
     /// The lag at which what was heard last is most like what came before it.
     fn pitch(&self) -> usize {
-        let recent = self.history.get(HISTORY - COMPARED..).unwrap_or_default();
+        let (length, compared) = (self.history.len(), self.scaled(COMPARED));
+        let recent = self.history.get(length - compared..).unwrap_or_default();
         let likeness = |lag: usize| {
-            let earlier = self.history.get(HISTORY - COMPARED - lag..HISTORY - lag).unwrap_or_default();
+            let earlier = self.history.get(length - compared - lag..length - lag).unwrap_or_default();
             let (mut product, mut energy) = (0i64, 1i64);
             for (one, other) in recent.iter().zip(earlier) {
                 product += i64::from(*one) * i64::from(*other);
@@ -142,13 +157,16 @@ impl Plc {
             let product = product as f64;
             product * product.abs() / energy as f64
         };
+        let periods = self.scaled(*PITCH.start())..=self.scaled(*PITCH.end());
         let best = |lags: &mut dyn Iterator<Item = usize>| {
             lags.map(|lag| (lag, likeness(lag)))
-                .fold((*PITCH.start(), f64::MIN), |best, other| if other.1 > best.1 { other } else { best })
+                .fold((*periods.start(), f64::MIN), |best, other| if other.1 > best.1 { other } else { best })
         };
-        // Every second lag, then those beside the best.
-        let (rough, _) = best(&mut PITCH.step_by(2));
-        let (lag, _) = best(&mut (rough.saturating_sub(1)..=rough + 1).filter(|lag| PITCH.contains(lag)));
+        // Lags 250 µs apart, then those beside the best.
+        let apart = self.scaled(2);
+        let (rough, _) = best(&mut periods.clone().step_by(apart));
+        let beside = rough.saturating_sub(apart - 1)..=rough + apart - 1;
+        let (lag, _) = best(&mut beside.filter(|lag| periods.contains(lag)));
         lag
     }
 }
@@ -194,7 +212,7 @@ mod tests {
 
     /// Frames of 20 ms, of which every `nth` is lost: what is heard.
     fn lossy(signal: &[i16], nth: usize) -> (Vec<i16>, Vec<i16>) {
-        let (mut plc, mut concealed, mut silent) = (Plc::new(), Vec::new(), Vec::new());
+        let (mut plc, mut concealed, mut silent) = (Plc::default(), Vec::new(), Vec::new());
         for (n, frame) in signal.chunks_exact(160).enumerate() {
             let (mut one, mut other) = (frame.to_vec(), frame.to_vec());
             if n % nth == nth - 1 {
@@ -257,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_long_loss_fades_to_silence_within_60_ms() {
-        let mut plc = Plc::new();
+        let mut plc = Plc::default();
         let mut signal = voice(1600);
         plc.good(&mut signal);
         let mut lost = vec![1; 800];
@@ -272,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_extremes_do_not_overflow() {
-        let mut plc = Plc::new();
+        let mut plc = Plc::default();
         plc.good(&mut [i16::MIN; 400]);
         plc.conceal(&mut [0; 1000]);
         plc.good(&mut [i16::MAX; 1]);

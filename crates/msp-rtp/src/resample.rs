@@ -2,6 +2,7 @@
 //! snapshot is exact.
 
 use serde::{Deserialize, Serialize};
+use tspi::media::{AudioFrame, Frame, Rate, WIDE_SAMPLES};
 
 /// Half the coefficients, the outer ones, of each history.
 const SIDE: usize = 16;
@@ -53,6 +54,63 @@ impl Row {
 /// The coefficients over a history.
 fn sides(history: &History) -> i32 {
     history.iter().zip(&TAPS).map(|(sample, tap)| i32::from(*sample) * i32::from(*tap)).sum()
+}
+
+/// Brings frames of either rate to one. Its state is that of the filter that is in use, if one is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Converter {
+    /// The last frame had the rate that was wanted.
+    #[default]
+    Plain,
+    /// It had too low a rate.
+    Up(Up),
+    /// It had too high a rate.
+    Down(Down),
+}
+
+impl Converter {
+    /// The same 20 ms at this rate.
+    pub fn convert(&mut self, frame: &AudioFrame, rate: Rate) -> AudioFrame {
+        match (frame, rate) {
+            (AudioFrame::Narrow(narrow), Rate::Wide) => AudioFrame::Wide(self.wide(narrow)),
+            (AudioFrame::Wide(_), Rate::Narrow) => AudioFrame::Narrow(self.narrow(frame)),
+            (AudioFrame::Narrow(_), Rate::Narrow) | (AudioFrame::Wide(_), Rate::Wide) => {
+                *self = Converter::Plain;
+                *frame
+            }
+        }
+    }
+
+    /// The same 20 ms at 8 kHz.
+    pub fn narrow(&mut self, frame: &AudioFrame) -> Frame {
+        let samples = match frame {
+            AudioFrame::Narrow(frame) => {
+                *self = Converter::Plain;
+                return *frame;
+            }
+            AudioFrame::Wide(samples) => samples,
+        };
+        let mut down = match std::mem::take(self) {
+            Converter::Down(down) => down,
+            Converter::Plain | Converter::Up(_) => Down::default(),
+        };
+        let mut frame = Frame::SILENCE;
+        down.process(samples, &mut frame.0);
+        *self = Converter::Down(down);
+        frame
+    }
+
+    fn wide(&mut self, frame: &Frame) -> [i16; WIDE_SAMPLES] {
+        let mut up = match std::mem::take(self) {
+            Converter::Up(up) => up,
+            Converter::Plain | Converter::Down(_) => Up::default(),
+        };
+        let mut samples = [0; WIDE_SAMPLES];
+        up.process(&frame.0, &mut samples);
+        *self = Converter::Up(up);
+        samples
+    }
 }
 
 fn clipped(value: i32) -> i16 {

@@ -8,13 +8,14 @@ use crate::generate::{Generate, Play, Sound};
 use crate::jitter::{Bounds, Jitter};
 use crate::listen::Listener;
 use crate::record::Record;
+use crate::resample::Converter;
 use crate::stats::Stats;
 use crate::tone::{Measured, Meter, Tone};
 use crate::wire::RtpWire;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tapi::{MediaStatistics, OperationId, Time};
-use tspi::media::{Direction, Frame, MixerId, Packet, StreamId};
+use tspi::media::{AudioFrame, Direction, Frame, MixerId, Packet, Rate, StreamId};
 
 /// What a stream's audio runs over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,19 +55,23 @@ pub(crate) struct Stream {
     jitter: Option<Box<Jitter>>,
     /// Comfort noise, from when it was told until audio comes.
     noise: Option<Noise>,
+    /// To the rate of what is sent, of the mixer, and of who listens to tones and digits.
+    outward: Converter,
+    into_mixer: Converter,
+    to_ear: Converter,
     /// What a mixer's own voice said in the last tick.
     #[serde(skip)]
-    voice: Option<Frame>,
+    voice: Option<AudioFrame>,
     /// Within a tick: what was heard.
     #[serde(skip)]
-    heard: Option<Frame>,
+    heard: Option<AudioFrame>,
 }
 
 /// What the joined stream gives to one that does not get its packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Joined {
     /// What it heard.
-    pub heard: Option<Frame>,
+    pub heard: Option<AudioFrame>,
     /// The digit that its far end sends now, and since when.
     pub digit: Option<(char, Time)>,
     /// Whether its packets are relayed: then what it heard was sent already.
@@ -81,13 +86,13 @@ pub(crate) struct Spoken {
     pub frame: Option<Frame>,
     pub generated: Option<(OperationId, u64)>,
     pub played: Option<(OperationId, u64)>,
-    pub recorded: Option<(OperationId, Vec<i16>)>,
+    pub recorded: Option<(OperationId, Vec<u8>)>,
     pub record_full: Option<OperationId>,
     pub measured: Option<Measured>,
     pub digit: Option<char>,
     pub found: Option<Found>,
     /// What an application gets.
-    pub application: Option<(OperationId, Frame)>,
+    pub application: Option<(OperationId, AudioFrame)>,
 }
 
 impl Stream {
@@ -112,6 +117,9 @@ impl Stream {
             playout,
             jitter: None,
             noise: None,
+            outward: Converter::default(),
+            into_mixer: Converter::default(),
+            to_ear: Converter::default(),
             voice: None,
             heard: None,
         }
@@ -158,6 +166,14 @@ impl Stream {
         own || self.play.as_ref().is_some_and(Play::is_playing)
     }
 
+    /// The rate of what is sent; none where nothing is agreed yet, or it leads nowhere.
+    pub fn rate(&self) -> Option<Rate> {
+        match &self.wire {
+            Wire::Rtp(wire) => wire.rate(),
+            Wire::Frames(direction) => direction.map(|_| Rate::Narrow),
+        }
+    }
+
     /// The longest packets that are relayed to the far end, in milliseconds.
     pub fn packet_limit(&self) -> u32 {
         self.rtp().map_or(0, |wire| wire.pace.ptime_ms())
@@ -192,16 +208,18 @@ impl Stream {
         digits || frames || heard || own || self.record.is_some() || self.meter.is_some() || self.listener.is_some()
     }
 
-    /// The playout buffer, made when it is first needed.
+    /// The playout buffer of a service provider's frames, made when it is first needed.
     pub fn jitter(&mut self) -> &mut Jitter {
-        self.jitter.get_or_insert_with(|| Box::new(Jitter::new(self.playout)))
+        self.jitter.get_or_insert_with(|| Box::new(Jitter::new(self.playout, Rate::Narrow)))
     }
 
     /// Decodes a packet into the playout buffer; gives how many came too late.
     pub fn decode(&mut self, now: Time, audio: Audio, timestamp: u32, payload: &[u8]) -> u64 {
         self.noise = None;
         let Wire::Rtp(wire) = &mut self.wire else { return 0 };
-        let jitter = self.jitter.get_or_insert_with(|| Box::new(Jitter::new(self.playout)));
+        let rate = audio.rate();
+        let kept = self.jitter.take().filter(|jitter| jitter.rate() == rate);
+        let jitter = self.jitter.insert(kept.unwrap_or_else(|| Box::new(Jitter::new(self.playout, rate))));
         let late = jitter.counts().late;
         wire.receiver.packet(audio, timestamp, payload, |at, samples| jitter.packet(now, at, samples));
         jitter.counts().late - late
@@ -213,12 +231,12 @@ impl Stream {
     }
 
     /// What the playout buffer gives, with comfort noise in place of what it would make up.
-    fn play_out(&mut self, at: Time) -> Option<Frame> {
+    fn play_out(&mut self, at: Time) -> Option<AudioFrame> {
         let made_up = self.jitter.as_ref().map(|jitter| jitter.counts().concealed);
         let heard = self.jitter.as_mut().and_then(|jitter| jitter.pop(at));
         let real = heard.is_some() && self.jitter.as_ref().map(|jitter| jitter.counts().concealed) == made_up;
         match &mut self.noise {
-            Some(noise) if !real => Some(noise.frame()),
+            Some(noise) if !real => Some(noise.frame().into()),
             _ => heard,
         }
     }
@@ -284,13 +302,17 @@ impl Stream {
                 self.voice = Some(frame);
             }
             let (received, sent) = (joined.heard, self.voice);
-            self.note(at, received.unwrap_or(Frame::SILENCE), sent.unwrap_or(Frame::SILENCE), &mut spoken);
+            self.note(at, received.as_ref(), sent.as_ref(), &mut spoken);
             return spoken;
         }
         let sound = if self.is_connected() { self.sound(at, &joined, &mut spoken) } else { None };
+        let sound = match (sound, self.rate()) {
+            (Some(Sound::Audio(frame)), Some(rate)) => Some(Sound::Audio(self.outward.convert(&frame, rate))),
+            (sound, _) => sound,
+        };
         let mut sent = match &sound {
-            Some(Sound::Audio(frame)) => *frame,
-            _ => Frame::SILENCE,
+            Some(Sound::Audio(frame)) => Some(*frame),
+            Some(Sound::Event(_)) | None => None,
         };
         match &mut self.wire {
             Wire::Rtp(wire) => {
@@ -299,15 +321,18 @@ impl Stream {
                     None => wire.flush(at),
                 };
                 if joined.relayed {
-                    sent = joined.heard.unwrap_or(sent);
+                    sent = joined.heard.or(sent);
                 } else if spoken.packet.is_none() {
-                    sent = Frame::SILENCE;
+                    sent = None;
                 }
             }
-            Wire::Frames(Some(direction)) if direction.sends() => spoken.frame = Some(sent),
-            Wire::Frames(_) => sent = Frame::SILENCE,
+            Wire::Frames(Some(direction)) if direction.sends() => {
+                spoken.frame = Some(self.outward.narrow(sent.as_ref().unwrap_or(&AudioFrame::SILENCE)));
+            }
+            Wire::Frames(_) => sent = None,
         }
-        self.note(at, self.heard.unwrap_or(Frame::SILENCE), sent, &mut spoken);
+        let heard = self.heard;
+        self.note(at, heard.as_ref(), sent.as_ref(), &mut spoken);
         spoken
     }
 
@@ -357,7 +382,7 @@ impl Stream {
             }
             Some(Passing::Tone { began, tone }) => {
                 if digit.is_some_and(|(_, since)| since == *began) {
-                    return Some(Sound::Audio(tone.frame()));
+                    return Some(Sound::Audio(tone.frame().into()));
                 }
                 self.passing = None;
             }
@@ -370,7 +395,7 @@ impl Stream {
             (Passing::Event { began, sender }, sound)
         } else {
             let mut tone = Tone::of_digit(digit)?;
-            let sound = Sound::Audio(tone.frame());
+            let sound = Sound::Audio(tone.frame().into());
             (Passing::Tone { began, tone }, sound)
         };
         self.passing = Some(passing);
@@ -378,20 +403,35 @@ impl Stream {
     }
 
     /// What it heard in this tick.
-    pub fn heard(&self) -> Option<&Frame> {
+    pub fn heard(&self) -> Option<&AudioFrame> {
         self.heard.as_ref()
     }
 
-    fn note(&mut self, at: Time, received: Frame, sent: Frame, spoken: &mut Spoken) {
-        if let Some(listener) = &mut self.listener {
-            (spoken.digit, spoken.found) = listener.frame(at, &received);
+    /// Brings what it heard in this tick to the rate of its mixer.
+    pub fn enter_mixer(&mut self, rate: Rate) -> Option<&AudioFrame> {
+        let frame = self.heard.as_mut()?;
+        if frame.rate() != rate || self.into_mixer != Converter::Plain {
+            *frame = self.into_mixer.convert(frame, rate);
         }
-        spoken.application = self.application.as_ref().map(|application| (application.operation, received));
-        if let Some(meter) = &mut self.meter {
-            spoken.measured = meter.frame(&received);
+        Some(frame)
+    }
+
+    fn note(&mut self, at: Time, received: Option<&AudioFrame>, sent: Option<&AudioFrame>, spoken: &mut Spoken) {
+        let (received, sent) = (received.unwrap_or(&AudioFrame::SILENCE), sent.unwrap_or(&AudioFrame::SILENCE));
+        if self.listener.is_some() || self.meter.is_some() {
+            let narrow = self.to_ear.narrow(received);
+            if let Some(listener) = &mut self.listener {
+                (spoken.digit, spoken.found) = listener.frame(at, &narrow);
+            }
+            if let Some(meter) = &mut self.meter {
+                spoken.measured = meter.frame(&narrow);
+            }
+        }
+        if let Some(application) = &mut self.application {
+            spoken.application = Some((application.operation, application.heard(received)));
         }
         if let Some(record) = self.record.as_mut() {
-            spoken.recorded = record.take(&received, &sent).map(|samples| (record.operation, samples));
+            spoken.recorded = record.take(received, sent).map(|octets| (record.operation, octets));
             spoken.record_full = record.is_full().then_some(record.operation);
         }
     }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::Time;
 use tspi::Random;
-use tspi::media::{Codec, Direction, FRAME_SAMPLES, Frame, Packet, RemoteRtp, Rtcp};
+use tspi::media::{AudioFrame, Codec, Direction, FRAME_SAMPLES, Packet, Rate, RemoteRtp, Rtcp};
 
 mod pace;
 mod session;
@@ -173,6 +173,11 @@ impl RtpWire {
         !self.locked_out && self.remote.as_ref().is_some_and(|remote| remote.direction.sends() && remote.send.is_some())
     }
 
+    /// The rate of what is sent; none where nothing is agreed.
+    pub fn rate(&self) -> Option<Rate> {
+        Some(self.remote.as_ref()?.send?.0.rate())
+    }
+
     pub fn receives(&self) -> bool {
         self.remote.as_ref().is_some_and(|remote| remote.direction.receives())
     }
@@ -232,10 +237,10 @@ impl RtpWire {
     }
 
     /// A frame as a packet.
-    fn plain(&mut self, now: Time, to: SocketAddr, frame: &Frame) -> Option<(SocketAddr, Packet)> {
+    fn plain(&mut self, now: Time, to: SocketAddr, frame: &AudioFrame) -> Option<(SocketAddr, Packet)> {
         let (audio, payload_type) = self.remote.as_ref()?.send?;
         let mut room = [0; MAX_PAYLOAD];
-        let length = self.encode(audio, &frame.0, &mut room)?;
+        let length = self.encode(audio, frame.samples(), &mut room)?;
         let payload = room.get(..length)?;
         let packet = self.sender.audio(now, payload_type, payload, FRAME_SAMPLES as u32 * audio.scale());
         self.map = None;
@@ -243,7 +248,7 @@ impl RtpWire {
     }
 
     /// Audio in packets of another length than a frame's. Of two packets the later one waits in `second`.
-    fn paced(&mut self, now: Time, to: SocketAddr, frame: &Frame) -> Option<(SocketAddr, Packet)> {
+    fn paced(&mut self, now: Time, to: SocketAddr, frame: &AudioFrame) -> Option<(SocketAddr, Packet)> {
         self.map = None;
         let timestamp = self.timestamp(now);
         // Where there was a gap, what was held before it ends in a shorter packet.
@@ -267,11 +272,12 @@ impl RtpWire {
         let mut room = [0; MAX_PAYLOAD];
         let length = self.encode(audio, samples.get(..count)?, &mut room)?;
         let payload = room.get(..length)?;
-        let packet = self.sender.audio_at(timestamp, payload_type, payload, count as u32 * audio.scale());
+        let ticks = (count / audio.rate().factor()) as u32 * audio.scale();
+        let packet = self.sender.audio_at(timestamp, payload_type, payload, ticks);
         self.seal(now, packet)
     }
 
-    /// Samples as a payload, whose length it gives.
+    /// Samples at the codec's rate as a payload, whose length it gives.
     fn encode(&mut self, audio: Audio, samples: &[i16], room: &mut [u8; MAX_PAYLOAD]) -> Option<usize> {
         let encoder = self.encoder.take().filter(|encoder| encoder.audio() == audio);
         let encoder = self.encoder.insert(encoder.unwrap_or_else(|| Encoder::new(audio)));
@@ -360,7 +366,7 @@ impl RtpWire {
     pub fn silence(&mut self, now: Time) -> Option<(SocketAddr, Packet)> {
         let remote = self.remote.as_ref().filter(|remote| remote.direction.sends() && self.pace.is_empty())?;
         let to = self.latch.destination(remote.address);
-        self.plain(now, to, &Frame::SILENCE)
+        self.plain(now, to, &AudioFrame::silence(self.rate()?))
     }
 
     /// Somebody else's packet, with our SSRC, numbers and payload types.

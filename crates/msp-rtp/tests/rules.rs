@@ -9,8 +9,8 @@ use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};
 use tapi::{End, OperationId};
 use tspi::media::{
-    Codec, Command, DescriptorId, Direction, Event, Frame, Input, LocalMedia, MediaProvider, RemoteMedia, RemoteRtp,
-    StreamId,
+    Codec, Command, DescriptorId, Direction, Event, Frame, Input, LocalMedia, MediaProvider, Rate, RemoteMedia,
+    RemoteRtp, StreamId,
 };
 
 /// Streams 1 and 2, far ends at addresses 11 and 12, joined.
@@ -342,7 +342,11 @@ fn every_operation_ends_once() {
         descriptor: DescriptorId(operation),
         max_ms: Some(200),
     };
-    let loaded = |operation: u64| Input::Loaded { operation: OperationId(operation), samples: vec![900; 1600].into() };
+    let loaded = |operation: u64| Input::Loaded {
+        operation: OperationId(operation),
+        samples: vec![900; 1600].into(),
+        rate: Rate::Narrow,
+    };
     node.command(play(1, 99));
     node.command(play(2, 1));
     node.command(play(3, 1));
@@ -402,7 +406,7 @@ fn digits_go_before_a_playback_and_a_playback_before_the_bridge() {
     node.command(Command::Play { operation, stream, descriptor, repeat: true });
     for n in 0..60u64 {
         if n == 10 {
-            node.feed(Input::Loaded { operation, samples: vec![8000; 800].into() });
+            node.feed(Input::Loaded { operation, samples: vec![8000; 800].into(), rate: Rate::Narrow });
         }
         if n == 20 {
             node.digits(2, 2, "1");
@@ -450,7 +454,7 @@ fn a_restart_ends_what_had_files_and_keeps_the_rest() {
     let mut node = bridge(&Codec::Pcma, &Codec::Pcma);
     let (stream, descriptor) = (StreamId(1), DescriptorId(1));
     node.command(Command::Play { operation: OperationId(1), stream, descriptor, repeat: true });
-    node.feed(Input::Loaded { operation: OperationId(1), samples: vec![1; 8000].into() });
+    node.feed(Input::Loaded { operation: OperationId(1), samples: vec![1; 8000].into(), rate: Rate::Narrow });
     node.command(Command::Record { operation: OperationId(2), stream, descriptor, max_ms: None });
     node.tone(3, 2, &[440], 1000, -10);
     node.run(200);

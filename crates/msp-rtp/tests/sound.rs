@@ -9,7 +9,7 @@ use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};
 use std::sync::Arc;
 use tapi::{End, OperationId, ProgressTone};
-use tspi::media::{Codec, Command, DescriptorId, Event, Frame, Input, MixerId, StreamId};
+use tspi::media::{Codec, Command, DescriptorId, Event, Frame, Input, MixerId, Rate, StreamId};
 
 /// Levels in the last 100 ms of frames, in tenths of dBm0.
 fn levels(frames: &[Frame], hz: &[u32]) -> Vec<i32> {
@@ -138,7 +138,7 @@ fn a_pause_gives_silence_and_records_nothing() {
     node.command(Command::Play { operation: play, stream, descriptor, repeat: false });
     node.command(Command::Record { operation: record, stream, descriptor: DescriptorId(2), max_ms: None });
     let samples: Arc<[i16]> = vec![1000; 8000].into();
-    node.feed(Input::Loaded { operation: play, samples });
+    node.feed(Input::Loaded { operation: play, samples, rate: Rate::Narrow });
     node.run(200);
     let recorded = node.recorded();
     node.command(Command::Pause { operation: play });
@@ -163,7 +163,7 @@ fn an_application_hears_and_speaks_at_the_pace_of_the_tick_and_bursts_leave_no_d
     assert!(node.log.iter().any(|line| line.contains("ApplicationBegins")));
     // Two seconds at once: the newest half second is kept.
     for n in 1..=100 {
-        node.feed(Input::ApplicationFrame { operation, frame: &Frame([n; 160]) });
+        node.feed(Input::ApplicationFrame { operation, frame: &Frame([n; 160]).into() });
     }
     node.run(2000);
     let spoken: Vec<i16> = frames_of(&node, 1).iter().map(|frame| frame.0[0]).filter(|sample| *sample != 0).collect();
@@ -209,10 +209,10 @@ fn g722_is_relayed_to_g722_as_it_is_and_transcoded_elsewhere() {
     node.open(3, remote(13, &Codec::Pcmu));
     node.join(1, 3);
     let mut encoder = msp_rtp::codec::Encoder::new(msp_rtp::codec::Audio::G722);
-    let mut tone = Tone::new(&[(1000, -15.0)]).unwrap();
+    let (mut tone, mut up) = (Tone::new(&[(1000, -15.0)]).unwrap(), msp_rtp::resample::Converter::default());
     for _ in 0..60 {
         let mut payload = [0; 160];
-        encoder.encode(&tone.frame().0, &mut payload).unwrap();
+        encoder.encode(up.convert(&tone.frame().into(), Rate::Wide).samples(), &mut payload).unwrap();
         node.packet(1, address(11), &far.packet(&payload));
         node.run(20);
     }

@@ -9,27 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use tapi::{End, MediaStatistics, OperationId, ProgressTone, ToneLevel, open_names};
 
 mod exchange;
+mod frame;
 
 pub use exchange::{Input, MediaProvider, Output, Packet};
-
-/// Samples in a [`Frame`].
-pub const FRAME_SAMPLES: usize = 160;
-
-/// 20 ms of audio: 160 samples of signed 16 bits at 8 kHz.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Frame(pub [i16; FRAME_SAMPLES]);
-
-impl Frame {
-    /// Nothing to be heard.
-    pub const SILENCE: Frame = Frame([0; FRAME_SAMPLES]);
-}
-
-impl std::fmt::Debug for Frame {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let peak = self.0.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
-        write!(f, "Frame(peak {peak})")
-    }
-}
+pub use frame::{AudioFrame, FRAME_SAMPLES, Frame, Rate, WIDE_SAMPLES};
 
 /// The server's name for a stream: never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

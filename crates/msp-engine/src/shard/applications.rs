@@ -4,10 +4,16 @@ use super::{APPLICATION, Shard, watch};
 use crate::application;
 use std::io;
 use tapi::{End, OperationId, Time};
-use tspi::media::{DescriptorId, Frame, Input, MediaProvider};
+use tspi::media::{AudioFrame, DescriptorId, Input, MediaProvider, Rate};
 
 impl Shard {
-    pub(super) fn begin_application(&mut self, now: Time, operation: OperationId, descriptor: DescriptorId, rate: u32) {
+    pub(super) fn begin_application(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        descriptor: DescriptorId,
+        rate: Rate,
+    ) {
         let taken = self.descriptors.remove(&descriptor).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
         let socket = taken.and_then(|fd| {
             let socket = application::Socket::new(fd, rate)?;
@@ -31,7 +37,7 @@ impl Shard {
         self.drain(now);
     }
 
-    pub(super) fn write_application(&mut self, now: Time, operation: OperationId, frame: &Frame) {
+    pub(super) fn write_application(&mut self, now: Time, operation: OperationId, frame: &AudioFrame) {
         let Some(socket) = self.applications.get_mut(&operation) else { return };
         let wrote = socket.write(frame, &mut self.counters.lost_frames);
         self.after_application(now, operation, wrote);

@@ -43,7 +43,7 @@ impl Shard {
     /// The disk is slow: audio is lost, beginnings and ends are not.
     pub(super) fn postpone(&mut self, job: record::Job) {
         match job {
-            record::Job::Samples { samples, .. } => self.counters.lost_frames += record::frames(&samples),
+            record::Job::Audio { octets, .. } => self.counters.lost_frames += record::frames(&octets),
             other => self.unwritten.push_back(other),
         }
     }

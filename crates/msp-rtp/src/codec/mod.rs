@@ -1,14 +1,15 @@
 //! Codecs: a packet's payload to samples and back.
 //!
-//! All audio inside is 8 kHz, so what is decoded or encoded here is narrow band:
+//! Audio inside has the rate of its stream's codec:
 //!
 //! | codec | on the wire | inside |
 //! |---|---|---|
 //! | G.711 | 8 kHz | 8 kHz |
-//! | G.722 | 16 kHz of audio, RTP clock 8 kHz | its lower band, 0 to 4 kHz; the upper band is sent empty |
-//! | Opus | up to 48 kHz, RTP clock 48 kHz | 8 kHz, resampled by the codec itself |
+//! | G.722 | 16 kHz of audio, RTP clock 8 kHz | 16 kHz |
+//! | Opus | up to 48 kHz, RTP clock 48 kHz | 16 kHz, resampled by the codec itself |
 //!
-//! A bridge of equal codecs relays packets as they are and keeps the whole band.
+//! A bridge of equal codecs relays packets as they are and keeps the whole band. Lengths and timestamps are counted in
+//! samples at 8 kHz whatever the rate, as the RTP clocks of all but Opus do.
 //!
 //! States of G.711 are nothing. Those of G.722 and Opus are not part of a snapshot: both recover from any state within
 //! some 20 ms, so they begin anew.
@@ -22,14 +23,15 @@ pub use noise::Noise;
 pub use receiver::Receiver;
 
 use crate::g711::Law;
-use crate::resample::Up;
-use audio_codec::g722::{Bitrate, G722Decoder, G722Encoder};
+use audio_codec::g722::{G722Decoder, G722Encoder};
 use audio_codec::{Decoder as _, Encoder as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tspi::media::Codec;
+use tspi::media::{Codec, Rate};
 
 /// Samples that a packet holds at most, at 8 kHz: 120 ms, the longest packet of Opus.
 pub const MAX_SAMPLES: usize = 960;
+/// The same at 16 kHz.
+pub const MAX_WIDE_SAMPLES: usize = 2 * MAX_SAMPLES;
 
 /// A codec of audio that can be decoded and encoded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,14 @@ impl Audio {
             Codec::G722 => Some(Audio::G722),
             Codec::Opus if cfg!(feature = "opus") => Some(Audio::Opus),
             other => Law::of(other).map(Audio::G711),
+        }
+    }
+
+    /// The rate of what is decoded and encoded.
+    pub fn rate(self) -> Rate {
+        match self {
+            Audio::G711(_) => Rate::Narrow,
+            Audio::G722 | Audio::Opus => Rate::Wide,
         }
     }
 
@@ -118,8 +128,7 @@ impl Decoder {
     pub fn new(audio: Audio) -> Decoder {
         let state = match audio {
             Audio::G711(law) => Decoding::G711(law),
-            // The lower band alone is the signal at 8 kHz.
-            Audio::G722 => Decoding::G722(Box::new(G722Decoder::with_options(Bitrate::Mode1_64000, false, true))),
+            Audio::G722 => Decoding::G722(Box::new(G722Decoder::new())),
             #[cfg(feature = "opus")]
             Audio::Opus => opus::Decoder::new().map_or(Decoding::Nothing, |decoder| Decoding::Opus(Box::new(decoder))),
             #[cfg(not(feature = "opus"))]
@@ -133,13 +142,13 @@ impl Decoder {
         self.audio
     }
 
-    /// Decodes a payload; gives how many samples, or `None` where it is broken or `out` too short.
+    /// Decodes a payload; gives how many samples at [`Audio::rate`], or `None` where it is broken or `out` too short.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Option<usize> {
-        let samples = self.audio.samples(payload)?;
+        let samples = self.audio.samples(payload)? * self.audio.rate().factor();
         let out = out.get_mut(..samples)?;
         match &mut self.state {
             Decoding::G711(law) => {
-                out.iter_mut().zip(payload).for_each(|(sample, octet)| *sample = law.decode(*octet));
+                law.decode_all(payload, out);
                 Some(samples)
             }
             Decoding::G722(decoder) => decoder.decode_into(payload, out).ok(),
@@ -170,7 +179,7 @@ pub struct Encoder {
 
 enum Encoding {
     G711(Law),
-    G722(Box<(G722Encoder, Up)>),
+    G722(Box<G722Encoder>),
     #[cfg(feature = "opus")]
     Opus(Box<opus::Encoder>),
     /// Of a codec that this build has not.
@@ -182,7 +191,7 @@ impl Encoder {
     pub fn new(audio: Audio) -> Encoder {
         let state = match audio {
             Audio::G711(law) => Encoding::G711(law),
-            Audio::G722 => Encoding::G722(Box::new((G722Encoder::new(), Up::default()))),
+            Audio::G722 => Encoding::G722(Box::new(G722Encoder::new())),
             #[cfg(feature = "opus")]
             Audio::Opus => opus::Encoder::new().map_or(Encoding::Nothing, |encoder| Encoding::Opus(Box::new(encoder))),
             #[cfg(not(feature = "opus"))]
@@ -196,22 +205,16 @@ impl Encoder {
         self.audio
     }
 
-    /// Encodes samples at 8 kHz into one payload, whose length it gives; `None` where `out` is too short, or there are so
+    /// Encodes samples at [`Audio::rate`] into one payload, whose length it gives; `None` where `out` is too short, or there are so
     /// many samples that the codec has no frame for them (see [`Audio::ptime_ms`]).
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> Option<usize> {
         match &mut self.state {
             Encoding::G711(law) => {
                 let out = out.get_mut(..samples.len())?;
-                out.iter_mut().zip(samples).for_each(|(octet, sample)| *octet = law.encode(*sample));
+                law.encode_all(samples, out);
                 Some(samples.len())
             }
-            Encoding::G722(state) => {
-                let (encoder, up) = &mut **state;
-                let mut room = [0; 2 * MAX_SAMPLES];
-                let wide = room.get_mut(..2 * samples.len())?;
-                up.process(samples, wide);
-                encoder.encode_into(wide, out).ok()
-            }
+            Encoding::G722(encoder) => encoder.encode_into(samples, out).ok(),
             #[cfg(feature = "opus")]
             Encoding::Opus(encoder) => encoder.encode(samples, out),
             Encoding::Nothing => None,

@@ -1,10 +1,12 @@
-//! Opus at 8 kHz, mono: libopus makes and takes any bandwidth of the wire (RFC 7587).
+//! Opus at 16 kHz, mono: libopus makes and takes any bandwidth of the wire (RFC 7587).
 
 use ::opus::{Application, Channels};
 
-/// Bits a second of what we send: narrow band at good quality (RFC 7587 section 3.1.1 names 8 to 12 kbit/s for it).
-const BITRATE: i32 = 16_000;
-/// Effort of the encoder, 0 to 10: beyond this narrow band gains nothing that is heard.
+/// Samples a second.
+const RATE: u32 = 16_000;
+/// Bits a second of what we send: wide band at good quality (RFC 7587 section 3.1.1 names 16 to 20 kbit/s for it).
+const BITRATE: i32 = 24_000;
+/// Effort of the encoder, 0 to 10: beyond this speech gains little that is heard.
 const COMPLEXITY: i32 = 5;
 /// Loss that the encoder reckons with, in per cent: it decides whether a packet repeats the one before.
 const EXPECTED_LOSS: i32 = 5;
@@ -13,7 +15,7 @@ pub(super) struct Decoder(::opus::Decoder);
 
 impl Decoder {
     pub(super) fn new() -> Option<Decoder> {
-        ::opus::Decoder::new(8000, Channels::Mono).ok().map(Decoder)
+        ::opus::Decoder::new(RATE, Channels::Mono).ok().map(Decoder)
     }
 
     pub(super) fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Option<usize> {
@@ -29,7 +31,7 @@ pub(super) struct Encoder(::opus::Encoder);
 
 impl Encoder {
     pub(super) fn new() -> Option<Encoder> {
-        let mut encoder = ::opus::Encoder::new(8000, Channels::Mono, Application::Voip).ok()?;
+        let mut encoder = ::opus::Encoder::new(RATE, Channels::Mono, Application::Voip).ok()?;
         encoder.set_bitrate(::opus::Bitrate::Bits(BITRATE)).ok()?;
         encoder.set_complexity(COMPLEXITY).ok()?;
         encoder.set_inband_fec(true).ok()?;

@@ -1,6 +1,6 @@
 //! From packets to samples at 8 kHz timestamps: what stands between the wire and the playout buffer.
 
-use super::{Audio, Decoder, MAX_SAMPLES};
+use super::{Audio, Decoder, MAX_WIDE_SAMPLES};
 use serde::{Deserialize, Serialize};
 
 /// A gap up to so many samples is concealed by the codec itself; a longer one is a pause.
@@ -17,11 +17,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Decodes a packet, and tells `put` its samples with the timestamp of the first at 8 kHz. What was lost before is put
+    /// Decodes a packet, and tells `put` its samples at the codec's rate, with the timestamp of the first at 8 kHz. What was lost before is put
     /// too, where the codec conceals losses itself. A packet that comes after a later one is decoded only where the codec
     /// has no state to upset.
     pub fn packet(&mut self, audio: Audio, timestamp: u32, payload: &[u8], mut put: impl FnMut(u32, &[i16])) {
-        let mut room = [0; MAX_SAMPLES];
+        let mut room = [0; MAX_WIDE_SAMPLES];
         if self.decoder.as_ref().map(Decoder::audio) != Some(audio) {
             self.decoder = Some(Decoder::new(audio));
             self.ended = None;
@@ -32,7 +32,7 @@ impl Receiver {
                 let gap = timestamp.wrapping_sub(rtp).cast_signed() / audio.scale().cast_signed();
                 let lost = gap.max(0).unsigned_abs();
                 if (1..=MAX_GAP).contains(&lost)
-                    && let Some(room) = room.get_mut(..lost as usize)
+                    && let Some(room) = room.get_mut(..lost as usize * audio.rate().factor())
                     && let Some(made) = decoder.conceal(room)
                 {
                     put(local, room.get(..made).unwrap_or_default());

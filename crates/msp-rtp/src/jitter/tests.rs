@@ -10,12 +10,16 @@ fn payload(timestamp: u32, samples: u32) -> Vec<i16> {
     (0..samples).map(|n| Law::A.decode(((timestamp + n) % 251) as u8)).collect()
 }
 
-fn expected(timestamp: u32) -> Frame {
+fn narrow(timestamp: u32) -> Frame {
     let mut frame = Frame::SILENCE;
     for (sample, own) in frame.0.iter_mut().zip(payload(timestamp, FRAME)) {
         *sample = own;
     }
     frame
+}
+
+fn expected(timestamp: u32) -> AudioFrame {
+    narrow(timestamp).into()
 }
 
 #[test]
@@ -49,10 +53,9 @@ fn any_packet_time_comes_out_in_frames_after_40_ms() {
 
 #[test]
 fn a_modem_that_keeps_time_is_heard_after_20_ms() {
-    let mut jitter = Jitter::new(Bounds::default().at_hand());
-    let frame = expected(0);
+    let mut jitter = Jitter::new(Bounds::default().at_hand(), Rate::Narrow);
     for now in (0..3_000).step_by(20) {
-        jitter.frame(ms(now), &frame);
+        jitter.frame(ms(now), &narrow(0));
         // We look some milliseconds beside its clock.
         let heard = jitter.pop(ms(now + 7));
         assert_eq!(heard.is_some(), now >= 20, "at {now} ms");
@@ -81,7 +84,7 @@ fn a_lost_packet_is_covered_by_what_was_heard_last_and_fades() {
     for n in [0, 1, 2, 6, 7, 8] {
         jitter.packet(ms(0), n * FRAME, &[Law::A.decode(Law::A.encode(8000)); 160]);
     }
-    let peaks: Vec<i16> = (0..8).map(|n| jitter.pop(ms(40 + 20 * n)).unwrap().0[159]).collect();
+    let peaks: Vec<i16> = (0..8).map(|n| jitter.pop(ms(40 + 20 * n)).unwrap().samples()[159]).collect();
     let full = Law::A.decode(Law::A.encode(8000));
     assert_eq!(peaks[..3], [full; 3]);
     assert!(full > peaks[3] && peaks[3] > peaks[4] && peaks[4] > peaks[5] && peaks[5] >= 0, "{peaks:?}");
@@ -161,14 +164,14 @@ fn frames_without_timestamps_are_evened_out() {
     for n in 0..500u64 {
         // In pairs, every 40 ms.
         if n % 2 == 0 {
-            jitter.frame(ms(n * 20), &expected(0));
-            jitter.frame(ms(n * 20), &expected(0));
+            jitter.frame(ms(n * 20), &narrow(0));
+            jitter.frame(ms(n * 20), &narrow(0));
         }
         popped += usize::from(jitter.pop(ms(n * 20)) == Some(expected(0)));
     }
     assert_eq!(popped, 498);
     for _ in 0..100 {
-        jitter.frame(ms(10_000), &expected(0));
+        jitter.frame(ms(10_000), &narrow(0));
     }
     assert!(jitter.level() <= TARGET_MAX + FRAME);
 }
@@ -183,4 +186,68 @@ fn a_snapshot_goes_on_where_it_was_taken() {
         assert_eq!(copy.pop(ms(u64::from(n) * 20)), jitter.pop(ms(u64::from(n) * 20)));
         jitter = serde_json::from_str(&serde_json::to_string(&jitter).unwrap()).unwrap();
     }
+}
+
+/// Packets each 20 ms, of which those of the given times come together at the end of each, while nothing is played either:
+/// the network or we stood still. Gives the delay of what is played a while after the last.
+fn stalls(target: impl Fn(&Jitter) -> u32, stalls: &[(u64, u64)], playing: bool, seconds: u64) -> (u32, u64) {
+    let mut jitter = Jitter::default();
+    let mut waiting = Vec::new();
+    for n in 0..seconds as u32 * 50 {
+        let now = u64::from(n) * 20;
+        waiting.push(n);
+        let still = stalls.iter().any(|(from, to)| (*from..*to).contains(&now));
+        if !still {
+            for n in waiting.drain(..) {
+                jitter.packet(ms(now), n * FRAME, &payload(n * FRAME, FRAME));
+            }
+        }
+        if playing || !still {
+            jitter.pop(ms(now));
+        }
+    }
+    (target(&jitter), jitter.counts().concealed)
+}
+
+#[test]
+fn what_a_stall_added_to_the_delay_is_gone_some_seconds_after() {
+    // Three stalls of 180 ms of the network.
+    let (level, _) = stalls(Jitter::level, &[(1000, 1180), (2000, 2180), (3000, 3180)], true, 4);
+    assert!(level >= 8 * FRAME, "{level}: nothing to recover from");
+    for seconds in [12, 60] {
+        let (level, _) = stalls(Jitter::level, &[(1000, 1180), (2000, 2180), (3000, 3180)], true, seconds);
+        assert!(level <= 3 * FRAME, "{seconds} s: {level}");
+    }
+    // We stood still: all that came meanwhile comes at once.
+    let (level, _) = stalls(Jitter::level, &[(1000, 1180), (2000, 2180)], false, 8);
+    assert!(level <= 3 * FRAME, "{level}");
+}
+
+#[test]
+fn stalls_that_come_again_and_again_are_not_forgotten_between() {
+    let every_six_seconds: Vec<(u64, u64)> = (1..100).map(|n| (n * 6000, n * 6000 + 120)).collect();
+    let (_, concealed) = stalls(Jitter::level, &every_six_seconds, true, 300);
+    let (_, more) = stalls(Jitter::level, &every_six_seconds, true, 600);
+    // Without a memory each would be heard.
+    assert!(more - concealed <= 30, "{concealed}, {more}");
+}
+
+#[test]
+fn wide_audio_is_played_and_concealed_at_its_rate() {
+    let mut jitter = Jitter::new(Bounds::default(), Rate::Wide);
+    let sample = |n: u32| (8000.0 * (2.0 * std::f64::consts::PI * f64::from(n % 80) / 80.0).sin()) as i16;
+    let mut heard = Vec::new();
+    for n in 0..60u32 {
+        let samples: Vec<i16> = (0..320).map(|at| sample(n * 320 + at)).collect();
+        if n != 40 {
+            jitter.packet(ms(u64::from(n) * 20), n * FRAME + 77, &samples);
+        }
+        heard.extend(jitter.pop(ms(u64::from(n) * 20)).iter().flat_map(|frame| frame.samples().to_vec()));
+    }
+    assert_eq!((heard.len(), jitter.counts().concealed), (58 * 320, 1));
+    // A tone of 200 Hz goes on through the loss, fading from its second half on.
+    let error = |range: std::ops::Range<u32>| range.map(|n| (heard[n as usize] - sample(n)).abs()).max().unwrap();
+    assert_eq!(error(0..40 * 320), 0);
+    assert!(error(40 * 320..40 * 320 + 160) < 500, "{}", error(40 * 320..40 * 320 + 160));
+    assert_eq!(error(42 * 320..58 * 320), 0);
 }

@@ -7,10 +7,7 @@ use crate::listen::Listener;
 use crate::record::Record;
 use crate::stream::Stream;
 use tapi::{End, OperationId, Time};
-use tspi::media::{DescriptorId, Event, Frame, MixerId, Output, StreamId};
-
-/// Rates of an application's socket, in samples a second.
-const APPLICATION_RATES: [u32; 2] = [8000, 16_000];
+use tspi::media::{AudioFrame, DescriptorId, Event, MixerId, Output, Rate, StreamId};
 
 impl Msp {
     /// The stream of a new operation. Where there is none, or the operation exists, nothing begins.
@@ -29,10 +26,12 @@ impl Msp {
 
     pub(super) fn play(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, repeat: bool) {
         let Some(stream) = self.begin(operation, id) else { return };
+        // What the far end takes may not be known yet, nor who will be in a mixer.
+        let rate = stream.rate().unwrap_or(Rate::Wide);
         if let Some(before) = stream.play.replace(Play::new(operation, repeat)) {
             self.ended(before.operation, id, End::Cancelled, before.millis());
         }
-        self.outputs.push_back(Output::Load { operation, descriptor });
+        self.outputs.push_back(Output::Load { operation, descriptor, rate });
     }
 
     pub(super) fn record(
@@ -42,11 +41,19 @@ impl Msp {
         descriptor: DescriptorId,
         max_ms: Option<u64>,
     ) {
+        let rate = self.recording_rate(id);
         let Some(stream) = self.begin(operation, id) else { return };
-        if let Some(before) = stream.record.replace(Record::new(operation, max_ms)) {
+        if let Some(before) = stream.record.replace(Record::new(operation, max_ms, rate)) {
             self.end_recording(id, before, End::Cancelled);
         }
-        self.outputs.push_back(Output::RecordingBegins { operation, descriptor });
+        self.outputs.push_back(Output::RecordingBegins { operation, descriptor, rate });
+    }
+
+    /// The rate of a recording that begins now: that of the stream, or of its mixer, whichever is higher.
+    fn recording_rate(&self, id: StreamId) -> Rate {
+        let Some(stream) = self.streams.get(&id) else { return Rate::Narrow };
+        let others = self.streams.values().filter(|other| other.mixer.is_some() && other.mixer == stream.mixer);
+        others.chain([stream]).filter_map(Stream::rate).max().unwrap_or(Rate::Narrow)
     }
 
     /// Hands on the rest of a recording, and ends it.
@@ -56,7 +63,7 @@ impl Msp {
             End::Failed | End::DiskFull => record.safe_millis(),
             _ => record.millis(),
         };
-        self.outputs.extend(record.rest().map(|samples| Output::Recorded { operation, samples }));
+        self.outputs.extend(record.rest().map(|octets| Output::Recorded { operation, octets }));
         self.outputs.push_back(Output::RecordingEnds { operation });
         self.ended(operation, id, end, millis);
     }
@@ -65,7 +72,7 @@ impl Msp {
     pub fn hand_on_recordings(&mut self) {
         for record in self.streams.values_mut().filter_map(|stream| stream.record.as_mut()) {
             let operation = record.operation;
-            self.outputs.extend(record.rest().map(|samples| Output::Recorded { operation, samples }));
+            self.outputs.extend(record.rest().map(|octets| Output::Recorded { operation, octets }));
         }
     }
 
@@ -100,11 +107,11 @@ impl Msp {
         self.ended(operation, id, end, millis);
     }
 
-    pub(super) fn loaded(&mut self, operation: OperationId, samples: std::sync::Arc<[i16]>) {
+    pub(super) fn loaded(&mut self, operation: OperationId, samples: std::sync::Arc<[i16]>, rate: Rate) {
         let id = self.operations.get(&operation);
         let stream = id.and_then(|id| self.streams.get_mut(id));
         if let Some(play) = stream.and_then(|stream| stream.play.as_mut()).filter(|play| play.operation == operation) {
-            play.load(samples);
+            play.load(samples, rate);
         }
     }
 
@@ -115,18 +122,18 @@ impl Msp {
 
     pub(super) fn application(&mut self, operation: OperationId, id: StreamId, descriptor: DescriptorId, rate: u32) {
         let Some(stream) = self.begin(operation, id) else { return };
-        if !APPLICATION_RATES.contains(&rate) {
+        let Some(rate) = Rate::of_hz(rate) else {
             self.ended(operation, id, End::Failed, 0);
             return;
-        }
-        if let Some(before) = stream.application.replace(Box::new(Application::new(operation))) {
+        };
+        if let Some(before) = stream.application.replace(Box::new(Application::new(operation, rate))) {
             self.outputs.push_back(Output::ApplicationEnds { operation: before.operation });
             self.ended(before.operation, id, End::Cancelled, before.millis());
         }
         self.outputs.push_back(Output::ApplicationBegins { operation, descriptor, rate });
     }
 
-    pub(super) fn application_frame(&mut self, operation: OperationId, frame: &Frame) {
+    pub(super) fn application_frame(&mut self, operation: OperationId, frame: &AudioFrame) {
         let stream = self.operations.get(&operation).and_then(|id| self.streams.get_mut(id));
         let application = stream.and_then(|stream| stream.application.as_mut());
         if let Some(application) = application.filter(|application| application.operation == operation) {
@@ -175,14 +182,21 @@ impl Msp {
     pub(super) fn sum_up(&mut self, order: &[StreamId]) {
         self.mixes.clear();
         for stream in order.iter().filter_map(|id| self.streams.get(id)) {
-            if let (Some(mixer), Some(frame)) = (stream.mixer, stream.heard()) {
+            if let Some(mixer) = stream.mixer {
+                self.mixes.enter(mixer, stream.rate().unwrap_or(Rate::Narrow));
+            }
+        }
+        for id in order {
+            let Some(stream) = self.streams.get_mut(id) else { continue };
+            let Some(mixer) = stream.mixer else { continue };
+            if let Some(frame) = stream.enter_mixer(self.mixes.rate(mixer)) {
                 self.mixes.add(mixer, frame);
             }
         }
     }
 
     /// What a stream hears of its mixer.
-    pub(super) fn mixed(&self, stream: &Stream) -> Option<Frame> {
+    pub(super) fn mixed(&self, stream: &Stream) -> Option<AudioFrame> {
         stream.mixer.and_then(|mixer| self.mixes.without(mixer, stream.heard()))
     }
 }

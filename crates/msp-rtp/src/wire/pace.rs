@@ -1,11 +1,11 @@
 //! Packet times other than 20 ms: audio is held until a packet is full.
 
 use serde::{Deserialize, Serialize};
-use tspi::media::{FRAME_SAMPLES, Frame};
+use tspi::media::{AudioFrame, FRAME_SAMPLES, Rate};
 
-/// Samples of the longest packet: 60 ms.
-pub(crate) const MAX_SAMPLES: usize = 480;
-/// Samples of a millisecond.
+/// Samples of the longest packet: 60 ms at 16 kHz.
+pub(crate) const MAX_SAMPLES: usize = 960;
+/// Samples of a millisecond at 8 kHz.
 const MS: usize = 8;
 
 /// Audio that waits for its packet.
@@ -13,7 +13,8 @@ const MS: usize = 8;
 pub(crate) struct Pace {
     /// Samples in a packet.
     samples: usize,
-    /// Ticks of the RTP clock in a sample.
+    rate: Rate,
+    /// Ticks of the RTP clock in a sample at 8 kHz.
     scale: u32,
     held: Vec<i16>,
     /// Timestamp of the first that is held.
@@ -22,22 +23,30 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub fn new() -> Pace {
-        Pace { samples: FRAME_SAMPLES, scale: 1, held: Vec::new(), start: 0 }
+        Pace { samples: FRAME_SAMPLES, rate: Rate::Narrow, scale: 1, held: Vec::new(), start: 0 }
     }
 
-    /// Sets the packet time: 10 to 60 ms, in steps of 10.
-    pub fn set(&mut self, ptime_ms: u32, scale: u32) {
-        self.scale = scale;
-        self.samples = (ptime_ms.clamp(10, 60) / 10 * 10) as usize * MS;
+    /// Sets the packet time: 10 to 60 ms, in steps of 10. What is held at another rate is forgotten.
+    pub fn set(&mut self, ptime_ms: u32, rate: Rate, scale: u32) {
+        if self.rate != rate {
+            self.held.clear();
+        }
+        (self.rate, self.scale) = (rate, scale);
+        self.samples = (ptime_ms.clamp(10, 60) / 10 * 10) as usize * MS * rate.factor();
     }
 
     pub fn ptime_ms(&self) -> u32 {
-        (self.samples / MS) as u32
+        (self.samples / MS / self.rate.factor()) as u32
+    }
+
+    /// Ticks of the RTP clock in so many samples.
+    fn ticks(&self, samples: usize) -> u32 {
+        (samples / self.rate.factor()) as u32 * self.scale
     }
 
     /// Whether each frame is a packet.
     pub fn is_plain(&self) -> bool {
-        self.samples == FRAME_SAMPLES && self.held.is_empty()
+        self.samples == self.rate.frame_samples() && self.held.is_empty()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -46,16 +55,16 @@ impl Pace {
 
     /// Whether a frame that begins at `timestamp` follows what is held.
     pub fn follows(&self, timestamp: u32) -> bool {
-        self.held.is_empty() || self.start.wrapping_add(self.held.len() as u32 * self.scale) == timestamp
+        self.held.is_empty() || self.start.wrapping_add(self.ticks(self.held.len())) == timestamp
     }
 
     /// Holds a frame that begins at `timestamp`.
-    pub fn push(&mut self, timestamp: u32, frame: &Frame) {
+    pub fn push(&mut self, timestamp: u32, frame: &AudioFrame) {
         if self.held.is_empty() {
             self.start = timestamp;
-            self.held.reserve(MAX_SAMPLES + FRAME_SAMPLES);
+            self.held.reserve(MAX_SAMPLES + self.rate.frame_samples());
         }
-        self.held.extend_from_slice(&frame.0);
+        self.held.extend_from_slice(frame.samples());
     }
 
     /// A full packet's samples with their timestamp, or with `rest` whatever is held.
@@ -67,7 +76,7 @@ impl Pace {
         room.get_mut(..count)?.copy_from_slice(self.held.get(..count)?);
         self.held.drain(..count);
         let start = self.start;
-        self.start = start.wrapping_add(count as u32 * self.scale);
+        self.start = start.wrapping_add(self.ticks(count));
         Some((start, count))
     }
 }

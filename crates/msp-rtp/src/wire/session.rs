@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::{MediaStatistics, Time};
 use tspi::Random;
-use tspi::media::{Packet, RemoteRtp, Rtcp};
+use tspi::media::{Packet, Rate, RemoteRtp, Rtcp};
 
 /// How often statistics are told.
 const STATISTICS: Duration = Duration::from_secs(5);
@@ -47,7 +47,8 @@ impl RtpWire {
         let remote = Remote::new(remote);
         let scale = remote.send.map_or(1, |(audio, _)| audio.scale());
         self.sender.set_scale(scale);
-        self.pace.set(remote.send.map_or(ptime_ms, |(audio, _)| audio.ptime_ms(ptime_ms)), scale);
+        let rate = remote.send.map_or(Rate::Narrow, |(audio, _)| audio.rate());
+        self.pace.set(remote.send.map_or(ptime_ms, |(audio, _)| audio.ptime_ms(ptime_ms)), rate, scale);
         self.remote = Some(remote);
         self.map = None;
     }

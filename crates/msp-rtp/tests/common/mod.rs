@@ -26,6 +26,8 @@ pub fn format(codec: &Codec) -> Format {
     let payload_type = match codec {
         Codec::Pcmu => 0,
         Codec::Pcma => 8,
+        Codec::G722 => 9,
+        Codec::Opus => 111,
         _ => EVENT_TYPE,
     };
     Format { codec: codec.clone(), payload_type }
@@ -44,6 +46,11 @@ pub fn remote(number: u64, codec: &Codec) -> RemoteRtp {
         srtp: None,
         comfort_noise: None,
     }
+}
+
+/// The samples of a recording.
+pub fn samples_of(octets: &[u8]) -> Vec<i16> {
+    octets.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 
 /// A packet that was sent.
@@ -124,7 +131,8 @@ impl Node {
                     self.log.push(format!("{:?} {stream:?} {:?}", self.now, frame.0));
                     self.frames.push((self.now, stream, frame));
                 }
-                Output::Recorded { samples, .. } => {
+                Output::Recorded { octets, .. } => {
+                    let samples = samples_of(&octets);
                     self.log.push(format!("{:?} {samples:?}", self.now));
                     let count = samples.len() / 320;
                     for (n, pairs) in samples.chunks_exact(320).enumerate() {

@@ -45,19 +45,19 @@ impl World {
             media::Output::ApplicationBegins { .. }
             | media::Output::ApplicationFrame { .. }
             | media::Output::ApplicationEnds { .. } => {}
-            media::Output::Load { operation, descriptor } => {
+            media::Output::Load { operation, descriptor, .. } => {
                 let input = match self.media.files.get(&descriptor) {
                     Some(samples) => MediaInput::Loaded { operation, samples: samples.clone() },
                     None => MediaInput::Failed { operation, end: End::Failed },
                 };
                 self.queues.push(Way::FilesToMedia, Work::Media(input));
             }
-            media::Output::RecordingBegins { operation, descriptor } => {
+            media::Output::RecordingBegins { operation, descriptor, .. } => {
                 self.media.writing.insert(operation, descriptor);
                 self.media.recordings.insert(descriptor, super::Recording::default());
             }
-            media::Output::Recorded { operation, samples } => {
-                let frames = samples.chunks_exact(2 * tspi::media::FRAME_SAMPLES);
+            media::Output::Recorded { operation, octets } => {
+                let frames = octets.chunks_exact(4 * tspi::media::FRAME_SAMPLES);
                 if frames.fold(false, |full, pairs| full | record(&mut self.media, operation, pairs)) {
                     let input = MediaInput::Failed { operation, end: End::DiskFull };
                     self.queues.push(Way::FilesToMedia, Work::Media(input));
@@ -74,8 +74,11 @@ impl World {
 }
 
 /// Adds 20 ms to a recording; whether the disk is full instead.
-fn record(media: &mut Media, operation: tapi::OperationId, pairs: &[i16]) -> bool {
-    let side = |side: usize| tspi::Frame(std::array::from_fn(|n| pairs.get(2 * n + side).copied().unwrap_or(0)));
+fn record(media: &mut Media, operation: tapi::OperationId, pairs: &[u8]) -> bool {
+    let side = |side: usize| {
+        let sample = |n: usize| pairs.get(4 * n + 2 * side..)?.first_chunk().copied().map(i16::from_le_bytes);
+        tspi::Frame(std::array::from_fn(|n| sample(n).unwrap_or(0)))
+    };
     let Some(descriptor) = media.writing.get(&operation) else { return false };
     let limit = media.disk_frames.unwrap_or(usize::MAX);
     match media.recordings.get_mut(descriptor) {

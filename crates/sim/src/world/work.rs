@@ -90,7 +90,7 @@ impl MediaInput {
             }
             MediaInput::Frame { stream, frame } => media::Input::Frame { stream: *stream, frame },
             MediaInput::Loaded { operation, samples } => {
-                media::Input::Loaded { operation: *operation, samples: Arc::clone(samples) }
+                media::Input::Loaded { operation: *operation, samples: Arc::clone(samples), rate: media::Rate::Narrow }
             }
             MediaInput::Failed { operation, end } => media::Input::Failed { operation: *operation, end: end.clone() },
         }

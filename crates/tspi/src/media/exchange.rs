@@ -1,6 +1,6 @@
 //! What goes into a media provider and what comes out: packets, frames, files and times.
 
-use super::{Command, DescriptorId, Event, Frame, StreamId};
+use super::{AudioFrame, Command, DescriptorId, Event, Frame, Rate, StreamId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tapi::{End, OperationId, Time};
@@ -87,19 +87,21 @@ pub enum Input<'a> {
         /// The audio.
         frame: &'a Frame,
     },
-    /// An application's socket gave 20 ms of audio, at 8 kHz.
+    /// An application's socket gave 20 ms of audio, at its rate.
     ApplicationFrame {
         /// Of which operation.
         operation: OperationId,
         /// The audio.
-        frame: &'a Frame,
+        frame: &'a AudioFrame,
     },
-    /// A file to play was read: 8 kHz, mono.
+    /// A file to play was read: mono.
     Loaded {
         /// For which operation.
         operation: OperationId,
         /// Its samples.
         samples: Arc<[i16]>,
+        /// How many of them make a second.
+        rate: Rate,
     },
     /// A file could not be read, or not be written to any longer.
     Failed {
@@ -151,14 +153,14 @@ pub enum Output {
         /// The socket.
         descriptor: DescriptorId,
         /// Samples a second on it.
-        rate: u32,
+        rate: Rate,
     },
-    /// 20 ms of audio for an application, every 20 ms.
+    /// 20 ms of audio for an application, every 20 ms, at its rate.
     ApplicationFrame {
         /// For which operation.
         operation: OperationId,
         /// What was received.
-        frame: Frame,
+        frame: AudioFrame,
     },
     /// The application's audio is over: close the socket.
     ApplicationEnds {
@@ -171,6 +173,8 @@ pub enum Output {
         operation: OperationId,
         /// The file.
         descriptor: DescriptorId,
+        /// The highest rate that is of use.
+        rate: Rate,
     },
     /// Begin a recording in this file.
     RecordingBegins {
@@ -178,13 +182,15 @@ pub enum Output {
         operation: OperationId,
         /// The file.
         descriptor: DescriptorId,
+        /// Samples a second in each of its two channels.
+        rate: Rate,
     },
     /// The next second of a recording, or less.
     Recorded {
         /// For which operation.
         operation: OperationId,
-        /// By turns a sample that was received and one that was sent.
-        samples: Vec<i16>,
+        /// By turns a sample that was received and one that was sent, each in little endian, as a WAV file has them.
+        octets: Vec<u8>,
     },
     /// The recording is over: make the file complete.
     RecordingEnds {
