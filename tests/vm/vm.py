@@ -55,7 +55,6 @@ class VirtualMachine:
             os.makedirs(os.path.dirname(wants), exist_ok=True)
             if not os.path.lexists(wants):
                 os.symlink("/etc/systemd/system/payload.service", wants)
-            # Drivers are loaded when their devices come, not before.
             part = self.image + ".part"
             subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-d", self.base, part, SIZE], check=True)
             os.rename(part, self.image)

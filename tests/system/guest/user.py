@@ -4,6 +4,7 @@
 user.py socket|bus: calls loopback:1 where it may, and prints a JSON object of lines; each has the acts that were taken. An act that fails for another reason than
 a missing right counts: the right was there.
 """
+import getpass
 import json
 import sys
 import time
@@ -11,6 +12,11 @@ import time
 NONE = {"NOTREGISTERED", "BADDEVICEID", "NotRegistered", "BadDeviceId"}
 SOCKET = "/run/tapid/api.sock"
 TRIED = ("monitor", "own", "originate", "listen", "record", "administer")
+
+
+def fresh():
+    """A recording is a new file."""
+    return f"{getpass.getuser()}-{time.monotonic_ns()}.wav"
 
 
 class OnSocket:
@@ -34,8 +40,11 @@ class OnSocket:
     def listen(self, call):
         self.client.call("call.monitor_digits", call=call, on=True)
 
+    def drop(self, call):
+        self.client.call("call.drop", call=call)
+
     def record(self, call):
-        self.client.call("call.record", call=call, sink={"file": "user.wav"}, max_ms=1)
+        self.client.call("call.record", call=call, sink={"file": fresh()}, max_ms=1)
 
     def administer(self, line):
         self.client.call("line.set_policy", line=line, policy={"action": "reject"})
@@ -67,8 +76,11 @@ class OnBus:
     def listen(self, call):
         self.bus.call(call, "Call", "MonitorDigits", "(b)", True)
 
+    def drop(self, call):
+        self.bus.call(call, "Call", "Drop", "(a{sv})", {})
+
     def record(self, call):
-        self.bus.call(call, "Call", "RecordFile", "(sa{sv})", "user.wav", {"max_ms": self.glib.Variant("t", 1)})
+        self.bus.call(call, "Call", "RecordFile", "(sa{sv})", fresh(), {"max_ms": self.glib.Variant("t", 1)})
 
     def administer(self, line):
         self.bus.call(line, "Line", "SetPolicy", "(a{sv})", {"action": self.glib.Variant("s", "reject")})
@@ -98,6 +110,11 @@ def tried(front):
             time.sleep(0.05)
         for act in ("listen", "record"):
             done[act] = call is not None and may(getattr(front, act), call)[0]
+        # The line is free for the next user.
+        deadline = time.monotonic() + 20
+        while call is not None and front.state(call) != "idle" and time.monotonic() < deadline:
+            may(front.drop, call)
+            time.sleep(0.05)
         done["administer"] = may(front.administer, line)[0]
         lines[name] = [act for act in TRIED if done[act]]
     return lines
