@@ -48,6 +48,7 @@ fn main() {
     let rows = [
         ("bridge, relayed", Shape::Bridge, calls, Some(RELAY_AIM)),
         ("bridge, relayed", Shape::Bridge, 3 * calls, Some(RELAY_AIM)),
+        ("bridge, relayed, five at once", Shape::Bursts, calls, None),
         ("bridge, relayed, SRTP", Shape::Srtp, calls, None),
         ("bridge, PCMU to PCMA", Shape::Laws, calls, None),
         ("bridge, PCMU to G722", Shape::Wide, calls, None),
@@ -97,6 +98,8 @@ struct Seen {
 enum Shape {
     Echo,
     Bridge,
+    /// Packets come five at once, every 100 ms.
+    Bursts,
     Srtp,
     Laws,
     Wide,
@@ -107,7 +110,7 @@ enum Shape {
 
 impl Shape {
     fn legs(self) -> usize {
-        if matches!(self, Shape::Bridge | Shape::Srtp | Shape::Laws | Shape::Wide) { 2 } else { 1 }
+        if matches!(self, Shape::Bridge | Shape::Bursts | Shape::Srtp | Shape::Laws | Shape::Wide) { 2 } else { 1 }
     }
 
     fn codec(self, number: usize) -> (Codec, u8) {
@@ -147,24 +150,26 @@ fn far_ends(streams: usize) -> Vec<Far> {
     sockets.into_iter().map(far).collect()
 }
 
-/// Sends for so long, a packet a far end every 20 ms, spread evenly; gives how many.
-fn send(far: &mut [Far], first: u64, duration: Duration) -> u64 {
+/// Sends for so long, a packet a far end every 20 ms, or so many at once as often as they make, spread evenly; gives how many.
+fn send(far: &mut [Far], (first, burst): (u64, u64), duration: Duration) -> u64 {
     let mut sent = 0;
     let begin = Instant::now();
     let gap = FRAME / far.len() as u32;
     let rounds = (duration.as_micros() / FRAME.as_micros()) as u64;
-    for round in first..first + rounds {
+    for round in (first..first + rounds).step_by(burst as usize) {
         for (n, far) in far.iter_mut().enumerate() {
             let due = begin + FRAME * (round - first) as u32 + gap * n as u32;
             // Waking for every packet would leave no CPU to measure with.
             if due > Instant::now() + Duration::from_millis(1) {
                 std::thread::sleep(due - Instant::now());
             }
-            let mut packet = Packet::copy_of(&packet(round, far.payload_type)).unwrap();
-            if let Some(protection) = &mut far.protection {
-                protection.protect_rtp(&mut packet).unwrap();
+            for round in round..round + burst {
+                let mut packet = Packet::copy_of(&packet(round, far.payload_type)).unwrap();
+                if let Some(protection) = &mut far.protection {
+                    protection.protect_rtp(&mut packet).unwrap();
+                }
+                sent += u64::from(far.socket.send_to(packet.as_slice(), far.to).is_ok());
             }
-            sent += u64::from(far.socket.send_to(packet.as_slice(), far.to).is_ok());
         }
     }
     sent
@@ -237,16 +242,17 @@ fn listen(sockets: &[UdpSocket], stop: &AtomicBool) -> Vec<Heard> {
 }
 
 /// Warms up, then measures the threads of this name.
-fn measure(mut far: Vec<Far>, thread: &str, seconds: u64) -> Run {
+fn measure(mut far: Vec<Far>, thread: &str, seconds: u64, burst: u64) -> Run {
     let stop = Arc::new(AtomicBool::new(false));
-    send(&mut far, 0, WARM_UP);
+    send(&mut far, (0, burst), WARM_UP);
     let mut room = [0; 2048];
     far.iter().for_each(|far| while far.socket.recv(&mut room).is_ok() {});
     let sockets: Vec<UdpSocket> = far.iter().map(|far| far.socket.try_clone().unwrap()).collect();
     let told = stop.clone();
     let listener = std::thread::spawn(move || listen(&sockets, &told));
     let before = charged(thread);
-    let sent = send(&mut far, (WARM_UP.as_millis() / FRAME.as_millis()) as u64, Duration::from_secs(seconds));
+    let first = (WARM_UP.as_millis() / FRAME.as_millis()) as u64;
+    let sent = send(&mut far, (first, burst), Duration::from_secs(seconds));
     let us = (charged(thread) - before) as f64 / 1000.0 / sent as f64;
     std::thread::sleep(Duration::from_millis(200));
     stop.store(true, Ordering::Relaxed);
@@ -271,7 +277,7 @@ fn floor(streams: usize, seconds: u64) -> Run {
     let told = stop.clone();
     let thread = std::thread::Builder::new().name("floor".into());
     let thread = thread.spawn(move || echo(&sockets, &told)).unwrap();
-    let run = measure(far, "floor", seconds);
+    let run = measure(far, "floor", seconds, 1);
     stop.store(true, Ordering::Relaxed);
     thread.join().unwrap();
     run
@@ -323,7 +329,7 @@ fn engine(streams: usize, seconds: u64, shape: Shape) -> Run {
     }
     // Commands and datagrams come by different ways.
     std::thread::sleep(Duration::from_millis(300));
-    measure(far, "media-", seconds)
+    measure(far, "media-", seconds, if shape == Shape::Bursts { 5 } else { 1 })
 }
 
 fn open(engine: &Engine, number: usize, port: u16, far: &mut Far, shape: Shape) {
@@ -359,10 +365,10 @@ fn set_up(engine: &Engine, number: u64, shape: Shape) {
     match shape {
         Shape::Echo => engine.command(Command::Join { a: stream, b: stream }),
         Shape::Mixer => engine.command(Command::Mix { stream, mixer: MixerId(number / 10) }),
-        Shape::Bridge | Shape::Srtp | Shape::Laws | Shape::Wide if number.is_multiple_of(2) => {
+        Shape::Bridge | Shape::Bursts | Shape::Srtp | Shape::Laws | Shape::Wide if number.is_multiple_of(2) => {
             engine.command(Command::Join { a: stream, b: StreamId(number + 1) });
         }
-        Shape::Bridge | Shape::Srtp | Shape::Laws | Shape::Wide => {}
+        Shape::Bridge | Shape::Bursts | Shape::Srtp | Shape::Laws | Shape::Wide => {}
         Shape::Playback | Shape::Recording => {
             let (operation, descriptor) = (OperationId(2 * number), DescriptorId(2 * number));
             engine.give(descriptor, prompt().into());

@@ -16,24 +16,28 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::time::Duration;
 use tapi::{End, OperationId, Time};
 use tspi::media::{Command, DescriptorId, Event, Frame, Input, LocalMedia, MediaProvider, Output, Packet, StreamId};
 
 mod applications;
 mod moving;
+mod receiving;
 mod recordings;
 mod sockets;
 
 pub(crate) use moving::Luggage;
+use receiving::Room;
+use sockets::Claim;
 pub(crate) use sockets::Sockets;
-use sockets::{Carries, Claim};
 
 const WAKE: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 /// Added to the number of an operation: its application's socket.
 const APPLICATION: u64 = 1 << 62;
-/// Longest datagram that is looked at; a longer one cannot be valid.
-const DATAGRAM: usize = 2048;
+/// A tick that comes so much too late waits for packets that came before it, for so many rounds at most.
+const LATE: Duration = Duration::from_millis(15);
+const MAX_ROUNDS: u32 = 8;
 /// How long it waits at most for a stream that comes from another thread, before it looks whether that is alive.
 const PATIENCE_MS: u16 = 100;
 
@@ -122,8 +126,9 @@ pub(crate) struct Shard {
     timer: TimerFd,
     armed: Option<Time>,
     sockets: Arc<Sockets>,
-    /// Of each socket, who has it.
+    /// Of each socket, who has it, and when it was read last.
     claims: Vec<Claim>,
+    read_at: Vec<Time>,
     /// Of each RTP stream, its socket.
     streams: BTreeMap<StreamId, usize>,
     /// Of each that has a port for RTCP, that socket.
@@ -191,6 +196,7 @@ impl Shard {
             timer,
             armed: None,
             sockets,
+            read_at: vec![Time::ZERO; claims.len()],
             claims,
             streams: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -218,7 +224,8 @@ impl Shard {
     pub(crate) fn run(mut self) -> Left {
         priority::raise(self.number, self.realtime);
         let mut events = [EpollEvent::empty(); 256];
-        let mut room = [0u8; DATAGRAM];
+        let mut room = Room::new();
+        let mut rounds = 0;
         self.drain(now());
         loop {
             self.arm();
@@ -246,6 +253,11 @@ impl Shard {
             }
             if woken && let Next::Stop = self.take_messages(at) {
                 return self.leave();
+            }
+            // Late: what came meanwhile is heard first, lest it be too late for the ticks that are made up for.
+            rounds = if self.is_late(now()) && ready > 1 && rounds < MAX_ROUNDS { rounds + 1 } else { 0 };
+            if rounds > 0 {
+                continue;
             }
             self.tick(now());
             if !self.dead_recordings.is_empty() {
@@ -361,24 +373,9 @@ impl Shard {
         }
     }
 
-    /// Takes one datagram of a socket that is readable. `epoll` tells again of one that still is: so no call is spent on
-    /// finding a socket empty, and one with a backlog takes turns with the others.
-    fn receive(&mut self, now: Time, number: usize, room: &mut [u8; DATAGRAM]) {
-        let claim = self.claims.get(number).copied().unwrap_or(Claim::Elsewhere);
-        let Some(udp) = self.sockets.udp(number).filter(|_| claim != Claim::Elsewhere) else { return };
-        let Ok((length, from)) = udp.recv_from(room) else { return };
-        self.counters.received += 1;
-        let bytes = room.get(..length).unwrap_or_default();
-        let input = match claim {
-            Claim::Taken(stream, Carries::Rtp) => Input::Packet { stream, from, bytes },
-            Claim::Taken(stream, Carries::Rtcp) => Input::Control { stream, from, bytes },
-            Claim::Idle | Claim::Elsewhere => {
-                self.counters.unclaimed += 1;
-                return;
-            }
-        };
-        self.msp.handle(now, input);
-        self.drain(now);
+    /// Whether this thread was kept from running when a tick was due.
+    fn is_late(&self, now: Time) -> bool {
+        self.msp.poll_timeout().is_some_and(|due| now > due + LATE)
     }
 
     fn tick(&mut self, now: Time) {

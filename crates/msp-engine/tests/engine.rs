@@ -231,6 +231,28 @@ fn frames_of_a_provider_are_bridged_with_rtp() {
 }
 
 #[test]
+fn packets_that_come_at_once_are_relayed_in_their_order() {
+    let bench = Bench::with_ports(2);
+    let (mut one, two) = (Far::new(Codec::Pcma), Far::new(Codec::Pcma));
+    bench.open(0, &Codec::Pcma, &one);
+    bench.open(1, &Codec::Pcma, &two);
+    bench.engine.command(Command::Join { a: StreamId(0), b: StreamId(1) });
+    // Until the commands are obeyed.
+    let tone = |n: i16| Frame([500 + 8 * n; 160]);
+    loop {
+        one.send(bench.address(0), &tone(0));
+        two.socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        if two.socket.recv(&mut [0; 500]).is_ok() && bench.engine.counters().relayed > 0 {
+            break;
+        }
+    }
+    two.socket.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    (1..=60).for_each(|n| one.send(bench.address(0), &tone(n)));
+    let numbers: Vec<u16> = (1..=60).map(|_| two.receive().1).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{numbers:?}");
+}
+
+#[test]
 fn datagrams_for_no_stream_are_drained_and_counted() {
     let bench = Bench::with_ports(1);
     let mut far = Far::new(Codec::Pcma);

@@ -106,7 +106,7 @@ fn speak(node: &mut Node, codecs: &[Codec], who: impl Fn(usize) -> bool) {
 #[test]
 fn what_is_played_keeps_its_upper_band_in_a_wide_call_and_does_not_fold_in_a_narrow_one() {
     for codec in [Codec::G722, Codec::Pcmu, Codec::Pcma] {
-        let mut node = call(&[codec.clone()]);
+        let mut node = call(std::slice::from_ref(&codec));
         let operation = OperationId(1);
         node.command(Command::Play { operation, stream: StreamId(1), descriptor: DescriptorId(1), repeat: false });
         let wanted = format!("rate: {:?}", Audio::of(&codec).unwrap().rate());
