@@ -23,6 +23,8 @@ for tool in "${!package[@]}"; do
 done
 # Kamailio's TLS is a package of its own.
 compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || missing+=(kamailio-tls-modules)
+# ModemManager asks polkit, which is no program of the path.
+[ -e /usr/lib/polkit-1/polkitd ] || [ -e /usr/libexec/polkitd ] || missing+=(polkitd)
 # The linker needs libc's headers beside the compiler.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 # The client of the bus in the tests is in the Python that has GLib.

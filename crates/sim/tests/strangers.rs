@@ -229,6 +229,24 @@ fn modem_manager_dials_answers_sends_digits_and_hangs_up() {
     call(1, "Hangup", &[]);
     assert_eq!(exchange.event("hung_up")["subscriber"], MODEM);
     state(1, "7");
+    // The far end hangs up: a call that rings, one that came in, and one that went out.
+    exchange.order(&format!("call {PHONE} {MODEM}"));
+    state(2, "3");
+    exchange.order(&format!("hangup {PHONE}"));
+    state(2, "7");
+    exchange.order(&format!("call {PHONE} {MODEM}"));
+    state(3, "3");
+    call(3, "Accept", &[]);
+    assert_eq!(exchange.event("answered")["subscriber"], MODEM);
+    state(3, "4");
+    exchange.order(&format!("hangup {PHONE}"));
+    state(3, "7");
+    until("a call", || bus.call(MM, &modem, &voice, &[&number]), |text| text.contains("/Call/4"));
+    call(4, "Start", &[]);
+    assert_eq!(exchange.event("answered")["subscriber"], PHONE);
+    state(4, "4");
+    exchange.order(&format!("hangup {PHONE}"));
+    state(4, "7");
 }
 
 #[test]

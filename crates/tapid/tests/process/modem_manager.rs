@@ -6,7 +6,9 @@ use crate::modem::{Exchange, line_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
+use std::path::Path;
 use std::pin::Pin;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -207,4 +209,81 @@ fn a_data_connection_is_not_taken_away() {
     manager.set(Manner::Obliging(REGISTERED));
     manager.is_asked(true);
     beside.until_service("in");
+}
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Process {
+    fn start(bus: &Bus, places: &[&str], package: &str, arguments: &[&str]) -> Process {
+        let found = places.iter().find(|place| Path::new(place).exists());
+        let program = found.unwrap_or_else(|| panic!("{} is missing: apt-get install {package}", places[0]));
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address).env("DBUS_SESSION_BUS_ADDRESS", &bus.address);
+        Process(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Asks ModemManager until it answers so.
+fn until_said(bus: &Bus, method: &str, arguments: &[&str], right: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + PATIENCE * 3;
+    loop {
+        let mut command = Command::new("gdbus");
+        command.args([
+            "call",
+            "--address",
+            &bus.address,
+            "-d",
+            NAME,
+            "-o",
+            "/org/freedesktop/ModemManager1",
+            "-m",
+            method,
+        ]);
+        let output = command.args(arguments).output().expect("gdbus is missing: apt-get install libglib2.0-bin");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() && right(&said) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{method}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn the_real_modem_manager_lets_go_of_a_modem_while_it_is_ours() {
+    assert!(nix::unistd::geteuid().is_root(), "polkit's daemon becomes another user: run it as root");
+    let (directory, place) = (Directory::new(), Directory::new());
+    let bus = Bus::start(&place);
+    let places = ["/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd"];
+    let _polkit = Process::start(&bus, &places, "polkitd", &["--no-debug"]);
+    let arguments = ["--test-session", "--test-enable", "--no-auto-scan"];
+    let _manager = Process::start(&bus, &["/usr/sbin/ModemManager"], "modemmanager", &arguments);
+    // Its modem is another one than ours: it knows both as the same device.
+    let other = Directory::new();
+    let socket = format!("abstract:tapid-{}", std::process::id());
+    let words = ["--cellular", "4930200", "--socket", &format!("cellular0=abstract:{socket}")].map(str::to_owned);
+    let _exchange = Exchange::with(&other, &words);
+    until_said(&bus, &format!("{NAME}.Test.SetProfile"), &["test", "generic", &format!("['{socket}']")], |_| true);
+    let objects = "org.freedesktop.DBus.ObjectManager.GetManagedObjects";
+    let has_modem = |said: &str| said.contains("ModemManager1/Modem/");
+    until_said(&bus, objects, &[], has_modem);
+    let mut beside = Beside::start(directory, &bus.address, "/virtual/test");
+    beside.until_service("in");
+    until_said(&bus, objects, &[], |said| !has_modem(said));
+    beside.exchange.order("unplug analogue0");
+    until_said(&bus, objects, &[], has_modem);
+    beside.exchange.order("plug analogue0");
+    until_said(&bus, objects, &[], |said| !has_modem(said));
+    // Whatever becomes of the daemon, ModemManager has its modem back.
+    drop(beside);
+    until_said(&bus, objects, &[], has_modem);
 }
