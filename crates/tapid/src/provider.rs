@@ -1,6 +1,7 @@
 //! One task for each provider: the loop that drives it, and what starts it again when it dies.
 
 mod any;
+mod farewell;
 pub mod ports;
 mod supervise;
 mod through;
@@ -11,6 +12,7 @@ use crate::core::Message;
 use crate::hotplug::Plug;
 use crate::journal::Journal;
 pub use any::AnyProvider;
+pub use farewell::farewell;
 use msp_engine::FramePort;
 use ports::{Ports, Ready};
 use serde::{Deserialize, Serialize};

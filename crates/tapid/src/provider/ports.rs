@@ -172,8 +172,8 @@ impl Ports {
     }
 
     /// A port that the provider believes open, and which did not come through a restart.
-    pub fn lost(&mut self, port: PortId) {
-        self.waiting.push_back(Ready::Closed { port, reason: "lost in a restart of the server".to_string() });
+    pub fn lost(&mut self, port: PortId, reason: &str) {
+        self.waiting.push_back(Ready::Closed { port, reason: reason.to_string() });
     }
 
     /// The open ports.

@@ -1,5 +1,6 @@
 //! What starts a provider, and starts it anew when it dies.
 
+use super::farewell::farewell;
 use super::ports::{Port, Ports, Serial, Spec};
 use super::{AnyProvider, Driver, Finished, INBOX, Through, ToProvider, Transcript, port_name};
 use crate::config::{Kind, ProfileSource, ProviderConfig};
@@ -51,6 +52,8 @@ pub enum First {
     Recovered(Box<AnyProvider>, Option<std::net::UdpSocket>),
     /// What an earlier process put down, with its descriptors by name.
     Parked(Box<Parked>, BTreeMap<String, OwnedFd>),
+    /// Nothing, once what an earlier process put down has ended its calls.
+    After(Box<Parked>, BTreeMap<String, OwnedFd>),
 }
 
 /// What a provider's task leaves to a new process.
@@ -73,6 +76,9 @@ pub struct Parked {
     pub resolving: Vec<tspi::Query>,
     /// Commands that it has not seen yet.
     pub commands: Vec<Command>,
+    /// Whether an application had its port, through a socket that ended with the process.
+    #[serde(default)]
+    pub through: bool,
     /// The ports' descriptors, by their names in the store.
     #[serde(skip)]
     pub descriptors: Vec<(String, OwnedFd)>,
@@ -164,7 +170,7 @@ fn begin_journal(name: &str, provider: &mut AnyProvider, ports: &Ports) -> Optio
 }
 
 /// What a run's first inputs are.
-enum Beginning {
+pub(super) enum Beginning {
     /// The first of all.
     Fresh,
     /// The first of all, of a provider that has calls.
@@ -215,7 +221,7 @@ fn transcript(config: &ProviderConfig) -> Option<Transcript> {
 }
 
 /// What a provider's ports are.
-fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
+pub(super) fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
     match &config.kind {
         Kind::Sip(sip) => {
             let listens = |port, address: Option<SocketAddr>, secured| {
@@ -254,6 +260,10 @@ async fn start(config: &ProviderConfig, first: First) -> Result<(AnyProvider, Po
     let mut ports = Ports::new(specs(config), &config.network);
     let socket = match first {
         First::Parked(parked, descriptors) => return resume(*parked, descriptors, ports),
+        First::After(parked, descriptors) => {
+            farewell(*parked, descriptors).await;
+            None
+        }
         First::Recovered(provider, socket) => {
             if let (Some(port), Some(socket)) = (ports.udp(), socket) {
                 ports.bind(port, udp(socket).map_err(|error| error.to_string())?);
@@ -273,8 +283,11 @@ async fn start(config: &ProviderConfig, first: First) -> Result<(AnyProvider, Po
     Ok((provider, ports, Beginning::Fresh))
 }
 
+/// Why a port is gone that did not come through a restart.
+const LOST: &str = "lost in a restart of the server";
+
 /// Goes on where an earlier process left off.
-fn resume(
+pub(super) fn resume(
     parked: Parked,
     mut descriptors: BTreeMap<String, OwnedFd>,
     mut ports: Ports,
@@ -289,15 +302,19 @@ fn resume(
             open.ok()
         });
         match open {
+            // Nobody knows what the modem was told: it begins anew, and DTR goes down with the port.
+            Some(_) | None if parked.through => {
+                ports.lost(port.port, "a call in passthrough ends with a restart of the server")
+            }
             Some(open) => ports.restore(port.port, open),
-            None => ports.lost(port.port),
+            None => ports.lost(port.port, LOST),
         }
     }
     for port in parked.opening {
         ports.open(port);
     }
     for port in parked.connections {
-        ports.lost(port);
+        ports.lost(port, LOST);
     }
     for query in parked.resolving {
         ports.look_up(query);
@@ -318,6 +335,7 @@ fn put_down(mut driver: Driver, config: ProviderConfig) -> Parked {
             commands.push(command);
         }
     }
+    let through = driver.through.is_open();
     let (opening, resolving) = driver.ports.under_way();
     let connections = driver.ports.connections();
     let (mut ports, mut descriptors) = (Vec::new(), Vec::new());
@@ -339,6 +357,7 @@ fn put_down(mut driver: Driver, config: ProviderConfig) -> Parked {
         connections,
         resolving,
         commands,
+        through,
         descriptors,
     }
 }

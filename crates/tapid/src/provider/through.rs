@@ -87,6 +87,11 @@ impl Through {
         Whose::Servers
     }
 
+    /// Whether there is a call.
+    pub fn is_open(&self) -> bool {
+        self.call.is_some()
+    }
+
     fn open(&mut self, call: CallRef, socket: OwnedFd) {
         match watched(socket) {
             Ok(socket) => self.call = Some(Open { call, socket, unread: VecDeque::new(), state: State::Open }),

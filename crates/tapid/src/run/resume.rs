@@ -2,15 +2,16 @@
 
 use super::{MediaEvents, Parts, ToSupervise, bind, engine};
 use crate::clock;
-use crate::config::{Config, ProviderConfig};
+use crate::config::{Config, Kind, ProviderConfig};
 use crate::core::{Late, Wire};
-use crate::provider::{First, Parked};
+use crate::provider::{First, Parked, farewell};
 use crate::state::{self, State};
 use crate::store::Inherited;
 use msp_engine::Engine;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 use tapi_core::{Input, ProviderId};
 use tspi::{CommandId, StreamId};
 
@@ -122,18 +123,20 @@ fn providers(
                 earlier.config = provider.clone();
                 let id = earlier.id;
                 earlier.commands.extend(late.take_commands(id));
-                let mut descriptors = BTreeMap::new();
-                for port in &earlier.ports {
-                    descriptors.extend(inherited.ports.remove_entry(&port.descriptor));
-                }
-                supervised.push((id, provider.clone(), First::Parked(Box::new(earlier), descriptors)));
+                let kept = kept(inherited, &earlier);
+                supervised.push((id, provider.clone(), First::Parked(Box::new(earlier), kept)));
             }
             Some(earlier) => {
-                for port in &earlier.ports {
-                    inherited.ports.remove(&port.descriptor);
-                }
-                inputs.push(stopped(earlier.id, "its configuration has changed"));
-                supervised.push((earlier.id, provider.clone(), fresh(provider)?));
+                let (id, kept) = (earlier.id, kept(inherited, &earlier));
+                inputs.push(stopped(id, "its configuration has changed"));
+                let first = match &provider.kind {
+                    Kind::Modem(_) => First::After(Box::new(earlier), kept),
+                    Kind::Sip(_) | Kind::Loopback(_) => {
+                        drop(kept);
+                        fresh(provider)?
+                    }
+                };
+                supervised.push((id, provider.clone(), first));
             }
             None => {
                 supervised.push((ProviderId(next), provider.clone(), fresh(provider)?));
@@ -145,14 +148,22 @@ fn providers(
         // A modem that was found is one still, or waits to be plugged in again.
         if gone.config.kind.found().is_some() && (config.modems.discover || config.modems.directory.is_some()) {
             gone.commands.extend(late.take_commands(gone.id));
-            let kept = gone.ports.iter().filter_map(|port| inherited.ports.remove_entry(&port.descriptor));
-            let kept = kept.collect();
+            let kept = kept(inherited, &gone);
             supervised.push((gone.id, gone.config.clone(), First::Parked(Box::new(gone), kept)));
             continue;
         }
         inputs.push(stopped(gone.id, "it is not configured any more"));
+        if matches!(gone.config.kind, Kind::Modem(_)) {
+            let kept = kept(inherited, &gone);
+            tokio::spawn(farewell(gone, kept));
+        }
     }
     Ok(supervised)
+}
+
+/// The descriptors of a provider's ports.
+fn kept(inherited: &mut Inherited, parked: &Parked) -> BTreeMap<String, OwnedFd> {
+    parked.ports.iter().filter_map(|port| inherited.ports.remove_entry(&port.descriptor)).collect()
 }
 
 fn fresh(provider: &ProviderConfig) -> io::Result<First> {

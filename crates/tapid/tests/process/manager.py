@@ -1,5 +1,6 @@
-"""Runs the daemon under the stand-in for the service manager; a line on standard input restarts it, its end stops it."""
+"""Runs the daemon under the stand-in for the service manager: `restart` and `reload` on standard input, whose end stops it."""
 import os
+import signal
 import sys
 
 sys.path.insert(0, sys.argv[1])
@@ -9,9 +10,14 @@ manager = ServiceManager(sys.argv[3:], sys.argv[2], open(os.path.join(sys.argv[2
 try:
     manager.start()
     print("ready", manager.process.pid, flush=True)
-    for _ in sys.stdin:
+    for order in sys.stdin:
         before = manager.process.pid
-        manager.restart()
+        if order.strip() == "reload":
+            manager.process.send_signal(signal.SIGHUP)
+            manager.process.wait(15)
+            manager.start()
+        else:
+            manager.restart()
         assert manager.process.pid != before
         print("ready", manager.process.pid, flush=True)
 finally:

@@ -7,13 +7,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tapi::client::blocking::Client;
 use tapi::request::{CallMake, ClientOpen, LineOpen};
 use tapi::{AddressId, BearerMode, EventBody, LineSelector, Names, Privilege};
 
 /// The simulated exchange with its modems.
-pub struct Exchange(Child);
+pub struct Exchange {
+    child: Child,
+    events: Receiver<Value>,
+}
 
 impl Exchange {
     /// A subscriber answers with 440 Hz.
@@ -36,20 +40,34 @@ impl Exchange {
         let ready = lines.next().unwrap().unwrap();
         assert!(ready.contains("ready"), "{ready}");
         // What it says is read to its end, so that it never waits for a reader.
-        std::thread::spawn(move || lines.count());
-        Exchange(child)
+        let (sender, events) = channel();
+        std::thread::spawn(move || {
+            let parsed = lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
+            parsed.for_each(|event| drop(sender.send(event)));
+        });
+        Exchange { child, events }
     }
 
     /// Gives it an order on its standard input.
     pub fn order(&mut self, words: &str) {
-        writeln!(self.0.stdin.as_mut().unwrap(), "{words}").unwrap();
+        writeln!(self.child.stdin.as_mut().unwrap(), "{words}").unwrap();
+    }
+
+    /// Waits for an event of this kind of each of these subscribers, in any order.
+    pub fn each(&self, kind: &str, subscribers: &[&str]) {
+        let (mut left, deadline) = (subscribers.to_vec(), Instant::now() + PATIENCE);
+        while !left.is_empty() {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let event = self.events.recv_timeout(wait).unwrap_or_else(|_| panic!("no {kind} of {left:?}"));
+            left.retain(|subscriber| event["event"] != kind || event["subscriber"] != *subscriber);
+        }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -96,7 +114,7 @@ pub fn line_of(wire: &mut Wire, id: u64, line: &str) -> Option<Value> {
     lines.as_array().unwrap().iter().find(|found| found["name"] == line).cloned()
 }
 
-fn until_in_service(wire: &mut Wire, line: &str) {
+pub fn until_in_service(wire: &mut Wire, line: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = line_of(wire, 90, line);
@@ -109,7 +127,7 @@ fn until_in_service(wire: &mut Wire, line: &str) {
 }
 
 /// Three measurements in a row are 440 Hz at a telephone's level and nothing else.
-fn hears_440(wire: &mut Wire) {
+pub fn hears_440(wire: &mut Wire) {
     let (mut good, deadline) = (0, Instant::now() + PATIENCE);
     while good < 3 {
         let line = wire.line();

@@ -46,6 +46,11 @@ impl Managed {
         self.said("ready");
     }
 
+    pub fn reload(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"reload\n").unwrap();
+        self.said("ready");
+    }
+
     pub fn stop(mut self) -> String {
         drop(self.input.take());
         self.said("ended 0");
