@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod file;
 mod modem;
+pub mod name;
 mod rights;
 #[cfg(test)]
 mod tests;

@@ -5,17 +5,20 @@
 mod groups;
 mod imei;
 mod inhibit;
+mod lines;
+mod naming;
 mod tty;
 mod udev;
 mod uevent;
 mod watch;
 
 use crate::clock;
-use crate::config::{Config, Found, Kind, ModemConfig, NetworkConfig, ProfileSource, ProviderConfig, TranscriptConfig};
+use crate::config::{Config, Kind, ModemConfig, ProviderConfig, name};
 use crate::core::Message;
-use crate::provider::{First, Parked, Supervised, supervise};
+use crate::provider::{First, Parked};
 use groups::{Groups, Modem, Said};
 use inhibit::{Inhibitor, Standing};
+use naming::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -24,7 +27,7 @@ use tapi_core::ProviderId;
 use tokio::sync::{mpsc, oneshot, watch as state};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tsp_modem::{AT_PORT, AUDIO_PORT, Catalogue, Clues};
+use tsp_modem::{Catalogue, Clues};
 use tspi::PortId;
 use tty::{Role, Tty};
 use udev::{Roots, Udev};
@@ -74,6 +77,15 @@ pub enum Plug {
 struct Line {
     plug: state::Sender<Plug>,
     turn: u64,
+    /// What its line is called, where the modem completed the name.
+    name: Option<String>,
+}
+
+/// A provider of the configuration that begins when its modem completed the name of its line.
+struct Deferred {
+    id: ProviderId,
+    config: ProviderConfig,
+    first: First,
 }
 
 /// What waits until ModemManager keeps off.
@@ -103,6 +115,8 @@ pub struct Hotplug {
     core: mpsc::Sender<Message>,
     providers: JoinSet<Option<Parked>>,
     asking: JoinSet<(String, Option<String>)>,
+    deferred: BTreeMap<String, Deferred>,
+    names: Names,
     inhibitor: Inhibitor,
     /// What is to be told once providers may begin, and may have their modems.
     waiting: Vec<Waiting>,
@@ -143,12 +157,16 @@ impl Hotplug {
             core: core.clone(),
             providers: JoinSet::new(),
             asking: JoinSet::new(),
+            deferred: BTreeMap::new(),
+            names: Names::default(),
             inhibitor: Inhibitor::new(config.modems.modem_manager.clone()),
             waiting: Vec::new(),
             going_on: BTreeSet::new(),
         };
         for (name, _) in &named {
-            hotplug.lines.insert((*name).to_owned(), Line { plug: state::Sender::new(Plug::Unknown), turn: 0 });
+            hotplug
+                .lines
+                .insert((*name).to_owned(), Line { plug: state::Sender::new(Plug::Unknown), turn: 0, name: None });
         }
         for (_, provider, first) in begin {
             if let Some(found) = provider.kind.found() {
@@ -159,6 +177,10 @@ impl Hotplug {
             }
         }
         hotplug.begin(wanted, monitor);
+        let completes = |modem: &ModemConfig| name::is_template(&modem.modem.line_name);
+        let completed =
+            named.iter().filter(|(_, modem)| completes(modem)).map(|(name, _)| (*name).to_owned()).collect();
+        hotplug.tell_configured(&completed);
         hotplug
     }
 
@@ -184,21 +206,20 @@ impl Hotplug {
             }
         }
         self.groups.settled(now);
-        self.tell_configured();
     }
 
     /// The configuration's modems that are there: their providers are not begun yet, and know it from the start, but for
-    /// those that ModemManager must let go of first.
-    fn tell_configured(&mut self) {
+    /// those that ModemManager must let go of first, or that complete the names of their lines.
+    fn tell_configured(&mut self, completed: &BTreeSet<String>) {
         self.inhibitor.want(self.groups.devices());
         let until = Instant::now() + inhibit::PATIENCE;
         while let Some(said) = self.groups.poll() {
             match said {
                 Said::Plugged(modem)
                     if self.lines.contains_key(&modem.key)
-                        && (modem.device.is_none() || self.going_on.contains(&modem.key)) =>
+                        && (self.going_on.contains(&modem.key)
+                            || modem.device.is_none() && !completed.contains(&modem.key)) =>
                 {
-                    self.going_on.remove(&modem.key);
                     self.plugged(modem);
                 }
                 said => self.waiting.push(Waiting { said, until }),
@@ -223,7 +244,7 @@ impl Hotplug {
     pub fn adopt(&mut self, id: ProviderId, config: ProviderConfig, first: First, settled: oneshot::Sender<()>) {
         self.next = self.next.max(id.0.saturating_add(1));
         let plug = if self.groups.is_plugged(&config.name) { Plug::Unknown } else { Plug::Absent };
-        self.start(id, config, first, plug, settled);
+        self.start(id, config, first, plug, settled, None);
     }
 
     /// Tells the providers what is known by now; begins those of modems that were found.
@@ -245,9 +266,9 @@ impl Hotplug {
         }
     }
 
-    fn clearance(&mut self, waiting: &Waiting) -> Clearance {
+    fn clearance(&self, waiting: &Waiting) -> Clearance {
         let device = match &waiting.said {
-            Said::Plugged(modem) if self.going_on.remove(&modem.key) => None,
+            Said::Plugged(modem) if self.going_on.contains(&modem.key) => None,
             Said::Plugged(Modem { device, .. }) | Said::Ask { device, .. } => device.as_deref(),
             Said::Unplugged { .. } => None,
         };
@@ -265,6 +286,7 @@ impl Hotplug {
             Said::Unplugged { key } => {
                 tracing::info!(modem = key, "unplugged");
                 self.waiting.retain(|one| !matches!(&one.said, Said::Plugged(modem) if modem.key == key));
+                self.names.forget(&key);
                 if let Some(line) = self.lines.get(&key) {
                     line.plug.send_replace(Plug::Absent);
                 }
@@ -276,96 +298,6 @@ impl Hotplug {
                 });
             }
         }
-    }
-
-    /// A modem is there, and not ours.
-    fn withheld(&mut self, modem: &Modem) {
-        match self.lines.get(&modem.key) {
-            Some(line) => {
-                line.plug.send_if_modified(|plug| {
-                    let news = *plug != Plug::InUse;
-                    *plug = Plug::InUse;
-                    news
-                });
-            }
-            None => drop(self.found(modem, Plug::InUse)),
-        }
-    }
-
-    fn plugged(&mut self, modem: Modem) {
-        let begins = || Plug::Present { turn: 1, ports: modem.ports.clone(), clues: modem.clues.clone() };
-        if !self.lines.contains_key(&modem.key) && !self.found(&modem, begins()) {
-            return;
-        }
-        let Some(line) = self.lines.get_mut(&modem.key) else { return };
-        let again = matches!(&*line.plug.borrow(), Plug::Present { .. });
-        line.turn += u64::from(!again);
-        tracing::info!(modem = modem.key, ports = ?modem.ports.values(), "plugged in");
-        line.plug.send_replace(Plug::Present { turn: line.turn, ports: modem.ports, clues: modem.clues });
-    }
-
-    /// A modem that is seen for the first time. `false`: it cannot be a line.
-    fn found(&mut self, modem: &Modem, plug: Plug) -> bool {
-        let name = modem.key.clone();
-        if self.taken.contains(&name) || self.lines.len() >= MOST_FOUND {
-            tracing::error!(modem = name, "found, but the configuration uses the name, or there are too many");
-            return false;
-        }
-        let config = self.describe(modem);
-        let id = ProviderId(self.next);
-        self.next = self.next.saturating_add(1);
-        let (settled, _) = oneshot::channel();
-        self.start(id, config, First::Fresh(None), plug, settled);
-        true
-    }
-
-    fn describe(&self, modem: &Modem) -> ProviderConfig {
-        let name = modem.key.clone();
-        let directories = self.config.profiles.clone();
-        let (catalogue, _) = Catalogue::load(&directories.iter().map(PathBuf::as_path).collect::<Vec<_>>());
-        let named = modem.profile.as_ref().and_then(|id| catalogue.named(id));
-        let profile = match named {
-            Some(profile) => ProfileSource::Is(Box::new(profile.clone())),
-            None => ProfileSource::Auto { directories },
-        };
-        let transcript = self.config.transcripts.as_ref().map(|transcript| TranscriptConfig {
-            file: transcript.file.join(format!("{name}.transcript")),
-            numbers: transcript.numbers,
-        });
-        let kind = Kind::Modem(Box::new(ModemConfig {
-            modem: tsp_modem::Config {
-                name: name.clone(),
-                line_name: format!("modem:{name}"),
-                address: None,
-                audio: modem.ports.contains_key(&AUDIO_PORT),
-                office: self.config.office.clone(),
-                cellular: self.config.cellular.clone(),
-            },
-            profile,
-            device: modem.ports.get(&AT_PORT).cloned().unwrap_or_default(),
-            audio_device: modem.ports.get(&AUDIO_PORT).cloned(),
-            baud: None,
-            flow: None,
-            transcript,
-            physical_device: None,
-            found: Some(Found { key: name.clone(), group: modem.group.clone() }),
-        }));
-        ProviderConfig { name, kind, network: NetworkConfig::default() }
-    }
-
-    fn start(
-        &mut self,
-        id: ProviderId,
-        config: ProviderConfig,
-        first: First,
-        plug: Plug,
-        settled: oneshot::Sender<()>,
-    ) {
-        let turn = u64::from(matches!(plug, Plug::Present { .. }));
-        let line = Line { plug: state::Sender::new(plug), turn };
-        let plug = Some(line.plug.subscribe());
-        self.lines.insert(config.name.clone(), line);
-        self.providers.spawn(supervise(Supervised { id, config, first, core: self.core.clone(), settled, plug }));
     }
 
     /// When nobody waits for ModemManager any longer.
@@ -389,10 +321,17 @@ impl Hotplug {
                 _ = &mut stop => return self.providers,
                 facts = news(self.udev.as_mut(), self.paths.as_mut()) => facts,
                 Some(Ok((group, imei))) = self.asking.join_next() => {
+                    if imei.is_none() {
+                        tracing::warn!(device = group, "a modem does not tell its IMEI: it is asked again");
+                    }
                     self.groups.told(clock::now(), &group, imei);
                     continue;
                 }
                 () = self.inhibitor.changed() => continue,
+                (modem, imei) = self.names.answer() => {
+                    self.completed(modem, imei.as_deref());
+                    continue;
+                }
                 () = tokio::time::sleep_until(deadline) => {
                     self.groups.timeout(clock::now());
                     continue;

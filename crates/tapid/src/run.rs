@@ -159,8 +159,9 @@ fn start_providers(supervised: Vec<ToSupervise>, hotplug: &mut Hotplug, core: &m
             hotplug.adopt(id, config, first, settled);
             continue;
         }
-        let plug = hotplug.plug(&config.name);
-        providers.tasks.spawn(supervise(Supervised { id, config, first, core: core.clone(), settled, plug }));
+        let Some((config, first)) = hotplug.defer(id, config, first) else { continue };
+        let (core, plug) = (core.clone(), hotplug.plug(&config.name));
+        providers.tasks.spawn(supervise(Supervised { id, config, first, core, settled, plug, line_name: None }));
     }
     providers
 }

@@ -1,7 +1,7 @@
 //! Modems: those that the file names, and how others are found.
 
 use super::check::Checker;
-use super::{Config, Kind, NetworkConfig, ProviderConfig};
+use super::{Config, Kind, NetworkConfig, ProviderConfig, name};
 use crate::dbus::Bus;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -86,6 +86,8 @@ pub struct ModemsConfig {
     pub cellular: CellularConfig,
     /// Where their transcripts are written.
     pub transcripts: Option<TranscriptConfig>,
+    /// Names of their lines, with what each modem completes; absent: `modem:` and the modem's name.
+    pub line_name: Option<String>,
     /// The bus with the ModemManager that is to keep off modems that are ours.
     pub modem_manager: Bus,
 }
@@ -100,6 +102,7 @@ impl Default for ModemsConfig {
             office: Office::default(),
             cellular: CellularConfig::default(),
             transcripts: None,
+            line_name: None,
             modem_manager: Bus::default(),
         }
     }
@@ -117,6 +120,7 @@ pub struct Modems {
     pub cellular: Cellular,
     pub transcript: Option<Spanned<Transcript>>,
     pub transcript_numbers: bool,
+    pub line_name: Option<Spanned<String>>,
     pub modem_manager: Option<Spanned<String>>,
 }
 
@@ -244,6 +248,13 @@ impl Checker<'_> {
             };
             Some(TranscriptConfig { file: file?, numbers })
         });
+        if let Some(line_name) = &modems.line_name {
+            self.modem_line_name(line_name);
+            if !name::is_template(line_name.as_ref()) {
+                self.wrong(line_name, "line_name: every modem needs a name of its own: {imei}, {serial} or {name}");
+            }
+            config.modems.line_name = Some(line_name.as_ref().clone());
+        }
         if let Some(bus) = &modems.modem_manager {
             config.modems.modem_manager = self.bus(bus, "modem_manager").unwrap_or_default();
         }
@@ -269,7 +280,7 @@ impl Checker<'_> {
         let name = modem.name.as_ref().clone();
         let line_name = match &modem.line_name {
             Some(line_name) => {
-                self.line_name(line_name);
+                self.modem_line_name(line_name);
                 line_name.as_ref().clone()
             }
             None => {
@@ -303,6 +314,20 @@ impl Checker<'_> {
             found: None,
         }));
         Some(ProviderConfig { name, kind, network: NetworkConfig::default() })
+    }
+
+    /// A name that the modem may complete.
+    fn modem_line_name(&mut self, line_name: &Spanned<String>) {
+        let text = line_name.as_ref();
+        if !name::is_template(text) {
+            return self.line_name(line_name);
+        }
+        if !name::is_good(text) {
+            self.wrong(line_name, "line_name: in braces stand {imei}, {serial} or {name}");
+        }
+        if text.len() > 100 || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            self.wrong(line_name, "line name: expected 1 to 100 characters without spaces");
+        }
     }
 
     fn cellular(&mut self, cellular: Cellular) -> CellularConfig {

@@ -40,6 +40,8 @@ pub struct Modem {
     pub profile: Option<String>,
     /// By what ModemManager knows its device.
     pub device: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
 }
 
 /// What comes of the facts.
@@ -257,8 +259,8 @@ impl Groups {
             self.claims.insert(serial.clone(), place.clone());
         }
         self.known.remove(name);
-        let (group, device) = (name.to_owned(), at.device.clone());
-        self.said.push_back(Said::Plugged(Modem { key: key.clone(), group, ports, clues, profile, device }));
+        let (group, device, serial) = (name.to_owned(), at.device.clone(), at.serial.clone());
+        self.said.push_back(Said::Plugged(Modem { key: key.clone(), group, ports, clues, profile, device, serial }));
         self.enter(name, State::Plugged { key, used });
     }
 
@@ -273,9 +275,12 @@ impl Groups {
         self.enter(name, State::Settling { until: until.unwrap_or(Time(u64::MAX)) });
     }
 
-    /// By its serial number where it has one of its own; a cellular modem by its IMEI (none: to be asked for); else by
-    /// where it is plugged in.
+    /// A cellular modem by its IMEI (none: to be asked for); another by its serial number where it has one of its own; else
+    /// by where it is plugged in.
     fn name(&self, tty: &Tty, serial: Option<&str>, place: &str, cellular: bool) -> Option<String> {
+        if cellular {
+            return None;
+        }
         let (vendor, product) = tty.usb.unwrap_or_default();
         if let Some(serial) = serial {
             let same = |other: &&Tty| {
@@ -288,7 +293,7 @@ impl Groups {
                 return Some(format!("{vendor:04x}-{product:04x}-{}", plain(serial)));
             }
         }
-        if cellular { None } else { Some(plain(place)) }
+        Some(plain(place))
     }
 
     fn roles<'a>(&self, ttys: &[&'a Tty], clues: &Clues) -> Roles<'a> {

@@ -49,6 +49,8 @@ pub struct Tty {
     pub device: Option<String>,
     /// The profile that udev's rules name.
     pub profile: Option<String>,
+    /// The serial number of its USB device, whatever it is worth.
+    pub serial: Option<String>,
     /// How the modem is named.
     pub naming: Naming,
 }
@@ -86,6 +88,7 @@ impl Tty {
             driver: get("ID_USB_DRIVER").map(str::to_owned),
             device: get("ID_MM_PHYSDEV_UID").map(str::to_owned).or_else(on_usb),
             profile: get("ID_TAPID_PROFILE").map(str::to_owned),
+            serial: get("ID_SERIAL_SHORT").map(str::to_owned),
             naming: Naming::Device {
                 serial: get("ID_SERIAL_SHORT").filter(|serial| tells(serial)).map(str::to_owned),
                 place,

@@ -182,6 +182,8 @@ pub struct About {
     pub driver: Option<String>,
     /// By what ModemManager knows it: see [`Tty::device`].
     pub device: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
 }
 
 /// Looks at the device behind a path.
@@ -202,6 +204,7 @@ pub fn about(node: &Path, roots: &Roots) -> About {
         usb: usb.and_then(|usb| number(usb.join("idVendor")).zip(number(usb.join("idProduct")))),
         driver,
         device: ruled.or_else(|| usb.and_then(path)),
+        serial: usb.and_then(|usb| Some(std::fs::read_to_string(usb.join("serial")).ok()?.trim().to_owned())),
     }
 }
 

@@ -172,6 +172,7 @@ fn tty(id: String, wanted: Wanted, print: &Print) -> Tty {
         usb: about.usb,
         driver: about.driver,
         device: wanted.device.or(about.device),
+        serial: about.serial,
         profile: None,
         naming: Naming::Given(wanted.modem),
     }

@@ -42,6 +42,8 @@ pub struct Supervised {
     pub settled: oneshot::Sender<()>,
     /// Whether its device is plugged in, where somebody looks.
     pub plug: Option<watch::Receiver<Plug>>,
+    /// The name of its line, where its modem completed it.
+    pub line_name: Option<String>,
 }
 
 /// What a run begins with.
@@ -99,12 +101,13 @@ pub struct ParkedPort {
 
 /// Runs a provider until the daemon ends. What is returned is for a new process.
 pub async fn supervise(supervised: Supervised) -> Option<Parked> {
-    let Supervised { id, config, first, core, settled, plug } = supervised;
+    let Supervised { id, config, first, core, settled, plug, line_name } = supervised;
+    let named = with_line(&config, line_name);
     let (mut first, mut settled) = (Some(first), Some(settled));
     let mut back_off = BACK_OFF;
     for run in 1.. {
         let began = Instant::now();
-        let reason = match start(&config, first.take().unwrap_or(First::Fresh(None))).await {
+        let reason = match start(&named, first.take().unwrap_or(First::Fresh(None))).await {
             Ok((mut provider, ports, beginning)) => {
                 let (sender, inbox) = mpsc::channel(INBOX);
                 let journal = begin_journal(&config.name, &mut provider, &ports);
@@ -150,6 +153,15 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
         back_off = if began.elapsed() > MAX_BACK_OFF * 2 { BACK_OFF } else { (back_off * 2).min(MAX_BACK_OFF) };
     }
     None
+}
+
+/// The configuration with the name of the line in it.
+fn with_line(config: &ProviderConfig, line_name: Option<String>) -> ProviderConfig {
+    let mut named = config.clone();
+    if let (Kind::Modem(modem), Some(line_name)) = (&mut named.kind, line_name) {
+        modem.modem.line_name = line_name;
+    }
+    named
 }
 
 /// Where a provider whose calls outlive a crash writes them down; its sockets are kept from now on.

@@ -14,6 +14,7 @@ mod limits;
 mod loopback;
 mod modem;
 mod modem_manager;
+mod named;
 mod reload;
 mod restart;
 mod socket;

@@ -154,6 +154,14 @@ impl<'a> Line<'a> {
     }
 }
 
+impl Line<'_> {
+    /// No call is left on it.
+    fn has_no_calls(&mut self) {
+        let calls = self.ask("call.list", json!({"line": self.name}))["calls"].clone();
+        assert_eq!(calls, json!([]), "{}", self.name);
+    }
+}
+
 /// Open descriptors, threads, and resident memory in kB.
 fn footprint(process: u32) -> (usize, usize, u64) {
     let count = |what: &str| std::fs::read_dir(format!("/proc/{process}/{what}")).unwrap().count();
@@ -213,6 +221,7 @@ fn modems_are_pulled_out_a_hundred_times_and_come_back_as_the_same_lines() {
             });
         }
     });
+    lines.iter_mut().for_each(Line::has_no_calls);
     let after = footprint(daemon.process());
     assert!(after.0 <= before.0, "descriptors: {before:?}, then {after:?}");
     // Files and terminals are opened by threads that idle for ten seconds before they end.

@@ -11,6 +11,7 @@ fn tty(device: &str, interface: u8, usb: (u16, u16), serial: Option<&str>) -> Tt
         interface: Some(interface),
         usb: Some(usb),
         driver: Some("option".to_owned()),
+        serial: serial.map(str::to_owned),
         device: Some(format!("/sys/devices/usb1/{device}")),
         profile: None,
         naming: Naming::Device { serial: serial.map(str::to_owned), place: format!("pci-usb-{device}") },
@@ -21,8 +22,16 @@ fn groups() -> Groups {
     Groups::new(Duration::from_millis(300), Catalogue::builtin().clone(), BTreeSet::new())
 }
 
+const IMEI: &str = "867962041234567";
+
+/// The next modem that is plugged in; one that is asked for its IMEI tells it.
 fn plugged(groups: &mut Groups) -> Modem {
-    match groups.poll() {
+    let mut said = groups.poll();
+    if let Some(Said::Ask { group, .. }) = &said {
+        groups.told(Time(30_000_000), group, Some(IMEI.to_owned()));
+        said = groups.poll();
+    }
+    match said {
         Some(Said::Plugged(modem)) => modem,
         other => panic!("{other:?}"),
     }
@@ -45,7 +54,7 @@ fn a_device_of_many_ports_is_one_modem_once_it_is_quiet() {
     now = groups.deadline().unwrap();
     groups.timeout(now);
     let modem = plugged(&mut groups);
-    assert_eq!(modem.key, "2c7c-0125-8A2F0031");
+    assert_eq!(modem.key, "imei-867962041234567", "whatever its serial number is");
     assert_eq!(modem.ports[&AT_PORT], Path::new("/dev/tty1-2-2"));
     assert_eq!(modem.ports[&AUDIO_PORT], Path::new("/dev/tty1-2-1"));
 

@@ -35,7 +35,8 @@ fn config() -> ProviderConfig {
 fn start(first: First) -> (tokio::task::JoinHandle<Option<Parked>>, mpsc::Receiver<Message>) {
     let (core, messages) = mpsc::channel(64);
     let (settled, _) = oneshot::channel();
-    let supervised = Supervised { id: ProviderId(7), config: config(), first, core, settled, plug: None };
+    let supervised =
+        Supervised { id: ProviderId(7), config: config(), first, core, settled, plug: None, line_name: None };
     (tokio::spawn(supervise(supervised)), messages)
 }
 
@@ -48,6 +49,7 @@ fn broken() -> First {
         ports: Vec::new(),
         opening: Vec::new(),
         resolving: Vec::new(),
+        through: false,
         commands: Vec::new(),
         descriptors: Vec::new(),
     };
