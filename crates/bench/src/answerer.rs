@@ -65,7 +65,9 @@ fn step(client: &mut Client, until: Until, counts: &Counts) -> Result<(), Client
         other => other,
     };
     match (state, until) {
-        (CallState::Offering(_), Until::Ringing) => tolerate(client.call(CallAccept { call }).map(drop)),
+        (CallState::Offering(_), Until::Ringing) => {
+            tolerate(client.call(CallAccept { call, early_media: false }).map(drop))
+        }
         (CallState::Offering(_), Until::Connected) => tolerate(client.call(CallAnswer { call }).map(drop)),
         (CallState::Accepted, Until::Ringing) => {
             counts.reached.fetch_add(1, Ordering::Relaxed);

@@ -27,6 +27,7 @@ mod join;
 mod ledger;
 mod line;
 mod media;
+mod past;
 mod pending;
 mod policy;
 mod pressed;

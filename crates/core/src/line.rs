@@ -298,6 +298,7 @@ impl Server {
             self.void_call(now, call, reason);
         }
         let Some(line) = self.lines.by_id.remove(&id) else { return };
+        self.past.forget(id);
         let opens: Vec<SessionId> = line.opens.keys().copied().collect();
         for session in &opens {
             if let Some(session) = self.sessions.get_mut(session) {

@@ -170,7 +170,8 @@ impl Server {
     /// Takes a call out of every index.
     pub(crate) fn remove_call(&mut self, id: CallId) {
         self.write_record(id);
-        let Some(call) = self.calls.remove(&id) else { return };
+        let Some(mut call) = self.calls.remove(&id) else { return };
+        self.past.keep(id, call.info.line, std::mem::take(&mut call.trace));
         if let Some(until) = call.idle_until {
             self.timers.remove(&(until, Timer::Idle(id)));
         }

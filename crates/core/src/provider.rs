@@ -64,7 +64,12 @@ impl Server {
                 Some(line) => self.line_event(now, line, event),
                 None => self.unexpected += 1,
             },
-            Event::Trace { call: None, .. } => {}
+            Event::Trace { line, call: None, entry } => {
+                if let Some(line) = provider.lines.get(&line).copied() {
+                    let wall = self.wall(now);
+                    self.past.add(line, traced(now, wall, *entry));
+                }
+            }
             Event::Trace { call: Some(call), .. }
             | Event::Call { call, .. }
             | Event::CallInfo { call, .. }

@@ -5,6 +5,7 @@ use crate::checkpoint::Written;
 use crate::gather::Gather;
 use crate::line::Lines;
 use crate::media::{Operation, Ports};
+use crate::past::Past;
 use crate::pending::Pending;
 use crate::policy::Standing;
 use crate::provider::Provider;
@@ -51,6 +52,9 @@ pub struct Server {
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     /// Events of providers that fit nothing.
     pub(crate) unexpected: u64,
+    /// What crossed the wire for calls that are forgotten, and for lines themselves.
+    #[serde(default)]
+    pub(crate) past: Past,
     /// What the last checkpoint wrote.
     #[serde(skip)]
     pub(crate) written: Written,
@@ -112,6 +116,7 @@ impl Server {
             ports: Ports::new(&config.rtp_ports),
             timers: BTreeSet::new(),
             unexpected: 0,
+            past: Past::default(),
             written: Written::default(),
             outputs: VecDeque::new(),
             config,

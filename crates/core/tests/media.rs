@@ -365,7 +365,45 @@ fn a_trace_is_bounded_and_begins_before_the_call_is_known() {
     let names: Vec<&str> = bounded.entries.iter().map(|entry| entry.summary.as_str()).collect();
     assert_eq!(names, ["longer", "too long"]);
     assert_eq!(bounded.forgotten, 72);
-    world.tell(tspi::Event::Trace { line: LineRef(0), call: None, entry: entry("OPTIONS", 0) });
+}
+
+#[test]
+fn the_traces_of_lines_and_of_calls_that_are_forgotten_are_there_for_those_who_may_watch() {
+    let mut world = World::new();
+    let owner = world.owner("owner");
+    let entry = |summary: &str, text: &str| {
+        let text = (!text.is_empty()).then(|| text.to_owned());
+        Box::new(Traced { sent: true, peer: "far".into(), summary: summary.into(), text })
+    };
+    let of_line = |entry| tspi::Event::Trace { line: LineRef(0), call: None, entry };
+    world.tell(of_line(entry("REGISTER sip:example.org", "REGISTER\r\nCSeq: 1 REGISTER\r\n\r\n")));
+    for _ in 0..200 {
+        world.tell(of_line(entry("OPTIONS sip:example.org", "")));
+        world.tell(of_line(entry("200 OK", "SIP/2.0 200 OK\r\nCSeq: 9 OPTIONS\r\n\r\n")));
+    }
+    let mut ended = Vec::new();
+    for number in 1..=66 {
+        world.tell(tspi::Event::Trace { line: LineRef(0), call: Some(CallRef(number)), entry: entry("INVITE", "") });
+        world.incoming(number);
+        let call = world.new_call(owner);
+        world.released(number, ReleasedBy::Remote, DisconnectMode::Cancelled);
+        world.ok(owner, CallDrop { call, reason: None });
+        world.ok(owner, CallDeallocate { call });
+        ended.push(call);
+    }
+    let line = || tapi::LineSelector::Name("trunk".into());
+    let trace = match world.ok(owner, LineTrace { line: line(), full: true }) {
+        Reply::LineTrace(trace) => trace,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(trace.entries[0].summary, "REGISTER sip:example.org", "probes push nothing else out");
+    assert!(trace.entries[0].text.is_some() && trace.entries.len() <= 65);
+    assert_eq!(trace.ended, ended[2..], "of the last 64 calls");
+    match world.ok(owner, CallTrace { call: ended[65], full: false }) {
+        Reply::Trace(trace) => assert_eq!(trace.entries[0].summary, "INVITE"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.refused(owner, CallTrace { call: ended[0], full: false }), ErrorCode::InvalCallHandle);
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Story {
             }
             10..=17 => self.ask(client, CallMake { line, ..make("1") }, None),
             18..=24 => self.ask(client, CallAnswer { call }, None),
-            25..=26 => self.ask(client, CallAccept { call }, None),
+            25..=26 => self.ask(client, CallAccept { call, early_media: false }, None),
             27..=31 => self.ask(client, drop(call), None),
             32..=34 => self.ask(client, CallDeallocate { call }, None),
             35..=36 => self.ask(client, CallHold { call }, None),

@@ -146,10 +146,12 @@ impl Rules {
             self.taken.push(action.clone());
         }
         match (action, result) {
-            (Action::MakeCall { .. }, Ok(Taken::Call(call))) => match self.calls.insert(*call, Stage::Live) {
-                None => Ok(()),
-                Some(_) => Err(format!("call {} was made under a name that was used before", call.0)),
-            },
+            (Action::MakeCall { .. } | Action::AcceptTransfer { .. }, Ok(Taken::Call(call))) => {
+                match self.calls.insert(*call, Stage::Live) {
+                    None => Ok(()),
+                    Some(_) => Err(format!("call {} was made under a name that was used before", call.0)),
+                }
+            }
             (Action::MakeCall { .. }, Ok(Taken::Done)) => Err(format!("command {} made a call without a name", id.0)),
             (_, Ok(Taken::Call(call))) => Err(format!("command {} made call {} and should not", id.0, call.0)),
             (Action::Drop { call, .. }, Ok(Taken::Done)) => {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails shows why")]
 
 use std::time::Duration;
-use tapi::{AnswerEvidence, BusyMode, Cause, DisconnectMode, ErrorCode, OperationId};
+use tapi::{AnswerEvidence, BusyMode, CallReason, Cause, DisconnectMode, ErrorCode, OperationId};
 use tapi_sim::conformance::{Bench, check};
 use tsp_loopback::{Config, Loopback};
 use tspi::{
@@ -190,5 +190,96 @@ fn a_line_has_room_for_four_calls_and_then_is_busy() {
         let (line, params) = (LineRef(1), CallParams::default());
         let id = bench.command(Action::MakeCall { line, to: "1".into(), params, media: media(9) });
         assert_eq!(bench.reply(id).unwrap().unwrap_err().code, ErrorCode::CallUnavail);
+    });
+}
+
+/// Three lines, and a call from the first to the second that is up.
+fn three() -> Loopback {
+    Loopback::new(Config { name: "loopback".into(), lines: 3 })
+}
+
+#[test]
+fn an_offered_call_is_redirected_and_the_caller_goes_on_waiting() {
+    check(three, |bench| {
+        let caller = dial(bench, "1").unwrap();
+        let called = bench.found_calls()[0];
+        bench.command(Action::Redirect { call: called, to: "2".into() });
+        assert_eq!(bench.reports(called).last(), Some(&released(ReleasedBy::Local, DisconnectMode::Forwarded)));
+        let other = bench.found_calls()[1];
+        let facts = bench.events().into_iter().rev().find_map(|event| match event {
+            Event::NewCall { call, facts, .. } if call == other => Some(facts),
+            _ => None,
+        });
+        let facts = facts.unwrap();
+        assert_eq!(facts.redirecting.as_ref().and_then(|by| by.address.as_deref()), Some("loopback:1"));
+        assert_eq!(facts.reason, Some(CallReason::Redirect));
+        bench.command(Action::Answer { call: other, media: media(3) });
+        assert_eq!(bench.reports(caller).last(), Some(&Report::Answered(AnswerEvidence::Signalled)));
+        bench.command(Action::Drop { call: caller, reason: None });
+        assert_eq!(bench.reports(other).last(), Some(&released(ReleasedBy::Remote, DisconnectMode::Normal)));
+    });
+}
+
+#[test]
+fn a_call_is_transferred_and_goes_on_between_the_others() {
+    check(three, |bench| {
+        let (caller, called) = connected(bench);
+        bench.command(Action::BlindTransfer { call: caller, to: "2".into() });
+        let reports = bench.reports(caller);
+        assert!(reports.contains(&Report::Transferred), "{reports:?}");
+        assert_eq!(reports.last(), Some(&released(ReleasedBy::Local, DisconnectMode::Normal)));
+        let target = bench.found_calls()[1];
+        bench.command(Action::Answer { call: target, media: media(3) });
+        bench.outputs();
+        let frame = Frame([9; 160]);
+        bench.input(Input::Frame { stream: StreamId(3), frame: &frame });
+        let heard = bench.outputs().into_iter().any(|output| output == Output::Frame { stream: StreamId(2), frame });
+        assert!(heard, "the transferred end hears the target");
+        bench.command(Action::Drop { call: called, reason: None });
+        assert_eq!(bench.reports(target).last(), Some(&released(ReleasedBy::Remote, DisconnectMode::Normal)));
+    });
+}
+
+#[test]
+fn a_transfer_to_nobody_changes_nothing_and_one_that_is_not_answered_ends() {
+    check(three, |bench| {
+        let (caller, called) = connected(bench);
+        for (to, mode) in [("busy", DisconnectMode::Busy), ("77", DisconnectMode::BadAddress)] {
+            bench.command(Action::BlindTransfer { call: caller, to: to.into() });
+            let failed = Report::TransferFailed { cause: Cause::new(mode), unsupported: false };
+            assert_eq!(bench.reports(caller).last(), Some(&failed));
+        }
+        bench.command(Action::BlindTransfer { call: caller, to: "noanswer".into() });
+        bench.wait(Duration::from_secs(61));
+        assert_eq!(bench.reports(called).last(), Some(&released(ReleasedBy::Remote, DisconnectMode::NoAnswer)));
+    });
+}
+
+#[test]
+fn the_far_ends_of_two_calls_are_joined() {
+    check(three, |bench| {
+        let (caller, called) = connected(bench);
+        bench.command(Action::Hold { call: caller });
+        let consultation = {
+            let (line, params) = (LineRef(0), CallParams::default());
+            let id = bench.command(Action::MakeCall { line, to: "2".into(), params, media: media(4) });
+            match bench.reply(id).unwrap().unwrap() {
+                Taken::Call(call) => call,
+                Taken::Done => panic!("a call was made without a name"),
+            }
+        };
+        let target = bench.found_calls()[1];
+        bench.command(Action::Answer { call: target, media: media(3) });
+        bench.command(Action::CompleteTransfer { call: caller, consultation });
+        for own in [caller, consultation] {
+            assert_eq!(bench.reports(own).last(), Some(&released(ReleasedBy::Local, DisconnectMode::Normal)));
+        }
+        assert_eq!(bench.reports(called).last(), Some(&Report::PeerRetrieved), "who was held is so no longer");
+        bench.outputs();
+        let frame = Frame([5; 160]);
+        bench.input(Input::Frame { stream: StreamId(2), frame: &frame });
+        assert!(bench.outputs().into_iter().any(|output| output == Output::Frame { stream: StreamId(3), frame }));
+        bench.command(Action::Drop { call: target, reason: None });
+        assert_eq!(bench.reports(called).last(), Some(&released(ReleasedBy::Remote, DisconnectMode::Normal)));
     });
 }

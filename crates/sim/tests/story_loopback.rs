@@ -39,7 +39,7 @@ fn a_call_lives_and_ends_at_both_ends() {
     let snapshot = world.snapshot(called);
     assert_eq!(snapshot.calls[0].info.caller.address.as_deref(), Some("loopback:0"));
     assert_eq!(world.snapshot(caller).calls[0].info.network_id, snapshot.calls[0].info.network_id);
-    world.expect(called, Request::CallAccept(CallAccept { call: theirs }));
+    world.expect(called, Request::CallAccept(CallAccept { call: theirs, early_media: false }));
     world.await_state(caller, ours, "ringback");
     world.answer(called, theirs);
     world.await_state(caller, ours, "connected");

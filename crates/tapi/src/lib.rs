@@ -72,6 +72,7 @@
 //! | `call.set_app_data` | [`request::CallSetAppData`] | [`reply::Done`] | owner |
 //! | `line.forward` | [`request::LineForward`] | [`reply::Forwarding`] | open line |
 //! | `line.device` | [`request::LineDevice`] | [`reply::Done`] | open line |
+//! | `line.trace` | [`request::LineTrace`] | [`reply::LineTrace`] | session, right `monitor` |
 //! | `line.set_policy` | [`request::LineSetPolicy`] | [`reply::Done`] | session |
 //! | `line.get_policy` | [`request::LineGetPolicy`] | [`reply::Policy`] | session |
 //! | `client.set_priority` | [`request::ClientSetPriority`] | [`reply::Done`] | session |

@@ -28,6 +28,8 @@ open_names! {
         AcceptToAlert = "accept_to_alert",
         /// "Connected" may be a guess: the network does not signal answers.
         AnswerGuessed = "answer_guessed",
+        /// A call can be accepted with audio: the caller hears us before it is answered.
+        EarlyMedia = "early_media",
     }
 }
 

@@ -80,6 +80,17 @@ pub struct Trace {
     pub forgotten: u64,
 }
 
+/// A line's trace (`line.trace`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineTrace {
+    /// The entries, oldest first.
+    pub entries: Vec<TraceEntry>,
+    /// How many older ones were let go.
+    pub forgotten: u64,
+    /// Calls of the line that are over and forgotten, but for their traces (`call.trace`), oldest first.
+    pub ended: Vec<CallId>,
+}
+
 /// A transfer is under way (`call.blind_transfer`, `call.complete_transfer`). Where the network turns out to be unable,
 /// the server may go on by bridging: the event `call.transfer` says by whom it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +147,7 @@ pub enum Reply {
     Call(Box<Call>),
     Started(Started),
     Trace(Trace),
+    LineTrace(LineTrace),
     Transferring(Transferring),
     ConferenceMade(ConferenceMade),
     Forwarding(Forwarding),

@@ -192,6 +192,8 @@ requests! {
     LineForward = "line.forward" => reply::Forwarding;
     /// Something that only some devices have (lineDevSpecific). The event `line.device` tells what became of it.
     LineDevice = "line.device" => reply::Done;
+    /// What crossed the wire for a line itself: registrations, probes, calls that were refused.
+    LineTrace = "line.trace" => reply::LineTrace;
     /// What becomes of an incoming call of the line that no application takes.
     LineSetPolicy = "line.set_policy" => reply::Done;
     /// The same, asked.
@@ -311,8 +313,6 @@ macro_rules! on_call {
 }
 
 on_call! {
-    /// Parameters of `call.accept`.
-    CallAccept,
     /// Parameters of `call.answer`.
     CallAnswer,
     /// Parameters of `call.deallocate`.
@@ -325,6 +325,17 @@ on_call! {
     CallGet,
     /// Parameters of `call.part`.
     CallPart,
+}
+
+/// Parameters of `call.accept`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallAccept {
+    /// Which call.
+    pub call: CallId,
+    /// Whether the caller is to hear us before the call is answered: an announcement, ringing of our own. Where the line's
+    /// flags have `early_media`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early_media: bool,
 }
 
 /// Parameters of `call.trace`.

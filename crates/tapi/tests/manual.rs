@@ -45,6 +45,7 @@ fn reply_again(request: &Request, text: &str) -> Value {
             again::<reply::Started>(text)
         }
         Request::CallTrace(_) => again::<reply::Trace>(text),
+        Request::LineTrace(_) => again::<reply::LineTrace>(text),
         _ => again::<reply::Done>(text),
     }
 }

@@ -4,11 +4,15 @@ use crate::args::{Args, Command};
 use crate::failure::{Code, Failure};
 use crate::out::{Out, wall_now};
 use crate::session::{Moment, Session};
-use crate::{control, dial, events, ladder, media, paper, show};
+use crate::{control, dial, events, ladder, media, paper, pcap, pick, show};
 use serde_json::json;
+use std::path::Path;
 use std::time::{Duration, Instant};
-use tapi::request::{CallAccept, CallAnswer, CallBridge, CallDrop, CallHold, CallPart, CallTrace, CallUnhold};
-use tapi::{CallId, CallState, DisconnectMode, EventBody, Method};
+use tapi::reply::{self, Trace};
+use tapi::request::{
+    CallAccept, CallAnswer, CallBridge, CallDrop, CallHold, CallPart, CallTrace, CallUnhold, LineTrace,
+};
+use tapi::{CallId, CallState, DisconnectMode, EventBody, LineSelector, Method};
 
 /// How long a call may take to come into the state that was asked for.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -22,7 +26,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
         Command::Lines => lines(args, out),
         Command::Calls => calls(args, out),
         Command::Call { id } => call(args, id, out),
-        Command::Trace { id, full } => trace(args, id, *full, out),
+        Command::Trace { id, full, pcap } => trace(args, id, *full, pcap.as_deref(), out),
         Command::Dial { line, number, play, hangup_after_answer, detach, timeout, trace } => {
             let after = match (hangup_after_answer, detach) {
                 (true, _) => dial::Afterwards::HangUp,
@@ -40,9 +44,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Code, Failure> {
             |state| matches!(state, CallState::Connected(_)),
             out,
         ),
-        Command::Accept { id } => {
+        Command::Accept { id, early_media } => {
             let taken = |state: &CallState| matches!(state, CallState::Accepted | CallState::Connected(_));
-            change(args, id, "accept", |call| CallAccept { call }, taken, out)
+            change(args, id, "accept", |call| CallAccept { call, early_media: *early_media }, taken, out)
         }
         Command::Hangup { id, reason } => {
             let reason = reason.as_deref().map(DisconnectMode::from);
@@ -136,16 +140,50 @@ fn call(args: &Args, id: &str, out: &mut Out) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-fn trace(args: &Args, id: &str, full: bool, out: &mut Out) -> Result<Code, Failure> {
+fn trace(args: &Args, id: &str, full: bool, pcap: Option<&Path>, out: &mut Out) -> Result<Code, Failure> {
     let mut session = Session::open(args)?;
-    let call = session.find(id)?.info.call;
-    let trace = session.call(CallTrace { call, full })?;
-    match out.json {
-        true => trace.entries.iter().try_for_each(|entry| out.object(entry))?,
-        false => out.text(&ladder::render(&trace, out.paint))?,
+    let full = full || pcap.is_some();
+    let (trace, ended) = traced(&mut session, id, full)?;
+    match (pcap, out.json) {
+        (Some(file), _) => capture(file, &trace, out)?,
+        (None, true) => trace.entries.iter().try_for_each(|entry| out.object(entry))?,
+        (None, false) => {
+            out.text(&ladder::render(&trace, out.paint))?;
+            if !ended.is_empty() {
+                let ids: Vec<String> = ended.iter().map(ToString::to_string).collect();
+                out.text(&format!("calls that are over: {}\n", ids.join(", ")))?;
+            }
+        }
     }
     session.close()?;
     Ok(Code::Done)
+}
+
+/// The trace of a call that is there, of one that is over, or of a line; then with its calls that are over.
+fn traced(session: &mut Session, id: &str, full: bool) -> Result<(Trace, Vec<CallId>), Failure> {
+    let none = match session.find(id) {
+        Ok(call) => return Ok((session.call(CallTrace { call: call.info.call, full })?, Vec::new())),
+        Err(failure) => failure,
+    };
+    if let Ok(call) = id.parse::<u64>()
+        && let Ok(trace) = session.call(CallTrace { call: CallId(call), full })
+    {
+        return Ok((trace, Vec::new()));
+    }
+    let lines = session.lines()?;
+    let line = pick::line(&lines, id).map_err(|_| none)?.line;
+    let line = LineTrace { line: LineSelector::Id(line), full };
+    let reply::LineTrace { entries, forgotten, ended } = session.call(line)?;
+    Ok((Trace { entries, forgotten }, ended))
+}
+
+fn capture(file: &Path, trace: &Trace, out: &mut Out) -> Result<(), Failure> {
+    let (bytes, without) = pcap::write(&trace.entries);
+    std::fs::write(file, bytes).map_err(|error| Failure::new(Code::Failed, format!("{}: {error}", file.display())))?;
+    if without > 0 {
+        out.text(&format!("{without} entries have no text that was kept, and are left out\n"))?;
+    }
+    Ok(())
 }
 
 /// Takes a call over, changes its state, waits until it has changed, and leaves it as it is.

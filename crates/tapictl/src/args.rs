@@ -71,6 +71,9 @@ pub enum Command {
     Accept {
         /// The call.
         id: String,
+        /// Let the caller hear us before the call is answered.
+        #[arg(long)]
+        early_media: bool,
     },
     /// Hang up, or turn away an offered call.
     Hangup {
@@ -140,13 +143,16 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// The SIP ladder or AT transcript of a call.
+    /// The SIP ladder or AT transcript of a call, one that is over too, or of a line: its registrations and probes.
     Trace {
-        /// The call.
+        /// The call or the line.
         id: String,
         /// Whole messages.
         #[arg(long)]
         full: bool,
+        /// Write a capture file for other programs instead.
+        #[arg(long, value_name = "FILE")]
+        pcap: Option<PathBuf>,
     },
     /// What makes a shell complete this command line.
     Completions {

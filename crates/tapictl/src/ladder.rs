@@ -12,7 +12,7 @@ const WIDEST: usize = 72;
 /// The entries with the time since the first one, and whole messages where the trace has them.
 pub fn render(trace: &Trace, paint: Paint) -> String {
     let Some(first) = trace.entries.first() else {
-        return "no trace is kept of this call\n".into();
+        return "no trace is kept\n".into();
     };
     let mut text = String::new();
     if trace.forgotten > 0 {

@@ -12,6 +12,7 @@ mod ladder;
 mod media;
 mod out;
 mod paper;
+mod pcap;
 mod pick;
 mod session;
 mod show;

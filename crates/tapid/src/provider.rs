@@ -3,6 +3,7 @@
 mod any;
 mod farewell;
 pub mod ports;
+pub mod pressure;
 mod supervise;
 mod through;
 mod transcript;
@@ -78,6 +79,8 @@ pub struct Driver {
     pub transcript: Option<Transcript>,
     /// The call in passthrough.
     pub through: Through,
+    /// How busy the core is, as the provider knows it.
+    pub pressure: pressure::Pressure,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -102,6 +105,9 @@ impl Driver {
             }
             if self.ports.is_quiet() {
                 self.settled.take().map(|settled| settled.send(()));
+            }
+            if let Some(busy) = self.pressure.news(self.core.capacity(), self.core.max_capacity()) {
+                self.tell(Input::Load { busy });
             }
             let deadline = clock::instant(self.provider.machine().poll_timeout());
             let unwritten = self.ports.unwritten();

@@ -5,7 +5,8 @@
 //! # What it does
 //! A provider named `loopback` with two lines has `loopback:0` and `loopback:1`. A call to `loopback:1`, or to `1`, is
 //! offered on that line; accepting it lets it ring, answering it connects both ends, and what one end says the other
-//! hears, frame by frame. `busy`, `noanswer` and `reject` are numbers that do what they say, and a line that does not
+//! hears, frame by frame. An offered call can be redirected and a connected one transferred to another line, and two can
+//! be joined, as a network does it; conferences are the server's. `busy`, `noanswer` and `reject` are numbers that do what they say, and a line that does not
 //! exist ends the call as a bad address would in any network.
 //!
 //! # Where the contract is kept
@@ -19,6 +20,7 @@
 
 mod setup;
 mod talk;
+mod transfer;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -163,6 +165,9 @@ impl Loopback {
                 let duration_ms = duration_ms.unwrap_or(talk::DIGIT_MS);
                 self.send_digits(now, id, call, Digits { operation, left: digits.chars().collect(), duration_ms })
             }
+            Action::Redirect { call, to } => self.redirect(now, id, call, &to),
+            Action::BlindTransfer { call, to } => self.blind_transfer(now, id, call, &to),
+            Action::CompleteTransfer { call, consultation } => self.complete_transfer(id, call, consultation),
             Action::CloseCall { call } => self.close_call(id, call),
             Action::Shutdown => self.shutdown(id),
             _ => Err(Refusal::new(ErrorCode::OperationUnavail, "a loopback line cannot do that")),
@@ -239,6 +244,7 @@ impl Provider for Loopback {
             | Input::Connected { .. }
             | Input::Raw { .. }
             | Input::Accepted { .. }
+            | Input::Load { .. }
             | Input::Found { .. } => (),
         }
     }
@@ -273,6 +279,10 @@ fn caps() -> LineCaps {
             Feature::Record,
             Feature::Bridge,
             Feature::Part,
+            Feature::Redirect,
+            Feature::BlindTransfer,
+            Feature::SetupTransfer,
+            Feature::CompleteTransfer,
         ]),
         flags: Names::from([LineFlag::AcceptToAlert]),
         max_calls: MAX_CALLS,

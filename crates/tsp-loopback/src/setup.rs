@@ -16,7 +16,7 @@ const BUSY_TONE: Duration = Duration::from_secs(3);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a dialled text leads to.
-enum Destination {
+pub(super) enum Destination {
     Line(LineRef),
     Busy,
     NoAnswer,
@@ -37,7 +37,7 @@ impl Loopback {
         self.calls.values().filter(live).count() >= MAX_CALLS as usize
     }
 
-    fn destination(&self, to: &str) -> Result<Destination, Refusal> {
+    pub(super) fn destination(&self, to: &str) -> Result<Destination, Refusal> {
         let number = to.strip_prefix(&format!("{}:", self.config.name)).unwrap_or(to);
         match number {
             "busy" => return Ok(Destination::Busy),
@@ -122,6 +122,11 @@ impl Loopback {
 
     /// Presents the call of `from` on `line`.
     pub(super) fn offer(&mut self, from: CallRef, line: LineRef, caller: Party) {
+        self.offer_from(from, line, caller, CallFacts::default());
+    }
+
+    /// The same with what is known of how it came there.
+    pub(super) fn offer_from(&mut self, from: CallRef, line: LineRef, caller: Party, how: CallFacts) {
         let call = self.new_call(line, State::Offered, None);
         self.pair(from, call);
         let facts = CallFacts {
@@ -130,7 +135,7 @@ impl Loopback {
             caller: Some(caller),
             called: Some(self.party(line)),
             network_id: Some(self.network_id(from)),
-            ..CallFacts::default()
+            ..how
         };
         self.event(Event::NewCall { line, call, facts: Box::new(facts) });
         self.report(call, Report::Offered);
@@ -152,7 +157,9 @@ impl Loopback {
         self.taken(id, Taken::Done);
         self.report(call, Report::Accepted);
         self.ring(now, call);
-        if let Some(peer) = peer {
+        if let Some(peer) =
+            peer.filter(|peer| self.calls.get(peer).is_some_and(|end| matches!(end.state, State::Calling(_))))
+        {
             self.report(peer, Report::PeerRings);
         }
         Ok(())
@@ -176,7 +183,16 @@ impl Loopback {
         if let Some(peer) = peer {
             let facts = CallFacts { connected: Some(self.party(line)), ..CallFacts::default() };
             self.event(Event::CallInfo { call: peer, facts: Box::new(facts) });
-            self.connect(peer, AnswerEvidence::Signalled);
+            // Whoever was transferred here is connected already.
+            let talks = self.calls.get(&peer).is_some_and(|peer| matches!(peer.state, State::Active | State::Held));
+            if talks {
+                if let Some(peer) = self.calls.get_mut(&peer) {
+                    peer.timers.remove(&Timer::GiveUp);
+                }
+                self.tell_media(peer);
+            } else {
+                self.connect(peer, AnswerEvidence::Signalled);
+            }
         }
         Ok(())
     }
@@ -191,8 +207,13 @@ impl Loopback {
     }
 
     pub(super) fn give_up(&mut self, call: CallRef) {
-        let Some(Call { state: State::Calling(mode), peer, .. }) = self.calls.get(&call) else { return };
-        let (mode, peer) = (mode.clone(), *peer);
+        let Some(Call { state, peer, .. }) = self.calls.get(&call) else { return };
+        let (mode, peer) = match state {
+            State::Calling(mode) => (mode.clone(), *peer),
+            // Whoever was transferred waited in vain.
+            State::Active | State::Held => (DisconnectMode::NoAnswer, *peer),
+            State::Offered | State::Accepted(_) | State::Released => return,
+        };
         self.release(call, ReleasedBy::Remote, Cause::new(mode));
         if let Some(peer) = peer {
             self.release(peer, ReleasedBy::Remote, Cause::new(DisconnectMode::Cancelled));

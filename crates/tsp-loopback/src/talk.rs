@@ -120,7 +120,12 @@ impl Loopback {
                 let mode = reason.unwrap_or(DisconnectMode::Reject);
                 (mode.clone(), mode)
             }
-            State::Active | State::Held => (DisconnectMode::Normal, DisconnectMode::Normal),
+            State::Active | State::Held => {
+                let rings = peer.and_then(|peer| self.calls.get(&peer));
+                let rings = rings.is_some_and(|peer| matches!(peer.state, State::Offered | State::Accepted(_)));
+                let theirs = if rings { DisconnectMode::Cancelled } else { DisconnectMode::Normal };
+                (DisconnectMode::Normal, theirs)
+            }
         };
         self.release(call, ReleasedBy::Local, Cause::new(ours));
         if let Some(peer) = peer {

@@ -417,7 +417,11 @@ impl Provider for Modem {
                 });
             }
             Input::Raw { call, bytes } => self.through_write(call, bytes),
-            Input::Datagram { .. } | Input::Connected { .. } | Input::Accepted { .. } | Input::Found { .. } => {}
+            Input::Datagram { .. }
+            | Input::Connected { .. }
+            | Input::Accepted { .. }
+            | Input::Load { .. }
+            | Input::Found { .. } => {}
         }
         self.pump(now);
     }

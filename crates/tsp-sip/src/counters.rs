@@ -33,6 +33,9 @@ pub struct Counters {
     /// What was not looked at, since its source sent too much.
     #[serde(default)]
     pub floods: u64,
+    /// Calls that were refused since the server had too much to do.
+    #[serde(default)]
+    pub overloads: u64,
     /// Connections that were closed for what came over them, or did not come in time.
     #[serde(default)]
     pub closed: u64,

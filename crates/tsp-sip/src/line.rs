@@ -31,8 +31,10 @@ pub(crate) struct Reach {
     pub targets: Vec<IpAddr>,
     /// The way that the registrar wants requests to take (RFC 3608).
     pub service_route: Vec<String>,
-    /// The address that the registrar sees us at, where it is not our own.
+    /// The address that the registrar sees us at, where it is not our own and nothing else says what it is.
     pub public: Option<SocketAddr>,
+    /// The Contact that the registrar was told last, as it went out.
+    pub told: Option<String>,
     /// How often nonces were used.
     pub nonces: Nonces,
 }
@@ -181,7 +183,7 @@ impl Line {
             .into_iter()
             .chain(self.transfers())
             .collect(),
-            flags: [LineFlag::AcceptToAlert].into(),
+            flags: [LineFlag::AcceptToAlert, LineFlag::EarlyMedia].into(),
             max_calls: self.config.max_calls,
             max_held_calls: self.config.max_calls,
         }

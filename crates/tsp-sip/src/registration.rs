@@ -9,6 +9,7 @@ use crate::account::Register;
 use crate::endpoint::{Endpoint, Owner, Purpose};
 use crate::locate::Destination;
 use crate::message::{Draft, Message, Method, Name, NameAddr, Params, Uri};
+use crate::transport::{Peer, Transport};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -56,10 +57,10 @@ pub(crate) struct Registration {
     flows: bool,
     /// Where a redirection sent us: the Request-URI and the next hop.
     redirected: Option<(String, String)>,
-    /// The Contact that was bound last.
-    contact: Option<String>,
     /// A Contact that is to be removed with the next request.
     former: Option<String>,
+    /// Who answered last, and how it is reached.
+    registrar: Option<(Transport, IpAddr)>,
 }
 
 impl Registration {
@@ -75,8 +76,8 @@ impl Registration {
             turns: 0,
             flows: config.instance.is_some(),
             redirected: None,
-            contact: None,
             former: None,
+            registrar: None,
         }
     }
 
@@ -177,7 +178,7 @@ impl Registration {
             .header("Call-ID", &self.call_id)
             .header("CSeq", format!("{} REGISTER", self.cseq))
             .header("Contact", format!("{}{};expires={expires_s}", contact, self.parameters(register)));
-        if let Some(former) = self.former.as_ref().filter(|former| **former != contact) {
+        if let Some(former) = &self.former {
             draft.push("Contact", format!("{former};expires=0"));
         }
         draft.push("Expires", expires_s.to_string());
@@ -185,7 +186,6 @@ impl Registration {
         if register.bulk {
             draft = draft.header("Require", "gin").header("Proxy-Require", "gin");
         }
-        self.contact = Some(contact);
         let bytes = ep.finish(draft, None);
         let owner = Owner { line: self.line, call: None, purpose: Purpose::Register };
         Some(ep.request(now, owner, Method::Register, &branch, to, bytes))
@@ -214,7 +214,7 @@ impl Registration {
         Some(self.cseq)
     }
 
-    pub fn on_response(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>) {
+    pub fn on_response(&mut self, ep: &mut Endpoint, now: Time, tx: u64, message: &Message<'_>, from: Peer) {
         let status = message.status().unwrap_or_default();
         let out = match &self.state {
             State::Asking { tx: ours, out } if *ours == tx && status >= 200 => out.clone(),
@@ -226,7 +226,7 @@ impl Registration {
         };
         let turn = self.turns < MAX_TURNS;
         match status {
-            200..=299 => self.on_success(ep, now, out, message),
+            200..=299 => self.on_success(ep, now, out, (message, from)),
             301 | 302 | 305 if turn && self.redirect(message) => {
                 self.turns += 1;
                 self.seek(ep, now);
@@ -275,7 +275,8 @@ impl Registration {
         }
     }
 
-    fn on_success(&mut self, ep: &mut Endpoint, now: Time, out: Option<String>, message: &Message<'_>) {
+    fn on_success(&mut self, ep: &mut Endpoint, now: Time, out: Option<String>, (message, from): (&Message<'_>, Peer)) {
+        self.registrar = Some((from.transport, from.ip()));
         let Some(granted) = self.granted(ep, message).filter(|seconds| *seconds > 0) else {
             let reason = "the registrar accepted, but does not list our Contact".to_owned();
             return self.fail(ep, now, reason, Retry::Soon);
@@ -286,7 +287,8 @@ impl Registration {
             let readable = routes.filter(|route| NameAddr::parse(route).is_some());
             line.reach.service_route = readable.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
         }
-        if self.turns < MAX_TURNS && self.moved(ep, message) {
+        self.see(ep, message, from);
+        if self.turns < MAX_TURNS && self.moved(ep) {
             self.turns += 1;
             return self.ask(ep, now, out);
         }
@@ -310,7 +312,7 @@ impl Registration {
             let by_instance = instance.is_some_and(|own| {
                 contact.params.text("+sip.instance").is_some_and(|text| text.trim_matches(['"', '<', '>']) == own)
             });
-            if by_instance || self.contact.as_deref().is_some_and(|own| same_contact(ep, own, contact.uri)) {
+            if by_instance || same_contact(ep, self.line, contact.uri) {
                 let own: Option<u32> = contact.params.text("expires").and_then(|text| text.parse().ok());
                 return own.or(header).or(Some(self.expires_s));
             }
@@ -318,25 +320,42 @@ impl Registration {
         if listed { None } else { header.or(Some(self.expires_s)) }
     }
 
-    /// Whether the registrar saw us at another address than our Contact names; takes that one.
-    fn moved(&mut self, ep: &mut Endpoint, message: &Message<'_>) -> bool {
+    /// Takes the address at which the registrar sees us, unless our address from outside is known by other means.
+    fn see(&self, ep: &mut Endpoint, message: &Message<'_>, from: Peer) {
         let listen = ep.config.listen;
         let rewrite = self.config(ep).is_some_and(|(_, register)| register.rewrite_contact);
         let via = message.via().filter(|via| via.transport.eq_ignore_ascii_case("UDP"));
         let seen = via.and_then(|via| seen_at(&via.params, listen));
-        let Some(seen) = seen.filter(|_| rewrite) else {
-            return false;
+        let outside = ep.external_to(from.ip()).is_some();
+        if let Some(line) = ep.lines.get_mut(self.line as usize)
+            && (outside || rewrite && seen.is_some())
+        {
+            line.reach.public = seen.filter(|seen| !outside && *seen != listen);
+        }
+    }
+
+    /// Whether the registrar was told another Contact than it would be told now; that one is to go.
+    fn moved(&mut self, ep: &Endpoint) -> bool {
+        let told = ep.lines.get(self.line as usize).and_then(|line| line.reach.told.as_deref());
+        let (Some(told), Some((transport, ip))) = (told, self.registrar) else { return false };
+        let now = ep.contact_of(self.line, transport, ip);
+        let uri = NameAddr::parse(told.as_bytes()).and_then(|told| Uri::parse(told.uri).ok());
+        let same = |uri: &Uri<'_>| {
+            uri.address() == Some(now.ip()) && uri.port.unwrap_or(transport.default_port()) == now.port()
         };
-        let Some(line) = ep.lines.get_mut(self.line as usize) else {
-            return false;
-        };
-        let public = if seen == listen { None } else { Some(seen) };
-        if line.reach.public == public {
+        if uri.as_ref().is_none_or(same) {
             return false;
         }
-        line.reach.public = public;
-        self.former = self.contact.take();
+        self.former = Some(told.to_owned());
         true
+    }
+
+    /// Our address from outside is another: the registrar is told, and the old Contact goes.
+    pub fn on_moved(&mut self, ep: &mut Endpoint, now: Time) {
+        if matches!(self.state, State::Bound { .. }) && self.moved(ep) {
+            self.turns = 0;
+            self.ask(ep, now, None);
+        }
     }
 
     fn redirect(&mut self, message: &Message<'_>) -> bool {
@@ -417,14 +436,15 @@ fn seen_at(params: &Params<'_>, listen: SocketAddr) -> Option<SocketAddr> {
     if address.ip().is_unspecified() { None } else { Some(address) }
 }
 
-/// Whether a listed URI is our Contact, which the way out may have given another address of ours.
-fn same_contact(ep: &Endpoint, own: &str, listed: &str) -> bool {
-    let own = NameAddr::parse(own.as_bytes()).map_or(own, |own| own.uri);
-    match (Uri::parse(own), Uri::parse(listed)) {
-        (Ok(a), Ok(b)) => {
+/// Whether a listed URI is our Contact: as it went out, or with another address of ours.
+fn same_contact(ep: &Endpoint, line: u32, listed: &str) -> bool {
+    let told = ep.lines.get(line as usize).and_then(|line| line.reach.told.as_deref());
+    let own = told.and_then(|told| NameAddr::parse(told.as_bytes())).map(|told| told.uri);
+    match (own.map(Uri::parse), Uri::parse(listed)) {
+        (Some(Ok(a)), Ok(b)) => {
             let same_host = a.host.eq_ignore_ascii_case(b.host) || a.address().is_some() && a.address() == b.address();
             let same = same_host && a.port.unwrap_or(5060) == b.port.unwrap_or(5060);
-            a.user == b.user && (same || b.address().is_some_and(|ip| ep.is_contact(ip, b.port)))
+            a.user == b.user && (same || b.address().is_some_and(|ip| ep.is_contact(line, ip, b.port)))
         }
         _ => false,
     }

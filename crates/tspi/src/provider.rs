@@ -188,6 +188,11 @@ pub enum Input<'a> {
         /// What the domain name system said.
         result: &'a Result<Records, LookupError>,
     },
+    /// How busy the server is, told when it changes: while it is, a provider takes no new calls in from the network.
+    Load {
+        /// Whether more waits for the server than it gets through.
+        busy: bool,
+    },
     /// The application that has a call in passthrough wrote these bytes: they go to the device as they are.
     Raw {
         /// Which call.

@@ -6,10 +6,10 @@ use crate::Server;
 use crate::call::{Call, Held, Presence, Purpose};
 use crate::consult::Plan;
 use crate::pending::{Asker, What};
-use tapi::request::{CallDrop, CallList, CallMake, CallSetPrivilege, CallTrace};
+use tapi::request::{CallAccept, CallDrop, CallList, CallMake, CallSetPrivilege, CallTrace};
 use tapi::{
-    BearerMode, CallId, CallState, ConnectedMode, Error, ErrorCode, Feature, InfoKind, LineId, Names, Privilege, Reply,
-    Right, SessionId, Time, reply,
+    BearerMode, CallId, CallState, ConnectedMode, Error, ErrorCode, Feature, InfoKind, LineFlag, LineId, Names,
+    Privilege, Reply, Right, SessionId, Time, reply,
 };
 use tspi::media::DescriptorId;
 use tspi::{Action, LocalMedia};
@@ -44,9 +44,29 @@ impl Server {
         Ok(Answer::Later)
     }
 
-    pub(super) fn call_accept(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
-        let call = self.controlled(asker.session, id, &Feature::Accept)?.reference;
-        self.plain(now, asker, id, Action::Accept { call })
+    pub(super) fn call_accept(&mut self, now: Time, asker: Asker, accept: &CallAccept) -> Outcome {
+        let id = accept.call;
+        let call = self.controlled(asker.session, id, &Feature::Accept)?;
+        let (provider, line, reference) = (call.provider, call.info.line, call.reference);
+        if !accept.early_media {
+            return self.plain(now, asker, id, Action::Accept { call: reference });
+        }
+        let description = &self.in_service(line)?.description;
+        if !description.caps.flags.contains(&LineFlag::EarlyMedia) {
+            let why = format!("line {} carries no audio before a call is answered", description.name);
+            return Err(ErrorCode::OperationUnavail.because(why));
+        }
+        let wire = description.media;
+        let stream = match self.calls.get(&id).and_then(|call| call.stream.clone()) {
+            Some(stream) => Some(stream),
+            None => self.open_stream(provider, wire, id)?,
+        };
+        let media = stream.as_ref().map_or(LocalMedia::None, |stream| stream.local.clone());
+        self.command(now, Some(asker), (provider, line), What::Plain, Action::Progress { call: reference, media });
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.stream = stream;
+        }
+        Ok(Answer::Later)
     }
 
     pub(super) fn call_answer(&mut self, now: Time, asker: Asker, id: CallId) -> Outcome {
@@ -209,11 +229,11 @@ impl Server {
     }
 
     pub(super) fn call_trace(&self, session: SessionId, trace: &CallTrace) -> Outcome {
-        let (call, _): (&Call, _) = self.handled(session, trace.call)?;
-        let mut entries: Vec<_> = call.trace.entries.iter().cloned().collect();
-        if !trace.full {
-            entries.iter_mut().for_each(|entry| entry.text = None);
+        if let Some(past) = self.past_trace(session, trace.call, trace.full) {
+            return Ok(Answer::Now(past));
         }
+        let (call, _): (&Call, _) = self.handled(session, trace.call)?;
+        let entries = crate::past::shown(call.trace.entries.iter(), trace.full);
         Ok(Answer::Now(Reply::Trace(reply::Trace { entries, forgotten: call.trace.forgotten })))
     }
 }

@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// A line that a session may see; another is not there.
-    pub(super) fn seen_line(&self, session: SessionId, selector: &LineSelector) -> Result<LineId, Error> {
+    pub(crate) fn seen_line(&self, session: SessionId, selector: &LineSelector) -> Result<LineId, Error> {
         let id = self.select_line(selector)?;
         if self.permits(session, id, &Right::See) {
             return Ok(id);

@@ -99,7 +99,7 @@ impl Server {
         let asker = Asker { client: Some(client), session: self.registered(client)?, id };
         match request {
             Request::CallMake(make) => self.call_make(now, asker, make, file),
-            Request::CallAccept(accept) => self.call_accept(now, asker, accept.call),
+            Request::CallAccept(accept) => self.call_accept(now, asker, &accept),
             Request::CallAnswer(answer) => self.call_answer(now, asker, answer.call),
             Request::CallDrop(drop) => self.call_drop(now, asker, drop),
             Request::CallDeallocate(free) => self.call_deallocate(now, asker.session, free.call),
@@ -156,6 +156,7 @@ impl Server {
             Request::CallAudio(audio) => self.call_audio(asker.session, &audio, file),
             Request::CallHandoff(handoff) => self.call_handoff(now, asker, &handoff),
             Request::CallSetAppData(set) => self.call_set_app_data(now, asker.session, set),
+            Request::LineTrace(trace) => self.line_trace(asker.session, &trace).map(Answer::Now),
             Request::LineForward(forward) => self.line_forward(now, asker, forward),
             Request::LineDevice(device) => self.line_device(now, asker, device),
             Request::LineSetPolicy(set) => self.line_set_policy(asker.session, set),

@@ -149,7 +149,13 @@ impl App {
                 self.opened = None;
                 self.void_calls(|_| true);
             }
-            (Request::CallMake(_) | Request::CallSetupTransfer(_), Reply::Made(made)) => self.made(made.call)?,
+            (_, Reply::Made(made)) => self.made(made.call)?,
+            (_, Reply::ConferenceMade(made)) => {
+                self.made(made.conference)?;
+                if let Some(consultation) = made.consultation {
+                    self.made(consultation)?;
+                }
+            }
             (Request::CallCompleteTransfer(_), Reply::Transferring(done)) => {
                 done.conference.map_or(Ok(()), |conference| self.made(conference))?;
             }

@@ -20,7 +20,7 @@ mod work;
 pub use app::{App, Connection, View};
 pub use ask::AppId;
 pub use media::{Kind, Media, Recording};
-pub use peer::{Audio, Dialog, DialogState, Peer, Policy};
+pub use peer::{Audio, Dialog, DialogState, OnRefer, Peer, Policy};
 pub use provider::{AnyProvider, Plug, Running};
 pub use setup::{SERVER, Setup};
 pub use work::{MediaInput, Order, ProviderInput, Queues, ToApp, Way, Work};
@@ -44,6 +44,8 @@ pub struct World {
     pub exchange_log: Vec<(Time, exchange::Event)>,
     peers: Vec<Peer>,
     zone: crate::dns::Zone,
+    /// What was written down of each call that is over.
+    pub ledger: Vec<tapi::LedgerEntry>,
     apps: Vec<App>,
     /// Lines by name, as any application was told of them last.
     lines: BTreeMap<String, LineId>,

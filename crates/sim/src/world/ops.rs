@@ -3,6 +3,7 @@
 //! [`generate`] makes operations from a seed, [`run`] runs them, [`check`] does both and, when something breaks, makes the
 //! list as short as it can and prints it ready to paste into a test.
 
+mod control;
 mod generate;
 
 pub use generate::generate;
@@ -76,6 +77,21 @@ pub enum Op {
     Privilege { app: u8, call: u8, owner: u8 },
     List { app: u8 },
     Snapshot { app: u8 },
+    Early { app: u8, call: u8 },
+    Blind { app: u8, call: u8, to: u8, how: u8 },
+    Consult { app: u8, call: u8, to: u8 },
+    Complete { app: u8, call: u8, with: u8, how: u8 },
+    Redirect { app: u8, call: u8, to: u8 },
+    Swap { app: u8, call: u8, with: u8 },
+    Decide { app: u8, call: u8, accept: u8 },
+    Handoff { app: u8, call: u8, to: u8 },
+    Device { app: u8, line: u8, what: u8 },
+    Confer { app: u8, call: u8, to: u8 },
+    Prepare { app: u8, call: u8, to: u8 },
+    AddTo { app: u8, call: u8, with: u8 },
+    RemoveFrom { app: u8, call: u8 },
+    PeerRefers { call: u8 },
+    PeerOnRefer { policy: u8 },
     PeerCalls,
     PeerHangsUp { call: u8 },
     PeerHolds { call: u8, hold: u8 },
@@ -295,7 +311,12 @@ impl Stage {
 
     fn on_call(&mut self, op: Op) {
         let (app, request) = match op {
-            Op::Accept { app, call } => (app, Request::CallAccept(CallAccept { call: self.call(app, call) })),
+            Op::Accept { app, call } => {
+                (app, Request::CallAccept(CallAccept { call: self.call(app, call), early_media: false }))
+            }
+            Op::Early { app, call } => {
+                (app, Request::CallAccept(CallAccept { call: self.offered(app, call), early_media: true }))
+            }
             Op::Answer { app, call } => (app, Request::CallAnswer(CallAnswer { call: self.offered(app, call) })),
             Op::Drop { app, call, reason } => {
                 let reasons = [None, Some(DisconnectMode::Busy), Some(DisconnectMode::Reject)];
@@ -413,7 +434,8 @@ impl Stage {
                 self.world.settle();
                 self.world.restart_loopback(self.loopback, "loopback", 2);
             }
-            _ => (),
+            Op::Kill | Op::Restart => (),
+            other => self.control(other),
         }
     }
 

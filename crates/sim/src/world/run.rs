@@ -232,12 +232,12 @@ impl World {
                 }
                 self.queues.push(Way::ServerToMedia, Work::Media(MediaInput::Command(command)));
             }
-            // A world has no files that a policy could name, and no ledger.
+            // A world has no files that a policy could name.
             Output::OpenMedia { call, file } => {
                 let descriptor = Err(format!("there is no file {file}"));
                 self.server.handle(self.now, Input::MediaOpened { call, descriptor });
             }
-            Output::Ended { .. } => {}
+            Output::Ended { record } => self.ledger.push(*record),
             Output::Discard { descriptor } => {
                 let given = self.media.given.remove(&descriptor);
                 self.must(if given { Ok(()) } else { Err(format!("{descriptor:?} is discarded and was used")) });

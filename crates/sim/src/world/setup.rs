@@ -77,6 +77,7 @@ impl World {
             exchange_log: Vec::new(),
             peers: Vec::new(),
             zone: crate::dns::Zone::new(),
+            ledger: Vec::new(),
             apps: Vec::new(),
             lines: BTreeMap::new(),
             clients: BTreeMap::new(),

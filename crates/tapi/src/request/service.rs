@@ -21,6 +21,16 @@ pub struct LineDevice {
     pub request: DeviceRequest,
 }
 
+/// Parameters of `line.trace`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineTrace {
+    /// Which line.
+    pub line: LineSelector,
+    /// Whole messages, and not their first lines only.
+    #[serde(default)]
+    pub full: bool,
+}
+
 /// Parameters of `line.set_policy`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineSetPolicy {

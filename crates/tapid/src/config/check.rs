@@ -103,6 +103,11 @@ impl Checker<'_> {
                 Ok(value) => self.wrong(address, format!("address: {value} cannot be told to a peer to send to")),
                 Err(_) => self.wrong(address, "address: expected an IP address"),
             }
+        } else if let Some(listen) = file.sip.first().and_then(|sip| socket_address(sip.listen.as_ref(), 5060))
+            && !listen.ip().is_unspecified()
+        {
+            // Who is called at an address is heard there, too.
+            config.rtp_address = listen.ip();
         }
         if let Some(ports) = &file.rtp.ports {
             match port_range(ports.as_ref()) {

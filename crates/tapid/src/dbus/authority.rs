@@ -36,7 +36,7 @@ pub fn needed(request: &Request) -> Names<Right> {
             open.privileges.iter().filter_map(of).collect()
         }
         Request::CallSetPrivilege(set) if set.privilege == Privilege::Owner => Names::from([Right::Own]),
-        Request::CallList(_) => Names::from([Right::Monitor]),
+        Request::CallList(_) | Request::LineTrace(_) => Names::from([Right::Monitor]),
         Request::CallMake(_)
         | Request::CallRedirect(_)
         | Request::CallBlindTransfer(_)

@@ -42,6 +42,7 @@ pub async fn farewell(parked: Parked, descriptors: BTreeMap<String, OwnedFd>) {
         journal: None,
         transcript: None,
         through: Through::default(),
+        pressure: Default::default(),
     };
     let _ = orders.send(ToProvider::Command(Command { id: LAST, action: Action::Shutdown })).await;
     let answered = async {

@@ -126,6 +126,7 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     journal,
                     transcript: transcript(&config),
                     through: Through::default(),
+                    pressure: Default::default(),
                 };
                 driver.plugged();
                 let restored = matches!(beginning, Beginning::Parked(_) | Beginning::Recovered);

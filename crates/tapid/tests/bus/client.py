@@ -113,7 +113,7 @@ def whole_call(directory):
     called = bus.wait(
         "offered call", lambda path, _, member, said: said[4][0] if (path, member) == (second, "CallAdded") else None
     )
-    bus.call(called, "Call", "Accept")
+    bus.call(called, "Call", "Accept", "(a{sv})", {})
     bus.until(caller, "ringback")
     tell(step="ringing", caller=caller, called=called)
     for call in (caller, called):

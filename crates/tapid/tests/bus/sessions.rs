@@ -30,7 +30,7 @@ fn a_session_whose_name_vanished_is_taken_up_from_another() {
     first.kill();
     let called = offered(&mut watcher, "loopback:1");
     watcher.client.call(CallSetPrivilege { call: called, privilege: Privilege::Owner }).unwrap();
-    watcher.client.call(CallAccept { call: called }).unwrap();
+    watcher.client.call(CallAccept { call: called, early_media: false }).unwrap();
     watcher.until(call, "ringback");
     let (token, seq) = (placed["token"].as_str().unwrap(), placed["seq"].to_string());
     let mut second = on_bus.acts(&["resume", token, &seq, placed["call"].as_str().unwrap()], None);

@@ -46,6 +46,11 @@ impl App {
 
     /// Why no call can be made from a line.
     pub fn refused(&mut self, line: &str, to: &str) -> String {
+        self.try_make(line, to).expect_err("a call could be made")
+    }
+
+    /// A call from a line, or why there is none.
+    pub fn try_make(&mut self, line: &str, to: &str) -> Result<CallId, String> {
         let line = LineSelector::Name(line.into());
         let made = self.client.call(CallMake {
             line,
@@ -55,7 +60,7 @@ impl App {
             comment: None,
             bearer: None,
         });
-        made.expect_err("a call could be made").to_string()
+        made.map(|made| made.call).map_err(|error| error.to_string())
     }
 
     /// Whether a line can be used.
@@ -101,6 +106,16 @@ impl App {
             EventBody::CallState { call, state: CallState::Offering(_), .. } => Some(*call),
             _ => None,
         })
+    }
+
+    /// No call comes in for so long.
+    pub fn nothing_is_offered(&mut self, patience: Duration, why: &str) {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let next = self.client.next_event(Some(Duration::from_millis(100))).unwrap();
+            let offers = |body: &EventBody| matches!(body, EventBody::CallState { state: CallState::Offering(_), .. });
+            assert!(next.is_none_or(|delivered| !offers(&delivered.event.body)), "{why}");
+        }
     }
 
     /// The next state of a call.

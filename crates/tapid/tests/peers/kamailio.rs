@@ -23,6 +23,8 @@ pub struct Options<'a> {
     pub forks: &'a [(&'a str, &'a [String])],
     /// Takes TLS with `cert.pem` and `key.pem` of its directory's parent, and trusts `ca.pem`.
     pub tls: bool,
+    /// Under TLS it takes nobody who shows no certificate.
+    pub client_certificates: bool,
 }
 
 impl Kamailio {
@@ -114,6 +116,9 @@ fn config(port: u16, parent: &Path, options: Options<'_>) -> String {
              modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n"
         )
         .unwrap();
+        if options.client_certificates {
+            text.push_str("modparam(\"tls\", \"require_certificate\", 1)\n");
+        }
     }
     let mut forks = String::new();
     for (user, contacts) in options.forks {

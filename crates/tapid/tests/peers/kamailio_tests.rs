@@ -8,8 +8,8 @@ use crate::kamailio::{Kamailio, Options};
 use crate::sipp::Sipp;
 use crate::transport_tests::certificates;
 use std::time::{Duration, Instant};
-use tapi::request::{CallAnswer, CallGet, CallTrace, LineList};
-use tapi::{CallId, CallState, EventBody};
+use tapi::request::{CallAnswer, CallGet, CallTrace, LineList, LineTrace};
+use tapi::{CallId, CallState, EventBody, LineSelector};
 
 /// Long enough for a loaded machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -49,6 +49,11 @@ fn lines_register_with_digest_and_call_one_another_through_the_proxy() {
     for line in ["sip:line1", "sip:line2"] {
         app.wait_for_service(line, true, SOON);
     }
+    let trace = app.ask(LineTrace { line: LineSelector::Name("sip:line1".into()), full: true });
+    let ladder: Vec<&str> = trace.entries.iter().map(|entry| entry.summary.split(' ').next().unwrap()).collect();
+    assert_eq!(ladder, ["REGISTER", "401", "REGISTER", "200"], "a line has a ladder of its own");
+    let text = trace.entries[2].text.clone().unwrap_or_default();
+    assert!(text.contains("Authorization") && !text.contains("response=\""), "without credentials: {text}");
     let ours = app.make("sip:line1", "line2");
     let theirs = app.wait("offered call", |body| match body {
         EventBody::CallState { call, state: CallState::Offering(_), .. } if *call != ours => Some(*call),
@@ -67,6 +72,11 @@ fn lines_register_with_digest_and_call_one_another_through_the_proxy() {
     app.hang_up(ours);
     assert_eq!(app.wait_for_hang_up(theirs).last().map(String::as_str), Some("disconnected (normal)"));
     assert_eq!(kamailio.saw("saw BYE of line1"), 1, "the proxy stays in the way");
+    let again = statuses(&mut app, ours);
+    assert!(
+        again.ends_with(&[">BYE".to_owned(), "<200".to_owned()]),
+        "it is over and can still be looked at: {again:?}"
+    );
 }
 
 #[test]
@@ -171,7 +181,7 @@ fn a_call_that_the_proxy_forks_is_one_call() {
     let directory = Directory::new();
     let (first, second) = (free_port(), free_port());
     let contacts = [first, second].map(|port| format!("sip:fork@127.0.0.1:{port}"));
-    let kamailio = Kamailio::start(directory.path(), Options { forks: &[("fork", &contacts)], tls: false });
+    let kamailio = Kamailio::start(directory.path(), Options { forks: &[("fork", &contacts)], ..Options::default() });
     let sip = free_port();
     let at = directory.path().to_path_buf();
     let daemon = Daemon::start_lines(directory, sip, &agent(sip, &[account("line1", "of-line1", &kamailio, "")]));
@@ -195,7 +205,7 @@ fn a_call_that_the_proxy_forks_is_one_call() {
 fn a_line_registers_and_calls_over_tls() {
     let directory = Directory::new();
     certificates(&directory);
-    let kamailio = Kamailio::start(directory.path(), Options { forks: &[], tls: true });
+    let kamailio = Kamailio::start(directory.path(), Options { tls: true, ..Options::default() });
     let (sip, tls) = (free_port(), free_port());
     let secure = format!("127.0.0.1:{};transport=tls", kamailio.port + 1);
     let line = |user: &str| {

@@ -94,7 +94,7 @@ fn a_caller_that_gives_up_ends_the_call_as_cancelled() {
     let mut app = App::new(&daemon.socket());
     let sipp = Sipp::caller(daemon.directory.path(), "caller_gives_up", daemon.sip, &["-m", "1"]);
     let call = app.offered();
-    app.ask(CallAccept { call });
+    app.ask(CallAccept { call, early_media: false });
     assert_eq!(app.wait_for_hang_up(call), ["accepted", "disconnected (cancelled)"]);
     sipp.finish();
 }
@@ -152,7 +152,7 @@ fn a_ring_is_acknowledged_and_a_session_refreshed_by_the_caller() {
     let mut app = App::new(&daemon.socket());
     let sipp = Sipp::caller(daemon.directory.path(), "caller_acknowledges", daemon.sip, &["-m", "1"]);
     let call = app.offered();
-    app.ask(CallAccept { call });
+    app.ask(CallAccept { call, early_media: false });
     // The scenario waits for the answer to its PRACK first.
     let acknowledged = |app: &mut App| {
         let entries = app.ask(CallTrace { call, full: false }).entries;

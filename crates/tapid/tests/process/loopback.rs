@@ -87,7 +87,7 @@ impl App {
             CallMake { line, to: to.into(), address: Default::default(), block_id: false, comment: None, bearer: None };
         let caller = self.ask(make).call;
         let called = self.offered(from);
-        self.ask(CallAccept { call: called });
+        self.ask(CallAccept { call: called, early_media: false });
         self.until(caller, "ringback");
         self.ask(CallAnswer { call: called });
         self.until(caller, "connected (active)");

@@ -20,4 +20,5 @@ mod restart;
 mod socket;
 #[path = "../peers/sound.rs"]
 mod sound;
+mod unclaimed;
 mod unplug;

@@ -183,7 +183,7 @@ impl Endpoint {
             _ => Machine::NonInvite(ClientNonInvite::new(now, &timing)),
         };
         let branch_of_way = Some(branch).filter(|_| to.transport != Transport::Udp);
-        let bytes = self.dressed(&to, false, branch_of_way, bytes);
+        let bytes = self.dressed(owner.line, &to, false, branch_of_way, bytes);
         let key = key(branch, &method);
         self.transmit((owner.line, owner.call), to, bytes.clone());
         let acks = BTreeMap::new();
@@ -288,6 +288,12 @@ impl Endpoint {
         let client = self.clients.get_mut(&id)?;
         let unanswered = client.is_unanswered();
         let to = client.to;
+        let told = (owner.purpose == super::Purpose::Register && status >= 200)
+            .then(|| contact_in(&client.request.0))
+            .flatten();
+        if let Some(line) = self.lines.get_mut(owner.line as usize).filter(|_| told.is_some()) {
+            line.reach.told = told;
+        }
         let timing = self.timing_of(from.transport);
         let client = self.clients.get_mut(&id)?;
         let challenged = if matches!(status, 401 | 407) { client.challenged() } else { None };
@@ -482,4 +488,11 @@ fn like(invite: &Message<'_>, method: &Method, to: Option<&[u8]>) -> Option<(Dra
         }
     }
     Some((draft, branch))
+}
+
+/// The Contact of a request as it went out.
+fn contact_in(request: &[u8]) -> Option<String> {
+    let message = crate::message::scan(request).ok()?;
+    let value = message.values(Name::Contact).next()?;
+    Some(format!("<{}>", crate::message::NameAddr::parse(value)?.uri))
 }

@@ -107,6 +107,9 @@ pub(crate) struct Endpoint {
     here: String,
     /// The time of the latest input.
     pub now: Time,
+    /// Whether the server has more to do than it gets through.
+    #[serde(default)]
+    pub busy: bool,
     pub connections: Connections,
     pub cache: Cache,
     pub dead: Dead,
@@ -155,6 +158,7 @@ impl Endpoint {
             kept_bytes: 0,
             here,
             now: Time::ZERO,
+            busy: false,
             connections: Connections::default(),
             cache: Cache::default(),
             dead: Dead::default(),
@@ -197,6 +201,10 @@ impl Endpoint {
     }
 
     pub fn emit(&mut self, event: Event) {
+        // A server that is busy already is not told of what it does not get.
+        if self.busy && matches!(event, Event::Trace { call: None, .. }) {
+            return;
+        }
         self.outputs.push_back(Output::Event(event));
     }
 
@@ -255,12 +263,11 @@ impl Endpoint {
         ["<", &self.contact_uri(line), ">"].concat()
     }
 
-    /// The URI in it: the address that the registrar saw, where it is another than our own.
+    /// The URI in it, with the address that we listen at: what somebody is told instead is put in on the way out.
     pub fn contact_uri(&self, line: u32) -> String {
         let line = self.lines.get(line as usize);
         let user = line.map_or("", |line| line.config.user.as_str());
-        let public = line.and_then(|line| line.reach.public).map(|address| address.to_string());
-        ["sip:", user, "@", public.as_deref().unwrap_or(&self.here)].concat()
+        ["sip:", user, "@", &self.here].concat()
     }
 
     /// Ends a request with what all of ours carry.
@@ -283,7 +290,8 @@ impl Endpoint {
         };
         let branch = crate::message::scan(&ack).ok().and_then(|ack| ack.via()?.branch().map(str::to_owned));
         let branch = branch.filter(|_| to.transport != Transport::Udp);
-        let ack = self.dressed(&to, false, branch.as_deref(), ack);
+        let line = self.clients.get(&tx).map_or(u32::MAX, |client| client.owner.line);
+        let ack = self.dressed(line, &to, false, branch.as_deref(), ack);
         let owner = self.clients.get_mut(&tx).map(|client| {
             client.keep_ack(tag, to, &ack);
             client.owner

@@ -181,7 +181,7 @@ impl Endpoint {
         {
             line.learn(peer.ip());
         }
-        let bytes = self.dressed(&peer, secure, changed.then_some(branch), template.0);
+        let bytes = self.dressed(about.0, &peer, secure, changed.then_some(branch), template.0);
         if let Some(client) = self.clients.get_mut(&id) {
             client.request = bytes.clone().into();
         }

@@ -306,10 +306,10 @@ impl Endpoint {
         let Some(server) = self.servers.get(&id).filter(|server| !server.is_settled()) else {
             return;
         };
-        let (reply_to, secure) = (server.reply_to, server.secure);
+        let (line, reply_to, secure) = (server.line, server.reply_to, server.secure);
         let timing = self.timing_of(reply_to.transport);
         let bytes = write(&server.echo, &answer, &self.config.user_agent);
-        let bytes = self.dressed(&reply_to, secure, None, bytes);
+        let bytes = self.dressed(line, &reply_to, secure, None, bytes);
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };

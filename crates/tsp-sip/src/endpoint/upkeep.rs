@@ -140,7 +140,7 @@ impl Endpoint {
             }
             (Some(Stun::Success(id, seen)), Probe::Asked { id: asked, .. }) if id == *asked => {
                 self.probe = Probe::Idle;
-                self.external.learn(seen);
+                self.external.learn(seen, true);
                 self.wakes.set(Wake::Stun, &mut self.stun_wake, Some(now + STUN_EVERY));
             }
             _ => self.counters.unreadable += 1,
@@ -159,7 +159,7 @@ impl Endpoint {
         let ip = via.params.text("received").and_then(|text| text.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         let port = via.params.text("rport").and_then(|text| text.parse().ok());
         if let (Some(ip), Some(port)) = (ip, port) {
-            self.external.learn(SocketAddr::new(ip, port));
+            self.external.learn(SocketAddr::new(ip, port), false);
         }
     }
 

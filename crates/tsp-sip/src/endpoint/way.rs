@@ -20,21 +20,24 @@ impl Endpoint {
         named.unwrap_or(self.config.listen)
     }
 
-    /// What somebody is told of where we are.
-    fn contact_of(&self, transport: Transport, peer: IpAddr) -> SocketAddr {
+    /// What somebody is told of where we are: our address from outside, where they are there; else what the line's registrar
+    /// sees; else our own.
+    pub fn contact_of(&self, line: u32, transport: Transport, peer: IpAddr) -> SocketAddr {
         let here = self.here_of(transport);
-        match self.external_to(peer) {
-            Some((ip, port)) => {
+        let seen = self.lines.get(line as usize).and_then(|line| line.reach.public);
+        match (self.external_to(peer), seen.filter(|_| transport == Transport::Udp)) {
+            (Some((ip, port)), _) => {
                 let port = port.filter(|_| transport == Transport::Udp).unwrap_or(here.port());
                 SocketAddr::new(ip, port)
             }
-            None => here,
+            (None, Some(seen)) => seen,
+            (None, None) => here,
         }
     }
 
     /// Whether an address is one that our Contact may name, on any way.
-    pub fn is_contact(&self, ip: IpAddr, port: Option<u16>) -> bool {
-        let own = |transport: Transport| self.contact_of(transport, ip);
+    pub fn is_contact(&self, line: u32, ip: IpAddr, port: Option<u16>) -> bool {
+        let own = |transport: Transport| self.contact_of(line, transport, ip);
         let outside = self.external.address(&self.config);
         [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().any(|transport| {
             let port = port.unwrap_or(transport.default_port());
@@ -45,19 +48,27 @@ impl Endpoint {
     }
 
     /// Our address for somebody outside our networks, where it differs.
-    fn external_to(&self, peer: IpAddr) -> Option<(IpAddr, Option<u16>)> {
+    pub fn external_to(&self, peer: IpAddr) -> Option<(IpAddr, Option<u16>)> {
         let outside = self.external.address(&self.config)?;
         if self.external.is_local(peer) || outside.0.is_ipv4() != peer.is_ipv4() { None } else { Some(outside) }
     }
 
     /// Brings a message of ours to the way that it takes; a request's Via gets the branch.
-    pub(super) fn dressed(&self, peer: &Peer, secure: bool, branch: Option<&str>, bytes: Vec<u8>) -> Vec<u8> {
+    pub(super) fn dressed(
+        &self,
+        line: u32,
+        peer: &Peer,
+        secure: bool,
+        branch: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Vec<u8> {
         let external = self.external_to(peer.ip());
-        if peer.transport == Transport::Udp && branch.is_none() && external.is_none() && !secure {
+        let seen = self.lines.get(line as usize).is_some_and(|line| line.reach.public.is_some());
+        if peer.transport == Transport::Udp && branch.is_none() && external.is_none() && !seen && !secure {
             return bytes;
         }
         let via = self.here_of(peer.transport).to_string();
-        let contact = self.contact_of(peer.transport, peer.ip()).to_string();
+        let contact = self.contact_of(line, peer.transport, peer.ip()).to_string();
         let how = Dress {
             transport: peer.transport,
             via: branch.map(|branch| (via.as_str(), branch)),

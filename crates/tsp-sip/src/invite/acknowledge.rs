@@ -2,7 +2,8 @@
 
 use super::{Call, State, Timer};
 use crate::endpoint::Endpoint;
-use crate::message::Message;
+use crate::message::{Message, Method};
+use crate::transport::Peer;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tapi::Time;
@@ -48,5 +49,15 @@ impl Call {
             _ => {}
         }
         self.start_queued(ep, now);
+    }
+}
+
+/// A 2xx to a change of a call that was ended meanwhile is acknowledged all the same.
+pub(super) fn late(ep: &mut Endpoint, tx: u64, message: &Message<'_>, from: Peer) {
+    if let (Some(200..=299), Some(tag), Some(cseq)) = (message.status(), message.from_tag(), message.cseq())
+        && cseq.method == Method::Invite
+        && let Some(dialog) = crate::dialog::Dialog::of_response(message, tag, from)
+    {
+        super::uac::acknowledge(ep, tx, &dialog, cseq.number, None);
     }
 }

@@ -17,6 +17,7 @@ mod extensions;
 mod identity;
 mod info;
 mod modify;
+mod readdress;
 mod refer;
 mod referred;
 mod reliable;
@@ -147,8 +148,8 @@ pub(crate) struct Call {
     early: BTreeMap<String, Early>,
     provisionals: Provisionals,
     modify: Modify,
-    /// A hold or an unhold that waits for an ACK.
-    queued: Option<bool>,
+    /// A change that waits for an ACK, or for another to be over.
+    queued: Option<modify::Want>,
     session_timer: SessionTimer,
     /// What our 200 will say of it.
     timer: Option<String>,

@@ -2,7 +2,7 @@
 //! refreshes of its session timer (RFC 4028).
 
 use super::request::Request;
-use super::{Call, Role, State, Timer, timer, uac, warning};
+use super::{Call, Role, State, Timer, timer, warning};
 use crate::cause;
 use crate::endpoint::{Answer, Endpoint, Purpose};
 use crate::message::{Message, Method, Name, description};
@@ -24,6 +24,8 @@ const REFRESH_AGAIN: Duration = Duration::from_secs(10);
 pub(crate) enum Want {
     /// Hold, or no longer.
     Hold(bool),
+    /// Our address is another: nothing else changes.
+    Address,
     /// Nothing but that the session lives on.
     Refresh,
 }
@@ -56,7 +58,7 @@ impl Call {
     pub fn may_hold(&self, hold: bool) -> Result<(), Refusal> {
         let refuse = |code, text: &str| Err(Refusal::new(code, format!("call {}: {text}", self.id)));
         match (&self.state, &self.modify, &self.session) {
-            (State::Confirmed, _, _) if self.queued.is_some() => {
+            (State::Confirmed, _, _) if matches!(self.queued, Some(Want::Hold(_))) => {
                 refuse(ErrorCode::ResourceUnavail, "another change of it is under way")
             }
             (State::Confirmed, Modify::Idle | Modify::Theirs { .. }, Some(session)) if session.holds() == hold => {
@@ -64,7 +66,7 @@ impl Call {
             }
             (State::Confirmed, Modify::Idle | Modify::Theirs { .. }, Some(_)) => Ok(()),
             (State::Confirmed, Modify::Ours { change, .. } | Modify::Waiting(change), Some(session))
-                if change.want == Want::Refresh && session.holds() != hold =>
+                if !matches!(change.want, Want::Hold(_)) && session.holds() != hold =>
             {
                 Ok(())
             }
@@ -75,7 +77,7 @@ impl Call {
 
     /// Holds, or no longer: at once, or once what is under way is over. The reply is given before.
     pub fn hold(&mut self, ep: &mut Endpoint, now: Time, hold: bool) {
-        self.queued = Some(hold);
+        self.queued = Some(Want::Hold(hold));
         self.start_queued(ep, now);
     }
 
@@ -84,9 +86,10 @@ impl Call {
         if self.state == State::Confirmed
             && self.modify == Modify::Idle
             && self.awaited.is_none()
-            && let Some(hold) = self.queued.take()
+            && let Some(want) = self.queued.take()
+            && (want != Want::Address || self.is_outside(ep))
         {
-            self.change(ep, now, Change { want: Want::Hold(hold), by_invite: false, tries: 0 });
+            self.change(ep, now, Change { want, by_invite: false, tries: 0 });
         }
     }
 
@@ -109,9 +112,12 @@ impl Call {
         let (update, proposed, body) = match change.want {
             Want::Refresh if update => (true, None, None),
             Want::Refresh => (false, Some(Box::new(session.clone())), Some(session.again())),
-            Want::Hold(hold) => {
+            Want::Hold(_) | Want::Address => {
                 let mut proposed = Box::new(session.clone());
-                proposed.set_hold(hold);
+                match change.want {
+                    Want::Hold(hold) => proposed.set_hold(hold),
+                    Want::Address | Want::Refresh => proposed.moved(),
+                }
                 let body = proposed.offer(&mut ep.random);
                 (update && policy.hold_by == HoldBy::Update, Some(proposed), Some(body))
             }
@@ -140,10 +146,10 @@ impl Call {
         }
         let Modify::Ours { tx: ours, proposed, change } = self.modify.clone() else {
             // The call was ended meanwhile; a late 2xx is acknowledged all the same.
-            return acknowledge_late(ep, tx, message, from);
+            return super::acknowledge::late(ep, tx, message, from);
         };
         if ours != tx {
-            return acknowledge_late(ep, tx, message, from);
+            return super::acknowledge::late(ep, tx, message, from);
         }
         self.modify = Modify::Idle;
         if status < 300 {
@@ -180,6 +186,7 @@ impl Call {
                     let reason = format!("the far end refused the change: {}", message.summary());
                     self.report(ep, Report::Unchanged { reason });
                 }
+                Want::Address => {}
                 Want::Refresh => {
                     let told = message
                         .text(Name::RetryAfter)
@@ -224,7 +231,7 @@ impl Call {
                 let done = if proposed.holds() { Report::Held } else { Report::Retrieved };
                 self.session = Some(*proposed);
                 self.report_media(ep, &agreed);
-                if change.want != Want::Refresh {
+                if let Want::Hold(_) = change.want {
                     self.report(ep, done);
                 }
                 self.report_peer_hold(ep, was_held);
@@ -313,8 +320,8 @@ impl Call {
             None => {
                 if let Modify::Waiting(change) = self.modify {
                     self.deadlines.clear(Timer::Glare);
-                    if let Want::Hold(hold) = change.want {
-                        self.queued = Some(hold);
+                    if change.want != Want::Refresh {
+                        self.queued = Some(change.want);
                     }
                 }
                 self.modify = Modify::Theirs { proposed };
@@ -482,15 +489,6 @@ impl Call {
                 self.break_off(ep, now, Cause::new(DisconnectMode::Incompatible).with_text(text));
             }
         }
-    }
-}
-
-fn acknowledge_late(ep: &mut Endpoint, tx: u64, message: &Message<'_>, from: Peer) {
-    if let (Some(200..=299), Some(tag), Some(cseq)) = (message.status(), message.from_tag(), message.cseq())
-        && cseq.method == Method::Invite
-        && let Some(dialog) = crate::dialog::Dialog::of_response(message, tag, from)
-    {
-        uac::acknowledge(ep, tx, &dialog, cseq.number, None);
     }
 }
 

@@ -343,6 +343,7 @@ impl Call {
                 if agreed.held_by_peer {
                     self.report(ep, Report::PeerHeld);
                 }
+                self.start_queued(ep, now);
             }
             Err(misfit) => {
                 let cause = Cause::new(DisconnectMode::Incompatible).with_text(misfit.to_string());

@@ -16,6 +16,8 @@ pub fn reason(status: u16) -> Cow<'static, str> {
         _ => {}
     }
     match rsip::StatusCode::from(status) {
+        rsip::StatusCode::Other(202, _) => "Accepted".into(),
+        rsip::StatusCode::Other(489, _) => "Bad Event".into(),
         rsip::StatusCode::Other(..) => "Unknown".into(),
         known => {
             let text = known.to_string();

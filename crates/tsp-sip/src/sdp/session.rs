@@ -131,6 +131,12 @@ impl Session {
         self.text()
     }
 
+    /// The next description has another version, whatever it says: our address from outside is put in on its way.
+    pub fn moved(&mut self) {
+        self.highest += 1;
+        self.version = self.highest;
+    }
+
     /// An offer of all that we can (RFC 3264 section 5; section 8 when something is agreed already).
     pub fn offer(&mut self, random: &mut Random) -> Vec<u8> {
         if self.sections.is_empty() {

@@ -337,9 +337,11 @@ impl Provider for Sip {
             Input::Accepted { listener, port, from, names, .. } => self.on_accepted(now, (listener, port), from, names),
             Input::Closed { port, reason } => self.on_cut(now, port, reason),
             Input::Found { query, result } => self.endpoint.found(now, query, result),
+            Input::Load { busy } => self.endpoint.busy = busy,
             Input::Timeout => self.on_timeout(now),
             Input::Datagram { .. } | Input::Raw { .. } | Input::Opened { .. } | Input::Frame { .. } => {}
         }
+        self.hear_of_address(now);
         self.hear_notices(now);
         while self.relay(now) {
             self.hear_notices(now);

@@ -196,6 +196,12 @@ impl Sip {
         if self.calls.len() >= MAX_CALLS {
             return Err(Answer::new(503).with("Retry-After", "10"));
         }
+        if self.endpoint.busy {
+            self.endpoint.counters.overloads += 1;
+            // Not all of them come back in the same second.
+            let seconds = 1 + self.endpoint.random.below(10);
+            return Err(Answer::new(503).with("Retry-After", seconds.to_string()));
+        }
         self.authorise(now, message, line)?;
         let replaced = self.replaced(message, line)?;
         let known = self.endpoint.lines.get(line as usize).ok_or_else(|| Answer::new(404))?;

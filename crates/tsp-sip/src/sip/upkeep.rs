@@ -141,6 +141,19 @@ impl Sip {
         }
     }
 
+    /// Our address from outside is another: registrars and the far ends of calls are told.
+    pub(super) fn hear_of_address(&mut self, now: Time) {
+        if !self.endpoint.external.take_news() {
+            return;
+        }
+        for line in self.lines() {
+            self.with_upkeep(line, |upkeep, ep| upkeep.registration.iter_mut().for_each(|it| it.on_moved(ep, now)));
+        }
+        for call in self.calls.keys().copied().collect::<Vec<u64>>() {
+            self.with_call(call, |call, ep| call.readdress(ep, now));
+        }
+    }
+
     pub(super) fn upkeep_woke(&mut self, now: Time, line: u32) {
         self.with_upkeep(line, |upkeep, ep| upkeep.on_wake(ep, now));
     }
@@ -159,7 +172,9 @@ impl Sip {
     /// A response to a request of a line's own.
     pub(super) fn upkeep_response(&mut self, now: Time, (tx, owner): (u64, Owner), message: &Message<'_>, from: Peer) {
         self.with_upkeep(owner.line, |upkeep, ep| match owner.purpose {
-            Purpose::Register => upkeep.registration.iter_mut().for_each(|it| it.on_response(ep, now, tx, message)),
+            Purpose::Register => {
+                upkeep.registration.iter_mut().for_each(|it| it.on_response(ep, now, tx, message, from))
+            }
             Purpose::Probe => {
                 let returned = upkeep.probe.as_mut().is_some_and(|it| it.on_response(now, tx, message));
                 if returned {

@@ -32,14 +32,15 @@ pub(crate) fn dress(message: &[u8], how: &Dress<'_>) -> Vec<u8> {
         Some(address) if body.starts_with(b"v=0") => Some(audio(body, address)),
         _ => None,
     };
-    let mut via = how.via;
+    let (mut via, mut ours) = (how.via, true);
     for line in head.split_inclusive(|&byte| byte == b'\n') {
         if line.starts_with(b"Via: ")
             && let Some((host, branch)) = via.take()
         {
             let text = ["Via: SIP/2.0/", how.transport.token(), " ", host, ";branch=", branch, ";rport\r\n"].concat();
             out.extend_from_slice(text.as_bytes());
-        } else if line.starts_with(b"Contact: ") {
+        } else if line.starts_with(b"Contact: ") && std::mem::take(&mut ours) {
+            // A second one is a former one that is to be removed: it stays as it was.
             contact(line, how, &mut out);
         } else if line.starts_with(b"Content-Length: ")
             && let Some(body) = &body

@@ -11,12 +11,15 @@ pub(crate) struct External {
     local: Vec<Network>,
     /// Learned from STUN or from how a far end saw us.
     learned: Option<SocketAddr>,
+    /// What was learned is news that nobody acted on.
+    #[serde(default)]
+    news: bool,
 }
 
 impl External {
     pub fn new(config: &Config) -> External {
         let networks = config.transports.local_networks.iter();
-        External { local: networks.filter_map(|text| Network::parse(text)).collect(), learned: None }
+        External { local: networks.filter_map(|text| Network::parse(text)).collect(), learned: None, news: false }
     }
 
     /// Whether somebody is on our side of the address translation.
@@ -24,9 +27,16 @@ impl External {
         if self.local.is_empty() { is_private(ip) } else { self.local.iter().any(|network| network.contains(ip)) }
     }
 
-    /// Learns how we are seen. True: it is news.
-    pub fn learn(&mut self, seen: SocketAddr) -> bool {
-        self.learned.replace(seen) != Some(seen)
+    /// Learns how we are seen. Far ends behind different translations see different ports: only of a server that is asked
+    /// on purpose another port is news.
+    pub fn learn(&mut self, seen: SocketAddr, asked: bool) {
+        let before = self.learned.replace(seen);
+        self.news |= before.is_none_or(|before| before.ip() != seen.ip() || asked && before != seen);
+    }
+
+    /// Whether our address from outside is another than it was when this was asked last.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// The address that somebody outside is told, and its port where that is known to differ.

@@ -22,6 +22,10 @@ pub struct Streams {
     accepted: u32,
     /// What was asked for: address and name.
     pub connects: Vec<(SocketAddr, Security)>,
+    /// Addresses whose connections the test plays by itself.
+    pub scripted: Vec<SocketAddr>,
+    /// What was written, whole.
+    pub written: Vec<(PortId, Vec<u8>)>,
 }
 
 const DELAY: Duration = Duration::from_millis(5);
@@ -41,6 +45,10 @@ impl Net {
         self.streams.connects.push((to, security));
         if self.streams.black_holes.contains(&to) {
             return;
+        }
+        if self.streams.scripted.contains(&to) {
+            let local = self.agents[agent].address;
+            return self.streams.put(self.now, (agent, port), Streamed::Connected { agent, port, local });
         }
         let listens = |other: &Agent| {
             let transports = &other.transports;
@@ -62,6 +70,7 @@ impl Net {
     pub(super) fn write(&mut self, agent: usize, port: PortId, bytes: Vec<u8>) {
         let line = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
         self.streamed.push((self.now, agent, line));
+        self.streams.written.push((port, bytes.clone()));
         let Some(end) = self.streams.ends.get(&(agent, port)).copied() else { return };
         let mut rest = &bytes[..];
         while !rest.is_empty() {

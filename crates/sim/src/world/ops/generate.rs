@@ -26,7 +26,7 @@ fn pick(random: &mut Random) -> u8 {
 fn one(random: &mut Random) -> Op {
     let (app, call) = (pick(random) % 3, pick(random) % 4);
     let line = pick(random) % LINES.len() as u8;
-    match random.below(100) {
+    match random.below(140) {
         0..=1 => Op::Open { app },
         2..=4 => Op::Resume { app },
         5 => Op::Close { app },
@@ -52,7 +52,30 @@ fn one(random: &mut Random) -> Op {
         82..=83 => Op::Privilege { app, call, owner: pick(random) % 2 },
         84 => Op::List { app },
         85..=86 => Op::Snapshot { app },
-        other => far(random, other, call),
+        other @ 0..=99 => far(random, other, call),
+        other => control(random, other, (app, line, call)),
+    }
+}
+
+/// Calls that are moved.
+fn control(random: &mut Random, which: u64, (app, line, call): (u8, u8, u8)) -> Op {
+    let (to, with, how) = (pick(random) % NUMBERS.len() as u8, pick(random) % 4, pick(random) % 8);
+    match which {
+        100..=102 => Op::Early { app, call },
+        103..=107 => Op::Blind { app, call, to, how },
+        108..=112 => Op::Consult { app, call, to },
+        113..=117 => Op::Complete { app, call, with, how },
+        118..=119 => Op::Redirect { app, call, to },
+        120..=121 => Op::Swap { app, call, with },
+        122..=124 => Op::Decide { app, call, accept: how % 2 },
+        125 => Op::Handoff { app, call, to: with % 3 },
+        126..=127 => Op::Device { app, line, what: how },
+        128..=130 => Op::Confer { app, call, to },
+        131..=132 => Op::Prepare { app, call, to },
+        133..=134 => Op::AddTo { app, call, with },
+        135 => Op::RemoveFrom { app, call },
+        136..=137 => Op::PeerRefers { call },
+        _ => Op::PeerOnRefer { policy: how },
     }
 }
 

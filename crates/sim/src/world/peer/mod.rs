@@ -2,9 +2,11 @@
 //! end of a trunk. It repeats what gets no answer, so it also works over a net that loses datagrams.
 
 mod audio;
+mod refer;
 mod text;
 
 pub use audio::Audio;
+pub use refer::OnRefer;
 
 use crate::net::Datagram;
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +40,10 @@ pub struct Dialog {
     pub their_direction: String,
     /// Its audio.
     pub audio: Audio,
+    /// Where the other end sent us.
+    pub referred_to: Option<String>,
+    /// What the other end told of where we sent it: `100 Trying`, `200 OK`.
+    pub news: Vec<String>,
     local: String,
     remote: String,
     target: String,
@@ -81,6 +87,8 @@ pub struct Peer {
     server: SocketAddr,
     /// What it does with the calls it gets.
     pub policy: Policy,
+    /// What it does when it is sent on.
+    pub on_refer: OnRefer,
     dialogs: BTreeMap<String, Dialog>,
     repeats: Vec<Repeat>,
     /// Final answers to requests, by branch and method.
@@ -98,6 +106,7 @@ impl Peer {
             address,
             server,
             policy,
+            on_refer: OnRefer::Refuse("405 Method Not Allowed".into()),
             dialogs: BTreeMap::new(),
             repeats: Vec::new(),
             answers: BTreeMap::new(),
@@ -143,6 +152,8 @@ impl Peer {
             state,
             their_direction: "sendrecv".into(),
             audio: Audio::new(number, EVENTS),
+            referred_to: None,
+            news: Vec::new(),
             local,
             remote,
             target: String::new(),
@@ -416,6 +427,8 @@ impl Peer {
                 }
                 self.dialogs.insert(call, dialog);
             }
+            ("REFER", Some(dialog)) if dialog.state == DialogState::Up => self.referred(now, call, dialog, message),
+            ("NOTIFY", Some(dialog)) => self.notified(now, call, dialog, message),
             ("OPTIONS", dialog) => {
                 self.final_answer(now, message, "200 OK", "");
                 self.dialogs.extend(dialog.map(|dialog| (call, dialog)));

@@ -94,7 +94,7 @@ pub fn response(request: &str, status: &str, tag: &str, contact: &str, body: &st
     }
     let to = header(request, "To").unwrap_or("");
     let tag = if to.contains("tag=") || status.starts_with("100") { String::new() } else { format!(";tag={tag}") };
-    text += &format!("To: {to}{tag}\r\nContact: <{contact}>\r\n");
+    text += &format!("To: {to}{tag}\r\nContact: <{contact}>\r\nSupported: replaces\r\n");
     finish(text, body)
 }
 

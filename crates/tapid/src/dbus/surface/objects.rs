@@ -146,6 +146,7 @@ pub const MEMBERS: &[Member] = &[
     twisted(LINE, "PassThrough", "call.make", Twist::Through),
     member(LINE, "ListCalls", "call.list"),
     member(LINE, "Forward", "line.forward"),
+    member(LINE, "GetTrace", "line.trace"),
     member(LINE, "SetPolicy", "line.set_policy"),
     member(LINE, "GetPolicy", "line.get_policy"),
     twisted(LINE, "SendMessage", "line.device", Twist::Device("send_message", &["to", "text"])),

@@ -79,7 +79,12 @@ pub const VERBS: &[Verb] = &[
         MADE,
         "Place a call. The answer says that it exists, not that it is answered.",
     ),
-    verb("call.accept", CALL, DONE, "Take responsibility for an offered call: it alerts."),
+    verb(
+        "call.accept",
+        &[one("call", Call), maybe("early_media", Bool)],
+        DONE,
+        "Take responsibility for an offered call: it alerts; or the caller hears us already.",
+    ),
     verb("call.answer", CALL, DONE, "Answer."),
     verb(
         "call.drop",
@@ -251,6 +256,12 @@ pub const VERBS: &[Verb] = &[
         &[one("line", LineRef), one("request", Dict(DEVICE_REQUEST))],
         DONE,
         "What only some devices have.",
+    ),
+    verb(
+        "line.trace",
+        &[one("line", LineRef), maybe("full", Bool)],
+        &[one("entries", List(&Dict(TRACE_ENTRY))), one("forgotten", U64), one("ended", List(&U64))],
+        "What crossed the wire for the line itself, and its calls that are over whose traces are kept.",
     ),
     verb(
         "line.set_policy",

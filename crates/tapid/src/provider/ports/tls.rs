@@ -84,9 +84,29 @@ impl Tls {
 
     /// Shakes hands with somebody whose certificate must be for this name.
     pub async fn connect(&self, stream: TcpStream, name: &str) -> io::Result<client::TlsStream<TcpStream>> {
-        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(self.current()?.client).connect(name, stream).await
+        let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let connected = TlsConnector::from(self.current()?.client).connect(server, stream).await;
+        connected.map_err(|error| plain(&error, name).map_or(error, io::Error::other))
     }
+}
+
+/// What is wrong with a certificate, for an operator.
+fn plain(error: &io::Error, name: &str) -> Option<String> {
+    let Some(Error::InvalidCertificate(wrong)) = error.get_ref()?.downcast_ref::<Error>() else {
+        return None;
+    };
+    Some(match wrong {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("its certificate is not for {name}")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet".to_owned()
+        }
+        CertificateError::UnknownIssuer => "its certificate is signed by nobody whom we trust".to_owned(),
+        CertificateError::Revoked => "its certificate is revoked".to_owned(),
+        other => format!("its certificate cannot be taken: {other:?}"),
+    })
 }
 
 fn load(config: &TlsConfig) -> io::Result<Loaded> {
