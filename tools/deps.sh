@@ -16,7 +16,7 @@ case "${1:-}" in
   vm) package+=([qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap [mkfs.ext4]=e2fsprogs [dpkg-deb]=dpkg) ;;
   *) echo "deps: unknown set ${1}" >&2; exit 2 ;;
 esac
-declare -A server=([kamailio]=kamailio.service [modemmanager]=ModemManager.service [ofono]=ofono.service)
+declare -A server=([kamailio]=kamailio.service [modemmanager]=ModemManager.service [ofono]="ofono.service dundee.service")
 missing=()
 for tool in "${!package[@]}"; do
   PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null 2>&1 || missing+=("${package[$tool]}")
@@ -49,10 +49,11 @@ if [ ${#missing[@]} -gt 0 ]; then
   $sudo apt-get update -qq
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
   for name in "${missing[@]}"; do
-    unit=${server[$name]:-}
-    if [ -n "$unit" ] && command -v systemctl >/dev/null 2>&1; then
-      $sudo systemctl disable --quiet "$unit" 2>/dev/null || true
-      echo "deps: $name was installed for the tests: $unit is neither running nor enabled ('systemctl enable --now $unit' changes that)"
+    units=${server[$name]:-}
+    if [ -n "$units" ] && command -v systemctl >/dev/null 2>&1; then
+      # shellcheck disable=SC2086
+      $sudo systemctl disable --quiet $units 2>/dev/null || true
+      echo "deps: $name was installed for the tests and neither runs nor is enabled: 'systemctl enable --now $units' changes that"
     fi
   done
 fi

@@ -136,6 +136,9 @@ class System:
         status = self.property("StatusText")
         must("no lines" in status, f"the status says what to do next, not {status!r}")
         must("no lines" in self.machine.run("tapictl", "status"), "tapictl status says it too")
+        for package in ("tapid", "tapictl", "tapi-exchange"):
+            bill = json.loads(self.machine.run("cat", f"/usr/share/doc/{package}/sbom.cdx.json"))
+            must(bill["bomFormat"] == "CycloneDX" and len(bill["components"]) > 20, f"{package} has its bill of materials")
         return f"status: {status!r}"
 
     def hardened(self):

@@ -76,6 +76,7 @@ class VirtualMachine:
 
     def boot(self):
         """Boots with KVM where that works, and else without. Tells how, and in what time."""
+        tried = []
         for kind, options, silence, patience in (("KVM", ["-accel", "kvm", "-cpu", "host"], 10, 60),
                                                  ("TCG", ["-accel", "tcg,thread=multi", "-cpu", "max"], 60, 600)):
             if kind == "KVM" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -83,7 +84,8 @@ class VirtualMachine:
             began = time.monotonic()
             if self.try_boot(options, silence, patience):
                 self.kind = kind
-                return f"{kind}, {time.monotonic() - began:.0f} s"
+                return ", ".join([f"{kind}, {time.monotonic() - began:.0f} s", *tried])
+            tried.append(f"{kind} is there and does not boot")
             self.stop()
         raise NotHere(f"the virtual machine does not boot:\n{self.console()[-2000:]}")
 

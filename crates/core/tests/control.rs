@@ -507,3 +507,26 @@ fn what_may_not_be_seen_is_not_there_and_what_may_not_be_done_is_refused() {
     world.add_line(2, common::line("hidden", MediaWire::Rtp));
     assert!(world.told(app).is_empty());
 }
+
+#[test]
+fn what_an_authority_allows_holds_until_it_is_taken_back_and_the_call_goes_on() {
+    use tapi_core::{Input, Options, Rights};
+    let rights = Rights::Rules { everything: vec![0], users: vec![], groups: vec![], rules: vec![] };
+    let mut world = World::empty(tapi_core::Config { options: Options { rights, ..Options::default() }, ..config() });
+    world.input(Input::ProviderStarted { provider: PROVIDER, name: "sip".into() });
+    world.add_line(0, line("trunk", MediaWire::Rtp));
+    let app = world.app("app");
+    let open =
+        || LineOpen { line: LineSelector::Name("trunk".into()), privileges: Names::new(), media_modes: Names::new() };
+    assert_eq!(world.refused(app, open()), ErrorCode::BadDeviceId);
+    let rights = Names::from([Right::See, Right::Originate]);
+    world.input(Input::Granted { client: app, line: None, rights });
+    world.ok(app, open());
+    let call = world.connected(app, 1);
+    world.input(Input::Revoked { client: app });
+    assert_eq!(world.refused(app, make("200")), ErrorCode::BadDeviceId, "what may not be seen is not there");
+    let Reply::Lines(lines) = world.ok(app, LineList {}) else { panic!() };
+    assert!(lines.lines.is_empty());
+    assert!(matches!(world.state(app, call), CallState::Connected(_)), "what was begun goes on");
+    world.taken(app, drop(call));
+}
