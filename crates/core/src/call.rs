@@ -92,6 +92,9 @@ pub(crate) struct Control {
     pub(crate) conference: Option<Conference>,
     /// The conference that the network is taking it into.
     pub(crate) enters: Option<CallId>,
+    /// Its provider wants to be told what is heard of call progress.
+    #[serde(default)]
+    pub(crate) listens: bool,
     /// Whether nobody took it yet.
     pub(crate) unclaimed: Unclaimed,
 }

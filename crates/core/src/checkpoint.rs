@@ -277,6 +277,7 @@ impl Server {
                 operator: entry.operator,
                 message_waiting: entry.message_waiting,
                 forwarding: entry.forwarding,
+                able: None,
                 opens: entry.opens,
                 calls: BTreeSet::new(),
                 counts: Counts::default(),

@@ -48,6 +48,9 @@ pub(crate) struct Line {
     pub(crate) message_waiting: Option<bool>,
     /// As the network told.
     pub(crate) forwarding: Vec<ForwardRule>,
+    /// What can be done with it now, where its provider said that not all can.
+    #[serde(default)]
+    pub(crate) able: Option<Names<LineFeature>>,
     pub(crate) opens: BTreeMap<SessionId, Open>,
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) counts: Counts,
@@ -97,13 +100,19 @@ impl Line {
         self.description.service.is_in() && self.counts.in_use() < self.description.caps.max_calls
     }
 
+    /// What can be done with it now, as far as the server and the provider can tell.
+    fn features(&self) -> Names<LineFeature> {
+        let able = |feature: &LineFeature| self.able.as_ref().is_none_or(|able| able.contains(feature));
+        self.can_make().then_some(LineFeature::MakeCall).into_iter().filter(able).collect()
+    }
+
     fn status(&self) -> LineStatus {
         LineStatus {
             service: self.description.service.clone(),
             opens: u32::try_from(self.opens.len()).unwrap_or(u32::MAX),
             active_calls: self.counts.active.saturating_add(self.counts.disconnected),
             held_calls: self.counts.held,
-            features: self.can_make().then_some(LineFeature::MakeCall).into_iter().collect(),
+            features: self.features(),
             signal: self.signal,
             operator: self.operator.clone(),
             message_waiting: self.message_waiting,
@@ -194,6 +203,7 @@ impl Server {
             operator: None,
             message_waiting: None,
             forwarding: Vec::new(),
+            able: None,
             opens: BTreeMap::new(),
             calls: BTreeSet::new(),
             counts: Counts::default(),
@@ -262,6 +272,11 @@ impl Server {
             LineChange::Addresses(addresses) => {
                 let before = std::mem::replace(&mut line.description.addresses, addresses);
                 (before != line.description.addresses).then_some(LineStateKind::Addresses)
+            }
+            LineChange::Features(able) => {
+                let before = line.features();
+                line.able = Some(able);
+                (line.features() != before).then_some(LineStateKind::Features)
             }
             LineChange::Forwarding(mut rules) => {
                 rules.truncate(MAX_FORWARDING);

@@ -200,6 +200,11 @@ impl Server {
                 if let Some(call) = self.streams.get(&stream).and_then(|call| self.calls.get(call)) {
                     let heard = call.handles.iter().filter(|(_, handle)| handle.progress);
                     let audience: Vec<SessionId> = heard.map(|(session, _)| *session).collect();
+                    if call.control.listens {
+                        let (provider, call) = (call.provider, call.reference);
+                        self.notify(provider, tspi::Action::Heard { call, tone: tone.clone() });
+                    }
+                    let Some(call) = self.streams.get(&stream).and_then(|call| self.calls.get(call)) else { return };
                     let body = EventBody::CallProgress { call: call.info.call, tone, measured };
                     self.emit(now, body, audience);
                 }
@@ -283,7 +288,7 @@ impl Server {
         let gathers = self.gathering(id).is_some();
         let Some(call) = self.calls.get_mut(&id) else { return };
         let digits = gathers || call.handles.values().any(|handle| handle.digits);
-        let progress = call.handles.values().any(|handle| handle.progress);
+        let progress = call.control.listens || call.handles.values().any(|handle| handle.progress);
         let provider = call.provider;
         let Some(stream) = call.stream.as_mut().filter(|stream| stream.detect != (digits, progress)) else { return };
         stream.detect = (digits, progress);

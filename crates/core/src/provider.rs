@@ -76,6 +76,7 @@ impl Server {
             | Event::Media { call, .. }
             | Event::TransferRequested { call, .. }
             | Event::Digit { call, .. }
+            | Event::Listen { call, .. }
             | Event::DigitsSent { call, .. } => match provider.calls.get(&call).copied() {
                 Some(known) => self.call_event(now, known, event),
                 None => self.keep_early(id, call, event),
@@ -109,6 +110,12 @@ impl Server {
                 }
             }
             Event::TransferRequested { request, .. } => self.transfer_requested(now, id, *request),
+            Event::Listen { on, .. } => {
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.control.listens = on;
+                }
+                self.detect(id);
+            }
             Event::Media { remote, .. } => self.remote_media(now, id, remote),
             Event::Digit { digit, duration_ms, .. } => {
                 self.digit_heard(now, id, crate::pressed::Listener::Provider, digit, duration_ms);

@@ -79,6 +79,7 @@ impl Rules {
             Event::Call { call, report } => self.report(*call, report),
             Event::TransferRequested { call, .. } => self.about(*call),
             Event::CallInfo { call, .. } | Event::Media { call, .. } | Event::Digit { call, .. } => self.about(*call),
+            Event::Listen { call, .. } => self.about(*call),
             Event::DigitsSent { call, operation, .. } => {
                 self.about(*call)?;
                 match self.digits.remove(operation) {
@@ -222,6 +223,7 @@ fn is_about(action: &Action, about: CallRef) -> bool {
         | Action::SendDigits { call, .. }
         | Action::CloseCall { call }
         | Action::Dial { call, .. }
+        | Action::Heard { call, .. }
         | Action::Redirect { call, .. }
         | Action::BlindTransfer { call, .. }
         | Action::AcceptTransfer { call, .. }

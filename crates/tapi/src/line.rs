@@ -58,6 +58,8 @@ open_names! {
         Addresses = "addresses",
         /// How its calls are forwarded changed.
         Forwarding = "forwarding",
+        /// What can be done with it now changed (LINEADDRESSSTATE).
+        Features = "features",
     }
 }
 

@@ -27,6 +27,7 @@ use tspi::{
     RemoteMedia, Report, StreamId, Taken,
 };
 
+mod audible;
 mod commands;
 mod parts;
 mod second;
@@ -82,6 +83,8 @@ struct Talk {
     ringback: Option<Time>,
     /// Busy or reorder was heard, which, and when last.
     busy: Option<(Time, BusyMode)>,
+    /// We heard ringback in the audio: it is silence after it that tells that it went away.
+    ringing: Option<Time>,
     /// Information tones were heard: what follows is an announcement, and no answer.
     announced: Option<Time>,
     since: Time,
@@ -249,6 +252,18 @@ impl Analogue {
             | Phase::Parked
             | Phase::Abandoned
             | Phase::HangingUp { .. } => None,
+        }
+    }
+
+    /// Whether a call can be placed now, where the server's count of calls would allow one.
+    pub(crate) fn able(&self, office: &Office) -> bool {
+        match &self.phase {
+            Phase::OnHook { .. } => matches!(self.other, Other::None),
+            // Dialling now would answer the call that still rings.
+            Phase::Ignoring { .. } => false,
+            Phase::Parked => true,
+            Phase::HangingUp { next } => next.is_none(),
+            _ => !office.has_second() || self.other.call().is_some(),
         }
     }
 

@@ -11,9 +11,12 @@ pub(crate) fn of_result(result: &FinalResult, rang: bool) -> Cause {
         FinalResult::NoDialtone => DisconnectMode::NoDialtone,
         FinalResult::Blacklisted => DisconnectMode::Blocked,
         FinalResult::Delayed => DisconnectMode::TempFailure,
+        FinalResult::Fax | FinalResult::Data | FinalResult::Connect => {
+            return Cause::new(DisconnectMode::Incompatible).with_text(format!("{}: no voice answered", result.text()));
+        }
         FinalResult::NoCarrier if rang => DisconnectMode::NoAnswer,
         FinalResult::Error(text) => of_error(text),
-        FinalResult::NoCarrier | FinalResult::Ok | FinalResult::Connect | FinalResult::Vcon => DisconnectMode::Unknown,
+        FinalResult::NoCarrier | FinalResult::Ok | FinalResult::Vcon => DisconnectMode::Unknown,
     };
     Cause::new(mode).with_text(result.text())
 }

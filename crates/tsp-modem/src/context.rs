@@ -4,7 +4,7 @@ use crate::chat::{Ask, Chat};
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
-use tapi::{ErrorCode, Service, Time};
+use tapi::{ErrorCode, LineFeature, Names, Service, Time};
 use tspi::{CallFacts, CallRef, CommandId, Event, LineChange, LineRef, Output, PortId, Refusal, Report, Taken, Traced};
 
 /// The one line of a modem.
@@ -116,6 +116,8 @@ pub(crate) struct Out {
     outputs: VecDeque<Output>,
     open: BTreeSet<CommandId>,
     service: Option<Service>,
+    /// Whether the line was told to take no call for a while.
+    unable: bool,
     next_call: u64,
 }
 
@@ -188,6 +190,14 @@ impl Out {
         let before = self.service.replace(service.clone());
         if before.is_some_and(|before| before != service) {
             self.event(Event::LineChanged { line: LINE, change: LineChange::Service(service) });
+        }
+    }
+
+    /// Tells whether a call can be placed, where it is news.
+    pub(crate) fn set_able(&mut self, able: bool) {
+        if std::mem::replace(&mut self.unable, !able) == able {
+            let features: Names<LineFeature> = able.then_some(LineFeature::MakeCall).into_iter().collect();
+            self.event(Event::LineChanged { line: LINE, change: LineChange::Features(features) });
         }
     }
 

@@ -237,6 +237,10 @@ impl Modem {
         let Command { id, action } = command;
         self.out.owe(id);
         match action {
+            Action::Heard { call, tone } => self.with(now, |calls, context| match calls {
+                Calls::Analogue(analogue) => analogue.heard(context, id, call, &tone),
+                Calls::Cellular(_) => context.out.done(id),
+            }),
             Action::Progress { .. }
             | Action::BlindTransfer { .. }
             | Action::AcceptTransfer { .. }
@@ -374,6 +378,7 @@ impl Modem {
         if let Some(reason) = self.fault.take() {
             self.recover(now, &reason);
         }
+        self.tell_able();
         self.leave_when_idle();
     }
 

@@ -226,6 +226,18 @@ pub struct Voice {
     pub supervise: Supervise,
 }
 
+/// When the audio of a call is listened to for voice and tones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listen {
+    /// Never: the modem tells all of it.
+    Never,
+    /// Until it is answered.
+    SetUp,
+    /// As long as it lasts: its end shows in tones too.
+    Calls,
+}
+
 /// How an answer is concluded from what is heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -235,11 +247,13 @@ pub struct Supervise {
     pub ringback_gone_ms: u32,
     /// No ringback at all for so long, and no other tone: taken for answered.
     pub no_ringback_ms: u32,
+    /// When the audio itself is listened to, since the modem does not tell voice or tones.
+    pub listen: Listen,
 }
 
 impl Default for Supervise {
     fn default() -> Supervise {
-        Supervise { ringback_gone_ms: 6_500, no_ringback_ms: 10_000 }
+        Supervise { ringback_gone_ms: 6_500, no_ringback_ms: 10_000, listen: Listen::Never }
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) enum FinalResult {
     Blacklisted,
     /// The number may be dialled again only later.
     Delayed,
+    /// A fax answered (`FAX`, `+FCON`).
+    Fax,
+    /// A data modem answered.
+    Data,
     /// It was refused, with the words of the modem.
     Error(String),
 }
@@ -51,6 +55,8 @@ impl FinalResult {
             "BUSY" => FinalResult::Busy,
             "BLACKLISTED" => FinalResult::Blacklisted,
             "DELAYED" => FinalResult::Delayed,
+            "FAX" | "+FCON" | "+FCO" => FinalResult::Fax,
+            "DATA" => FinalResult::Data,
             "ERROR" | "COMMAND NOT SUPPORT" | "NA" | "+FCERROR" => FinalResult::Error(line.to_owned()),
             other if other == "CONNECT" || other.starts_with("CONNECT ") => FinalResult::Connect,
             other if ["+CME ERROR", "+CMS ERROR", "MODEM ERROR"].iter().any(|start| other.starts_with(start)) => {
@@ -83,7 +89,9 @@ impl FinalResult {
             | FinalResult::NoDialtone
             | FinalResult::Busy
             | FinalResult::Blacklisted
-            | FinalResult::Delayed => accepts == Accepts::Call,
+            | FinalResult::Delayed
+            | FinalResult::Fax
+            | FinalResult::Data => accepts == Accepts::Call,
         }
     }
 
@@ -99,6 +107,8 @@ impl FinalResult {
             FinalResult::Busy => "BUSY",
             FinalResult::Blacklisted => "BLACKLISTED",
             FinalResult::Delayed => "DELAYED",
+            FinalResult::Fax => "FAX",
+            FinalResult::Data => "DATA",
             FinalResult::Error(text) => text,
         }
     }

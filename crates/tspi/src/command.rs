@@ -2,7 +2,7 @@
 
 use crate::{CallRef, LineRef, LocalMedia};
 use serde::{Deserialize, Serialize};
-use tapi::{BearerMode, DeviceRequest, DisconnectMode, ErrorCode, ForwardRule, OperationId};
+use tapi::{BearerMode, DeviceRequest, DisconnectMode, ErrorCode, ForwardRule, OperationId, ProgressTone};
 
 /// The server's name for a command, positive and unique among the outstanding ones (TSPI's dwRequestID; never the
 /// client's own id).
@@ -159,6 +159,13 @@ pub enum Action {
         line: LineRef,
         /// What.
         request: DeviceRequest,
+    },
+    /// The media provider heard this in the far end's audio, after [`crate::Event::Listen`].
+    Heard {
+        /// Which call.
+        call: CallRef,
+        /// What.
+        tone: ProgressTone,
     },
     /// Nobody has a handle on the call any more: forget it (TSPI_lineCloseCall). It is idle.
     CloseCall {

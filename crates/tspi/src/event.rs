@@ -4,7 +4,7 @@ use crate::{CommandId, MediaWire, Refusal, RemoteMedia, Taken};
 use serde::{Deserialize, Serialize};
 use tapi::{
     AnswerEvidence, BusyMode, CallOrigin, CallReason, Cause, DeviceEvent, DialtoneMode, ForwardRule, LineCaps,
-    OperationId, Party, Service, SpecialInfo,
+    LineFeature, Names, OperationId, Party, Service, SpecialInfo,
 };
 
 /// A provider's own name for one of its lines.
@@ -114,6 +114,14 @@ pub enum Event {
         /// What it asks.
         request: Box<TransferRequest>,
     },
+    /// The provider wants to be told what is heard of call progress in the far end's audio, with [`crate::Action::Heard`]: its
+    /// device does not tell.
+    Listen {
+        /// Which call.
+        call: CallRef,
+        /// Whether it does, from now on.
+        on: bool,
+    },
     /// Something that only some devices have happened.
     Device {
         /// On which line.
@@ -192,6 +200,9 @@ pub enum LineChange {
     Addresses(Vec<String>),
     /// How its calls are forwarded by the network.
     Forwarding(Vec<ForwardRule>),
+    /// What can be done with it now, as far as the provider alone can tell: a line that takes no call for a while although
+    /// it is in service and has none to spare says so. All can, until it does.
+    Features(Names<LineFeature>),
 }
 
 /// What is known of a call beside its state. `None`: not told.

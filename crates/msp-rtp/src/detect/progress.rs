@@ -288,6 +288,9 @@ impl Progress {
             error += apart(pause.filter(|pause| pause.sets == 0)?.ms, stretch(0)?.off_ms)?;
         } else if newest + 1 != count || self.now.sets != 0 || self.now.ms < PAUSE_MS.min(stretch(0)?.off_ms) {
             return None;
+        } else if self.now.ms > stretch(0)?.off_ms {
+            // It goes on for too long: the tone is over.
+            apart(self.now.ms, stretch(0)?.off_ms)?;
         }
         for back in 0..wanted {
             let stretch = stretch(back)?;

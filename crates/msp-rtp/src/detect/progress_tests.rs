@@ -126,6 +126,16 @@ fn a_voice_after_ringing_is_told_and_so_is_the_silence_after_it() {
 }
 
 #[test]
+fn silence_after_ringing_is_told_when_it_is_longer_than_the_pause() {
+    for country in ["de", "us"] {
+        let mut sound = made(country, &ProgressTone::Ringback, 8200);
+        sound.resize(sound.len() + 8 * 9_000, 0);
+        let told = tones(&heard(Some(country), &sound, 0));
+        assert_eq!(told, [ProgressTone::Ringback, ProgressTone::Silence], "{country}");
+    }
+}
+
+#[test]
 fn hiss_below_speech_is_nothing_and_silence_is_told_once() {
     let mut state = 1u32;
     let hiss: Vec<i16> = (0..8000 * 20)

@@ -37,6 +37,11 @@ impl Exchange {
         self.config.dial_tone = !dead;
     }
 
+    /// How two-wire lines are cleared from now on.
+    pub fn clearing(&mut self, clearing: super::Clearing) {
+        self.config.clearing = clearing;
+    }
+
     /// A text message arrives at a cellular modem's number, in parts when it is long.
     ///
     /// # Errors

@@ -250,6 +250,7 @@ impl Analogue {
                     self.part_dialled(context, talk, rest);
                 } else if ours {
                     context.out.report(talk.call, Report::Proceeding);
+                    self.listen(context, talk.call, true);
                     self.phase = Phase::Supervising { talk: Talk { since: context.now, ..talk } };
                     self.start_stream(context);
                 } else {
@@ -259,6 +260,11 @@ impl Analogue {
             // Nothing was dialled: the modem has to listen for the answer itself.
             Outcome::Final(FinalResult::Error(_)) if ours && rest.is_none() => {
                 dial(context, text.trim_end_matches(';'))
+            }
+            // In data mode it hears no command: only DTR ends that.
+            Outcome::Final(result @ FinalResult::Connect) => {
+                self.released(context, cause::of_result(result, false));
+                context.fail("a data modem answered, and ours is connected to it");
             }
             Outcome::Final(result) => {
                 if *result == FinalResult::Busy {
@@ -341,6 +347,7 @@ impl Talk {
             restarts: 0,
             loud: now,
             recalled: None,
+            ringing: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is concluded from tones: answers on lines that do not signal them, and the end of calls.
 
 use super::*;
+use crate::profile::Listen;
 
 /// Two reports of busy within this time end a call; so does one that nothing else follows for as long before an answer.
 const BUSY_WINDOW: Duration = Duration::from_secs(12);
@@ -40,6 +41,7 @@ impl Analogue {
                 }
             }
             VoiceEvent::CallWaiting => self.knock(context),
+            VoiceEvent::AnswerTone | VoiceEvent::DataAnswer | VoiceEvent::FaxPreamble => self.machine(context, event),
             VoiceEvent::Underrun | VoiceEvent::Overrun | VoiceEvent::LostData => {
                 if let Duplex::Open(flow) | Duplex::Ending { flow, .. } = &mut self.duplex {
                     flow.starved(event == VoiceEvent::Underrun);
@@ -47,6 +49,19 @@ impl Analogue {
             }
             _ => {}
         }
+    }
+
+    /// A fax or a data modem answered: there is nobody to talk to.
+    fn machine(&mut self, context: &mut Context<'_>, event: VoiceEvent) {
+        if !matches!(self.phase, Phase::Supervising { .. }) {
+            return;
+        }
+        let text = match event {
+            VoiceEvent::AnswerTone => "a fax or a modem answered (2100 Hz)",
+            VoiceEvent::DataAnswer => "a modem answered (2225 Hz)",
+            _ => "a fax answered",
+        };
+        self.released(context, Cause::new(DisconnectMode::Incompatible).with_text(text));
     }
 
     fn just_recalled(&self, context: &Context<'_>) -> bool {
@@ -60,7 +75,7 @@ impl Analogue {
     fn ringback(&mut self, context: &mut Context<'_>) {
         if let Phase::Dialling { talk, .. } | Phase::Supervising { talk } = &mut self.phase {
             talk.busy = None;
-            if talk.ringback.replace(context.now).is_none() {
+            if talk.ringback.replace(context.now).is_none() && talk.ringing.is_none() {
                 context.out.report(talk.call, Report::PeerRings);
             }
         }
@@ -93,7 +108,7 @@ impl Analogue {
     }
 
     /// The far end, or the network, is busy.
-    fn engaged(&mut self, context: &mut Context<'_>, mode: BusyMode) {
+    pub(super) fn engaged(&mut self, context: &mut Context<'_>, mode: BusyMode) {
         let (disconnected, text) = match mode {
             BusyMode::Trunk => (DisconnectMode::Congestion, "reorder tone"),
             _ => (DisconnectMode::Busy, "busy tone"),
@@ -108,7 +123,7 @@ impl Analogue {
     pub(super) fn conclude(&mut self, context: &mut Context<'_>) {
         let Phase::Supervising { talk } = &self.phase else { return };
         let over = context.now >= talk.since + millis(context.profile.timeouts_ms.dial);
-        match (&talk.busy, talk.ringback, talk.announced) {
+        match (&talk.busy, talk.ringback.or(talk.ringing), talk.announced) {
             (Some((_, mode)), ..) => {
                 let mode = mode.clone();
                 self.engaged(context, mode);
@@ -131,6 +146,9 @@ impl Analogue {
             Phase::Dialling { talk, .. } | Phase::Supervising { talk } => {
                 context.out.report(talk.call, Report::Answered(evidence));
                 let talk = Talk { busy: None, announced: None, loud: context.now, ..talk };
+                if voice_of(context).supervise.listen == Listen::SetUp {
+                    self.listen(context, talk.call, false);
+                }
                 self.phase = Phase::Connected { talk };
                 if matches!(self.duplex, Duplex::Closed) {
                     self.start_stream(context);
@@ -149,6 +167,7 @@ pub(super) fn supervised_until(profile: &Profile, talk: &Talk) -> Option<Time> {
         (Some((last, _)), ..) => *last + BUSY_WINDOW,
         (None, _, Some(_)) => over,
         (None, Some(last), None) => last + millis(times.ringback_gone_ms),
+        (None, None, None) if talk.ringing.is_some() => over,
         (None, None, None) => talk.since + millis(times.no_ringback_ms),
     };
     Some(until.min(over))

@@ -49,6 +49,16 @@ impl Modem {
         });
     }
 
+    /// Tells whether a call can be placed now, where the server cannot know: it counts calls.
+    pub(super) fn tell_able(&mut self) {
+        let able = match (&self.life, &self.calls) {
+            (Life::Through(_), Calls::Cellular(_)) => false,
+            (Life::Ready, Calls::Analogue(analogue)) => analogue.able(&self.config.office),
+            _ => true,
+        };
+        self.out.set_able(able);
+    }
+
     /// Whether calls can be placed; refused with the reason where not.
     pub(super) fn usable(&mut self, id: CommandId) -> bool {
         if let (Life::Ready, Some(Service::In)) = (&self.life, self.out.service()) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN, `office=etsi`: with
-//!                          these services of the exchange
+//!                          these services of the exchange, `features`: what the line can do now is told too
 //! ready                    from the beginning until the modem, which takes everything, is asked no more
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
@@ -17,7 +17,7 @@
 //! ! *                      whatever the server was told
 //! ! 1 released remote busy the server must be told this (order matters, traces aside)
 //! $ make 5551234           the server's command: make, hide (make with our number withheld), answer, accept, drop, hold, unhold, digits, close, shutdown,
-//!                          dial 1 234 (more digits of call 1), swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
+//!                          dial 1 234 (more digits of call 1), heard 1 voice (in the audio), swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
 //! = frame                  20 ms of audio are to be sent; `= quiet`: of next to nothing
 //! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
@@ -64,6 +64,7 @@ pub struct World<'a> {
     stream: StreamId,
     mark: String,
     step: String,
+    features: bool,
 }
 
 pub fn profile(id: &str) -> Profile {
@@ -71,6 +72,9 @@ pub fn profile(id: &str) -> Profile {
         // Variants of a built-in profile: one whose modem concludes the answer by itself.
         Some(("v253", "prefix")) => {
             include_str!("../../profiles/v253.toml").replace("ATDT{n};\"", "ATDT{n}\"\nblock_prefix = \"*67,\"")
+        }
+        Some(("v253", "listen")) => {
+            include_str!("../../profiles/v253.toml").replace("ringback_gone_ms", "listen = \"calls\", ringback_gone_ms")
         }
         Some(("v253", "result")) => include_str!("../../profiles/v253.toml").replace("ATDT{n};", "ATDT{n}"),
         Some((_, other)) => panic!("no variant {other}"),
@@ -110,6 +114,7 @@ impl<'a> World<'a> {
             stream: StreamId(7),
             mark: String::new(),
             step: String::new(),
+            features: options.contains("features"),
         }
     }
 
@@ -135,6 +140,7 @@ impl<'a> World<'a> {
                 Output::Event(Event::Trace { entry, .. }) => {
                     self.traces.push(format!("{} {}", if entry.sent { ">" } else { "<" }, entry.summary));
                 }
+                Output::Event(Event::LineChanged { change: LineChange::Features(_), .. }) if !self.features => {}
                 Output::Event(event) => {
                     // What the news that come in between say by themselves.
                     let told = show(&event);
@@ -287,6 +293,7 @@ impl<'a> World<'a> {
                 }
             }
             "dial" => Action::Dial { call, to: tail.into() },
+            "heard" => Action::Heard { call, tone: tail.into() },
             "leave" => Action::LeaveConference { call },
             "redirect" => Action::Redirect { call, to: tail.into() },
             "forward" => Action::Forward { line: tspi::LineRef(0), rules: rules(rest) },
@@ -477,8 +484,11 @@ fn show(event: &Event) -> String {
             LineChange::Operator(name) => format!("operator {name}"),
             LineChange::Caps(caps) if caps.call_features.contains(&Feature::Play) => "caps audible".into(),
             LineChange::Caps(_) => "caps silent".into(),
+            LineChange::Features(features) if features.is_empty() => "takes no call".into(),
+            LineChange::Features(_) => "takes calls".into(),
             other => format!("{other:?}"),
         },
+        Event::Listen { call, on } => format!("{} {}", call.0, if *on { "listen" } else { "listen no more" }),
         Event::Ringing { count, pattern, .. } => format!("ringing {count} pattern {pattern}"),
         Event::NewCall { call, facts, .. } => {
             let caller = facts.caller.as_ref().map_or("nobody known".into(), party);

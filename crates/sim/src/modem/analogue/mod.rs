@@ -133,7 +133,7 @@ impl Analogue {
 
     /// An event code, when it is not masked.
     fn event(&mut self, code: u8) {
-        if self.settings.class != 8 || !self.settings.reports(code) {
+        if self.settings.class != 8 || !self.settings.reports(code) || self.persona.never.contains(&code) {
             return;
         }
         match &mut self.mode {

@@ -129,6 +129,8 @@ pub struct Persona {
     pub identity: IdentityStyle,
     /// Whether it tells who knocks while the line is in use.
     pub waiting_identity: bool,
+    /// Event codes that it never tells, whatever the mask.
+    pub never: &'static [u8],
     /// Framing of read-backs.
     pub framing: Framing,
     /// What precedes each line and result.
@@ -175,6 +177,7 @@ impl Persona {
             ring: RingReport::Code,
             identity: IdentityStyle::Spaced,
             waiting_identity: true,
+            never: b"",
             framing: Framing::Paired,
             lead: "\r\n",
             duplex: true,
@@ -201,6 +204,7 @@ impl Persona {
             methods: &METHODS,
             silence_limit: 127,
             digits: Digits::Simple,
+            never: b"vdK",
             ring: RingReport::Text,
             identity: IdentityStyle::Tight,
             framing: Framing::Glued,
@@ -228,6 +232,7 @@ impl Persona {
             classes: "0,1,8",
             methods: &METHODS,
             digits: Digits::Simple,
+            never: b"vdK",
             identity: IdentityStyle::Tight,
             duplex: false,
             buffer: 1_024,
