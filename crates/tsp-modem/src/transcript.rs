@@ -14,6 +14,8 @@ use tspi::{Action, Event, Input, Output};
 const MOST_NUMBERS: usize = 999;
 /// Samples are written this often, where nothing else is.
 const SAMPLES_WAIT: Duration = Duration::from_secs(1);
+/// A sample of a frame that may turn a modem round which carries one direction at a time (of 32767).
+const LOUD: u16 = 400;
 /// The longest line that is put together.
 const LONGEST: usize = 4_096;
 /// A run of digits so long is hidden wherever it stands: subscribers, IMSI, IMEI, ICCID.
@@ -46,6 +48,19 @@ pub struct Recorder {
     /// Samples of the line since the last entry.
     samples: usize,
     marked: bool,
+    /// Whether the last command begins a stream to the line alone.
+    plays: bool,
+    /// Whether a stream goes one way at a time, and the last loud frame that was to be played then.
+    ways: Ways,
+    loud: Option<Time>,
+}
+
+/// Which ways streams go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ways {
+    Both,
+    /// What is to be played decides when it turns.
+    OneAtATime,
 }
 
 /// What bytes of the port are now.
@@ -68,6 +83,9 @@ impl Recorder {
             line: String::new(),
             samples: 0,
             marked: false,
+            plays: false,
+            ways: Ways::Both,
+            loud: None,
         }
     }
 
@@ -85,6 +103,11 @@ impl Recorder {
             Input::Opened { port } => self.entry(now, &format!("= opened {}", port.0), &mut text),
             Input::Closed { port, reason } => {
                 self.entry(now, &format!("= closed {} {reason}", port.0), &mut text);
+            }
+            Input::Frame { frame, .. } if self.ways == Ways::OneAtATime => {
+                if frame.0.iter().any(|sample| sample.unsigned_abs() >= LOUD) {
+                    self.loud = Some(now);
+                }
             }
             Input::Timeout if self.last.is_none() => self.entry(now, "= timeout", &mut text),
             Input::Command(command) => {
@@ -118,6 +141,14 @@ impl Recorder {
             b"\r" => "<CR>".to_owned(),
             [b'A', b'T', line @ .., b'\r'] => {
                 let line = format!("AT{}", String::from_utf8_lossy(line));
+                // Commands are written outside streams alone, however the last one ended.
+                self.place = Place::Lines;
+                self.plays = line.to_ascii_uppercase().ends_with("VTX");
+                self.ways = match line.to_ascii_uppercase() {
+                    upper if upper.ends_with("VRX") || upper.ends_with("VTX") => Ways::OneAtATime,
+                    upper if upper.ends_with("VTR") => Ways::Both,
+                    _ => self.ways,
+                };
                 self.marked = line.starts_with("ATS10=") && line.ends_with("S10?");
                 if self.marked { "mark".to_owned() } else { self.hide(&line) }
             }
@@ -135,6 +166,7 @@ impl Recorder {
             None => {}
             Some(Heard::Data(_)) if self.place == Place::Stream => self.samples += 1,
             Some(Heard::TwoEscapes) => self.samples += 2,
+            Some(Heard::Report(byte)) if self.place == Place::Stream => self.report(now, byte, text),
             Some(Heard::Data(byte) | Heard::Report(byte)) => self.character(now, byte, text),
             Some(Heard::End) => {
                 self.place = Place::Lines;
@@ -142,6 +174,22 @@ impl Recorder {
             }
             Some(Heard::Digit(digit, _)) => self.entry(now, &format!("<< 10 {:02X}", digit as u32 & 0xFF), text),
             Some(Heard::Code(code)) => self.entry(now, &format!("<< 10 {code:02X}"), text),
+        }
+    }
+
+    /// A byte of a complex report inside a stream: each line of it is written as a report of its own.
+    fn report(&mut self, now: Time, byte: u8, text: &mut String) {
+        if !matches!(byte, b'\r' | b'\n') {
+            if self.line.len() < LONGEST {
+                self.line.push(char::from(byte));
+            }
+            return;
+        }
+        let line = std::mem::take(&mut self.line);
+        if !line.is_empty() {
+            let hidden = self.hide(&line);
+            let bytes: Vec<String> = hidden.bytes().map(|byte| format!("{byte:02X}")).collect();
+            self.entry(now, &format!("<< 10 58 {} 0D 0A 10 2E", bytes.join(" ")), text);
         }
     }
 
@@ -157,7 +205,8 @@ impl Recorder {
         if line.is_empty() {
             return;
         }
-        if line == "CONNECT" || line.starts_with("CONNECT ") {
+        // In a stream to the line the modem says lines and codes.
+        if (line == "CONNECT" || line.starts_with("CONNECT ")) && !self.plays {
             self.place = Place::Stream;
         }
         let mark = self.marked && line.bytes().all(|byte| byte.is_ascii_digit());
@@ -166,6 +215,13 @@ impl Recorder {
     }
 
     fn entry(&mut self, now: Time, entry: &str, text: &mut String) {
+        if let Some(at) = self.loud.take() {
+            self.at(at, "= frame", text);
+        }
+        self.at(now, entry, text);
+    }
+
+    fn at(&mut self, now: Time, entry: &str, text: &mut String) {
         let passed = self.last.map_or(0, |last| now.since(last).as_millis());
         if passed > 0 {
             let _ = writeln!(text, "@ {passed}");
@@ -225,6 +281,14 @@ fn words(action: &Action) -> Option<String> {
         Action::Drop { call, .. } => format!("drop {}", call.0),
         Action::Hold { call } => format!("hold {}", call.0),
         Action::Unhold { call } => format!("unhold {}", call.0),
+        Action::Dial { call, to } => format!("dial {} {to}", call.0),
+        Action::SwapHold { active, held } => format!("swap {} {}", active.0, held.0),
+        Action::CompleteTransfer { call, consultation } => format!("transfer {} {}", call.0, consultation.0),
+        Action::Conference { calls } => {
+            let calls: Vec<String> = calls.iter().map(|call| call.0.to_string()).collect();
+            format!("conference {}", calls.join(" "))
+        }
+        Action::Heard { call, tone } => format!("heard {} {tone}", call.0),
         Action::CloseCall { call } => format!("close {}", call.0),
         Action::Shutdown => "shutdown".to_owned(),
         _ => return None,

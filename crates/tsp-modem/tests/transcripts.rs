@@ -96,16 +96,26 @@ fn a_number_that_is_no_marker_of_ours_is_just_a_number() {
 /// What is recorded of a run is a transcript that runs, and nobody's number is in it.
 #[test]
 fn a_recording_replays() {
-    for name in ["analogue-in-answered", "analogue-profile-usr5637", "analogue-profile-conexant-cx93001"] {
+    for name in [
+        "analogue-in-answered",
+        "analogue-profile-usr5637",
+        "analogue-profile-conexant-cx93001",
+        "analogue-supervised",
+        "analogue-half-duplex",
+        "analogue-recall",
+        "analogue-waiting",
+        "analogue-parts",
+    ] {
         let text = read(name);
         let id = text.lines().find_map(|line| line.strip_prefix("profile ")).unwrap();
-        let mut world = World::new(id, "", Way::Plain);
+        let (id, options) = id.split_once(' ').unwrap_or((id, ""));
+        let mut world = World::new(id, options, Way::Plain);
         world.recorder = Some((Recorder::new(Numbers::Hidden), String::new()));
         text.lines().skip_while(|line| line.starts_with("profile ")).for_each(|line| world.step(line));
         world.end();
         let (_, recording) = world.recorder.take().unwrap();
         assert!(!recording.contains("8055554567") && !recording.contains("5559999"), "{recording}");
-        let mut again = World::new(id, "", Way::Plain);
+        let mut again = World::new(id, options, Way::Plain);
         recording.lines().for_each(|line| again.step(line));
         assert_eq!(again.traces.len(), world.traces.len(), "{name}:\n{recording}");
     }
