@@ -383,9 +383,11 @@ impl Shard {
         if self.msp.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
+        // They came before this tick: dated a moment after it they would wait for one tick more.
+        let came = msp_rtp::last_tick(now);
         for (stream, rings) in &mut self.rings {
             while let Ok(frame) = rings.from_provider.pop() {
-                self.msp.handle(now, Input::Frame { stream: *stream, frame: &frame });
+                self.msp.handle(came, Input::Frame { stream: *stream, frame: &frame });
             }
         }
         self.msp.handle(now, Input::Timeout);

@@ -41,5 +41,5 @@ mod stream;
 pub mod tone;
 mod wire;
 
-pub use msp::{Carried, Msp};
+pub use msp::{Carried, Msp, last_tick};
 pub use stats::{Counters, Stats};

@@ -26,6 +26,11 @@ pub use carry::Carried;
 
 /// The tick, in microseconds.
 const TICK: u64 = 20_000;
+/// The last tick before this moment, or at it.
+pub fn last_tick(now: Time) -> Time {
+    Time(now.0 / TICK * TICK)
+}
+
 /// Ticks that are made up for when the clock comes late; more are left out.
 const MAX_CATCH_UP: u32 = 5;
 

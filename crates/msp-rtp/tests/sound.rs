@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{Far, Node, address, peak, remote};
+use common::{Far, Node, address, ms, peak, remote};
 use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};
 use std::sync::Arc;
 use tapi::{End, OperationId, ProgressTone};
-use tspi::media::{Codec, Command, DescriptorId, Event, Frame, Input, MixerId, Rate, StreamId};
+use tspi::media::{Codec, Command, DescriptorId, Event, Frame, Input, MediaProvider, MixerId, Rate, StreamId};
 
 /// Levels in the last 100 ms of frames, in tenths of dBm0.
 fn levels(frames: &[Frame], hz: &[u32]) -> Vec<i32> {
@@ -234,4 +234,24 @@ fn comfort_noise_is_heard_until_audio_comes() {
     node.run(1000);
     let noise = frames_of(&node, 2);
     assert!(noise[5..].iter().all(|frame| (200..2000).contains(&peak(frame))), "{noise:?}");
+}
+
+#[test]
+fn a_frame_of_a_modem_leaves_with_the_tick_after_the_one_that_found_it() {
+    let mut node = Node::new(1);
+    node.open_frames(1);
+    node.open(2, remote(12, &Codec::Pcma));
+    node.join(1, 2);
+    for n in 0..50u64 {
+        // Whoever drives it wakes a little after the tick.
+        node.now = tapi::Time(ms(1000 + 20 * n).0 + 400);
+        let frame = if n == 10 { Frame([8000; 160]) } else { Frame::SILENCE };
+        node.msp.handle(msp_rtp::last_tick(node.now), Input::Frame { stream: StreamId(1), frame: &frame });
+        node.feed(Input::Timeout);
+    }
+    let loud = |sent: &&&common::Sent| Law::A.decode(sent.rtp().payload()[80]) > 4000;
+    let sent = node.sent_by(2);
+    let at: Vec<_> = sent.iter().filter(loud).map(|sent| sent.at).collect();
+    assert_eq!(at, [tapi::Time(ms(1220).0 + 400)]);
+    assert_eq!(node.msp.stats(StreamId(1)).unwrap().concealed, 0);
 }
