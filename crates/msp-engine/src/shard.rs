@@ -408,6 +408,7 @@ impl Shard {
                     self.begin_application(now, operation, descriptor, rate);
                 }
                 Output::ApplicationFrame { operation, frame } => self.write_application(now, operation, &frame),
+                Output::ApplicationTold { operation, told } => self.tell_application(now, operation, told),
                 // Closed, it is out of epoll too.
                 Output::ApplicationEnds { operation } => drop(self.applications.remove(&operation)),
                 Output::Load { operation, descriptor, rate } => {

@@ -426,6 +426,7 @@ impl Msp {
         }
         if let Some((operation, frame)) = spoken.application {
             self.outputs.push_back(Output::ApplicationFrame { operation, frame });
+            self.tell_application(id);
         }
         for (operation, millis) in spoken.generated.into_iter().chain(spoken.played) {
             self.ended(operation, id, End::Done, millis);
@@ -447,6 +448,7 @@ impl MediaProvider for Msp {
             Input::Control { stream, from, bytes } => self.control(now, stream, from, bytes),
             Input::Frame { stream, frame } => self.frame(now, stream, frame),
             Input::ApplicationFrame { operation, frame } => self.application_frame(operation, frame),
+            Input::ApplicationAsks { operation, ask } => self.application_asks(operation, ask),
             Input::Loaded { operation, samples, rate } => {
                 self.loaded(operation, samples, rate);
                 self.wake(now);

@@ -9,7 +9,7 @@ use msp_rtp::g711::Law;
 use msp_rtp::tone::{Meter, Tone};
 use std::sync::Arc;
 use tapi::{End, OperationId, ProgressTone};
-use tspi::media::{Codec, Command, DescriptorId, Event, Frame, Input, MediaProvider, MixerId, Rate, StreamId};
+use tspi::media::{Ask, Codec, Command, DescriptorId, Event, Frame, Input, MediaProvider, MixerId, Rate, StreamId};
 
 /// Levels in the last 100 ms of frames, in tenths of dBm0.
 fn levels(frames: &[Frame], hz: &[u32]) -> Vec<i32> {
@@ -254,4 +254,43 @@ fn a_frame_of_a_modem_leaves_with_the_tick_after_the_one_that_found_it() {
     let at: Vec<_> = sent.iter().filter(loud).map(|sent| sent.at).collect();
     assert_eq!(at, [tapi::Time(ms(1220).0 + 400)]);
     assert_eq!(node.msp.stats(StreamId(1)).unwrap().concealed, 0);
+}
+
+#[test]
+fn an_application_is_told_what_was_played_and_drops_what_was_not() {
+    let mut node = Node::new(1);
+    node.open_frames(1);
+    let (operation, stream, descriptor) = (OperationId(1), StreamId(1), DescriptorId(1));
+    node.command(Command::Application { operation, stream, descriptor, rate: 8000 });
+    let ask = |node: &mut Node, ask: Ask| node.feed(Input::ApplicationAsks { operation, ask });
+    let told = |node: &Node| -> Vec<String> {
+        let tail = |line: &String| Some(line.split_once("told: ")?.1.trim_end_matches(" }").to_owned());
+        node.log.iter().filter_map(tail).collect()
+    };
+    ask(&mut node, Ask::Limit(4000));
+    for n in 1..=100 {
+        node.feed(Input::ApplicationFrame { operation, frame: &Frame([100 * n; 160]).into() });
+        match n {
+            50 => ask(&mut node, Ask::Mark(1)),
+            100 => ask(&mut node, Ask::Mark(2)),
+            _ => {}
+        }
+    }
+    ask(&mut node, Ask::Depth);
+    node.run(900);
+    assert_eq!(told(&node), ["Depth(2000)"]);
+    node.run(200);
+    assert_eq!(told(&node), ["Depth(2000)", "Played(1)"]);
+    // It is interrupted.
+    ask(&mut node, Ask::Clear);
+    ask(&mut node, Ask::Depth);
+    assert_eq!(told(&node)[2..], ["Cleared(2)", "Depth(0)"]);
+    node.run(100);
+    assert_eq!(peak(frames_of(&node, 1).last().unwrap()), 0);
+    // A mark with nothing before it, and more marks than are kept.
+    (10..80).for_each(|n| ask(&mut node, Ask::Mark(n)));
+    node.run(40);
+    let told = told(&node);
+    assert_eq!(told.iter().filter(|told| told.starts_with("Played")).count(), 1 + 64);
+    assert_eq!(told.iter().filter(|told| told.starts_with("Cleared")).count(), 1 + 6);
 }

@@ -11,7 +11,7 @@ use tapi::{End, MediaStatistics, OperationId, ProgressTone, ToneLevel, open_name
 mod exchange;
 mod frame;
 
-pub use exchange::{Input, MediaProvider, Output, Packet};
+pub use exchange::{Ask, Input, MediaProvider, Output, Packet, Told};
 pub use frame::{AudioFrame, FRAME_SAMPLES, Frame, Rate, WIDE_SAMPLES};
 
 /// The server's name for a stream: never used again.

@@ -1,10 +1,10 @@
 //! Sockets of applications in the media thread.
 
 use super::{APPLICATION, Shard, watch};
-use crate::application;
+use crate::application::{self, Said};
 use std::io;
 use tapi::{End, OperationId, Time};
-use tspi::media::{AudioFrame, DescriptorId, Input, MediaProvider, Rate};
+use tspi::media::{AudioFrame, DescriptorId, Input, MediaProvider, Rate, Told};
 
 impl Shard {
     pub(super) fn begin_application(
@@ -32,7 +32,10 @@ impl Shard {
     pub(super) fn read_application(&mut self, now: Time, operation: OperationId) {
         let Some(socket) = self.applications.get_mut(&operation) else { return };
         let (msp, lost) = (&mut self.msp, &mut self.counters.lost_frames);
-        let read = socket.read(lost, |frame| msp.handle(now, Input::ApplicationFrame { operation, frame }));
+        let read = socket.read(lost, |said| match said {
+            Said::Audio(frame) => msp.handle(now, Input::ApplicationFrame { operation, frame }),
+            Said::Ask(ask) => msp.handle(now, Input::ApplicationAsks { operation, ask }),
+        });
         self.after_application(now, operation, read);
         self.drain(now);
     }
@@ -41,6 +44,12 @@ impl Shard {
         let Some(socket) = self.applications.get_mut(&operation) else { return };
         let wrote = socket.write(frame, &mut self.counters.lost_frames);
         self.after_application(now, operation, wrote);
+    }
+
+    pub(super) fn tell_application(&mut self, now: Time, operation: OperationId, told: Told) {
+        let Some(socket) = self.applications.get_mut(&operation) else { return };
+        let told = socket.tell(told);
+        self.after_application(now, operation, told);
     }
 
     fn after_application(&mut self, now: Time, operation: OperationId, went: application::Read) {

@@ -7,7 +7,7 @@ use crate::listen::Listener;
 use crate::record::Record;
 use crate::stream::Stream;
 use tapi::{End, OperationId, Time};
-use tspi::media::{AudioFrame, DescriptorId, Event, MixerId, Output, Rate, StreamId};
+use tspi::media::{Ask, AudioFrame, DescriptorId, Event, MixerId, Output, Rate, StreamId};
 
 impl Msp {
     /// The stream of a new operation. Where there is none, or the operation exists, nothing begins.
@@ -140,6 +140,26 @@ impl Msp {
             let dropped = application.dropped;
             application.push(frame);
             self.counters.late += application.dropped - dropped;
+        }
+    }
+
+    /// An application asks something about its audio.
+    pub(super) fn application_asks(&mut self, operation: OperationId, ask: Ask) {
+        let Some(id) = self.operations.get(&operation).copied() else { return };
+        if let Some(application) = self.streams.get_mut(&id).and_then(|stream| stream.application.as_mut()) {
+            application.ask(ask);
+        }
+        self.tell_application(id);
+    }
+
+    /// Tells a stream's application what there is to tell.
+    pub(super) fn tell_application(&mut self, id: StreamId) {
+        let Some(application) = self.streams.get_mut(&id).and_then(|stream| stream.application.as_mut()) else {
+            return;
+        };
+        let operation = application.operation;
+        while let Some(told) = application.told() {
+            self.outputs.push_back(Output::ApplicationTold { operation, told });
         }
     }
 

@@ -44,6 +44,7 @@ impl World {
             // An application that listens and says nothing.
             media::Output::ApplicationBegins { .. }
             | media::Output::ApplicationFrame { .. }
+            | media::Output::ApplicationTold { .. }
             | media::Output::ApplicationEnds { .. } => {}
             media::Output::Load { operation, descriptor, .. } => {
                 let input = match self.media.files.get(&descriptor) {

@@ -57,6 +57,30 @@ impl std::fmt::Debug for Packet {
     }
 }
 
+/// What an application asks about the audio that it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Tell when all that was given before was sent.
+    Mark(u32),
+    /// Drop what waits.
+    Clear,
+    /// Tell how much waits.
+    Depth,
+    /// Let so many milliseconds wait before the oldest are dropped.
+    Limit(u32),
+}
+
+/// What an application is told of the audio that it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// All before this mark was sent.
+    Played(u32),
+    /// What was before this mark was dropped, as it asked.
+    Cleared(u32),
+    /// So many milliseconds wait.
+    Depth(u32),
+}
+
 /// What goes into a media provider.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -93,6 +117,13 @@ pub enum Input<'a> {
         operation: OperationId,
         /// The audio.
         frame: &'a AudioFrame,
+    },
+    /// An application's socket gave a message that is not audio.
+    ApplicationAsks {
+        /// Of which operation.
+        operation: OperationId,
+        /// What it asks.
+        ask: Ask,
     },
     /// A file to play was read: mono.
     Loaded {
@@ -161,6 +192,13 @@ pub enum Output {
         operation: OperationId,
         /// What was received.
         frame: AudioFrame,
+    },
+    /// Tell an application this.
+    ApplicationTold {
+        /// For which operation.
+        operation: OperationId,
+        /// What.
+        told: Told,
     },
     /// The application's audio is over: close the socket.
     ApplicationEnds {
