@@ -6,6 +6,8 @@ use crate::response::fields;
 use std::collections::{BTreeMap, VecDeque};
 use tapi::{DeviceEvent, ErrorCode};
 
+/// Lines that may come between the head of a message that is handed on and its PDU.
+const BETWEEN: u8 = 4;
 /// Messages that may wait to be sent.
 const LONGEST_QUEUE: usize = 16;
 /// Messages whose parts are awaited at one time.
@@ -67,7 +69,7 @@ pub(super) struct Sms {
     everything: bool,
     assemblies: Vec<Assembly>,
     /// The next line is the PDU that was announced.
-    announced: bool,
+    announced: u8,
     /// Reports to come: the modem's number of the part, and to whom it went.
     reports: VecDeque<(u8, String)>,
     /// PDUs that were not understood.
@@ -84,7 +86,7 @@ impl Default for Sms {
             places: VecDeque::new(),
             everything: false,
             assemblies: Vec::new(),
-            announced: false,
+            announced: 0,
             reports: VecDeque::new(),
             unread: 0,
         }
@@ -188,9 +190,14 @@ impl Sms {
     /// A line of no command; whether it was about messages.
     pub(super) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) -> bool {
         let Some(sms) = &cell_of(context).sms else { return false };
-        if std::mem::take(&mut self.announced) && is_pdu(line) {
-            self.take(context, line, None);
-            return true;
+        // News may come between the head and its PDU.
+        if self.announced > 0 {
+            self.announced -= 1;
+            if is_pdu(line) {
+                self.announced = 0;
+                self.take(context, line, None);
+                return true;
+            }
         }
         if let Some(rest) = after(line, "+CMTI:").or_else(|| after(line, "+CDSI:")) {
             match fields(rest).get(1).and_then(|place| place.parse().ok()) {
@@ -201,7 +208,7 @@ impl Sms {
                 None => self.everything = true,
             }
         } else if after(line, "+CMT:").is_some() || after(line, "+CDS:").is_some() {
-            self.announced = true;
+            self.announced = BETWEEN;
         } else if sms.full.iter().any(|prefix| after(line, prefix).is_some()) {
             context.out.trace(None, false, context.name, "the store of text messages is full");
             self.give_up(context, |_| true);

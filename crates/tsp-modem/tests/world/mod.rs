@@ -20,6 +20,7 @@
 //!                          dial 1 234 (more digits of call 1), heard 1 voice (in the audio), swap, conference, leave, transfer, redirect, forward, message, ussd, ussd-cancel, pin, pass
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
 //! = frame                  20 ms of audio are to be sent; `= quiet`: of next to nothing
+//! = number +491701         the network told this number of ours, while the modem was made ready
 //! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
 //! ```
 
@@ -65,6 +66,7 @@ pub struct World<'a> {
     mark: String,
     step: String,
     features: bool,
+    number: String,
 }
 
 pub fn profile(id: &str) -> Profile {
@@ -75,6 +77,12 @@ pub fn profile(id: &str) -> Profile {
         }
         Some(("v253", "listen")) => {
             include_str!("../../profiles/v253.toml").replace("ringback_gone_ms", "listen = \"calls\", ringback_gone_ms")
+        }
+        Some(("huawei-e1550", "reports")) => {
+            include_str!("../../profiles/huawei-e1550.toml").replace("[cell.sms]\n", "[cell.sms]\nreports = true\n")
+        }
+        Some(("27007", "host")) => {
+            include_str!("../../profiles/27007.toml").replace("[cell]\n", "[cell]\naudio_pace = \"host\"\n")
         }
         Some(("v253", "result")) => include_str!("../../profiles/v253.toml").replace("ATDT{n};", "ATDT{n}"),
         Some((_, other)) => panic!("no variant {other}"),
@@ -115,6 +123,7 @@ impl<'a> World<'a> {
             mark: String::new(),
             step: String::new(),
             features: options.contains("features"),
+            number: String::new(),
         }
     }
 
@@ -323,6 +332,7 @@ impl<'a> World<'a> {
             "closed" => self.give(Input::Closed { port: PortId(count()), reason: tail }),
             "frame" => self.give(Input::Frame { stream: self.stream, frame: &Frame([0x1000; 160]) }),
             "quiet" => self.give(Input::Frame { stream: self.stream, frame: &Frame([0x40; 160]) }),
+            "number" => assert_eq!(self.number, rest, "{}", self.step),
             "heard" => assert_eq!(std::mem::take(&mut self.heard).len() as u32, count(), "{}", self.step),
             "wrote" => assert_eq!(std::mem::take(&mut self.wrote).len() as u32, count(), "{}", self.step),
             "audio" => self.say(tsp_modem::AUDIO_PORT, &vec![0; count() as usize]),
@@ -370,6 +380,9 @@ impl<'a> World<'a> {
             self.pass(50);
             quiet += 1;
             while let Some(told) = self.told.pop_front() {
+                if let Some(number) = told.strip_prefix("address ") {
+                    self.number = number.to_owned();
+                }
                 if let Some(port) = told.strip_prefix("open ") {
                     self.give(Input::Opened { port: PortId(port.parse().unwrap()) });
                 }
@@ -484,6 +497,7 @@ fn show(event: &Event) -> String {
             LineChange::Operator(name) => format!("operator {name}"),
             LineChange::Caps(caps) if caps.call_features.contains(&Feature::Play) => "caps audible".into(),
             LineChange::Caps(_) => "caps silent".into(),
+            LineChange::Addresses(addresses) => format!("address {}", addresses.join(" ")),
             LineChange::Features(features) if features.is_empty() => "takes no call".into(),
             LineChange::Features(_) => "takes calls".into(),
             other => format!("{other:?}"),
@@ -513,6 +527,7 @@ fn show(event: &Event) -> String {
             DeviceEvent::UssdEnded { reason } => format!("ussd ended: {reason}"),
             DeviceEvent::MessageSent { to, error: None } => format!("sent to {to}"),
             DeviceEvent::MessageSent { to, error: Some(error) } => format!("not sent to {to}: {error}"),
+            DeviceEvent::MessageDelivered { to, error: None } => format!("delivered to {to}"),
             DeviceEvent::MessageReceived { from, text, sent } => {
                 format!("message from {from} at {}: {text:?}", sent.as_deref().unwrap_or("no time"))
             }
