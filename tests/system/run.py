@@ -287,6 +287,7 @@ class System:
         """the journal has what happened, without numbers"""
         text = self.machine.run("journalctl", "-u", "tapid", "--no-pager", "-o", "cat")
         must("ready" in text and "line in service" in text, "readiness and the line's state are logged")
+        must("there is no udev" not in text, "it listens to udev's monitor, though it may open no netlink socket")
         return f"{len(text.splitlines())} lines"
 
     def calls(self):
