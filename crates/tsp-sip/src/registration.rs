@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tapi::Time;
-use tspi::Random;
+use tspi::{PortId, Random};
 
 /// The longest wait after a failure that nobody asked for, in seconds (RFC 5626 section 4.5).
 const LONGEST_WAIT_S: u64 = 1_800;
@@ -22,6 +22,8 @@ const LONGEST_WAIT_S: u64 = 1_800;
 const LONGEST_RETRY_AFTER_S: u64 = 86_400;
 /// Redirections and new addresses that are followed in a row.
 const MAX_TURNS: u8 = 4;
+/// A connection to the registrar that does not hold for so long is not made anew at once.
+const SHORT: Duration = Duration::from_secs(60);
 /// Routes of the registrar's that are kept.
 const MAX_ROUTES: usize = 16;
 
@@ -59,8 +61,8 @@ pub(crate) struct Registration {
     redirected: Option<(String, String)>,
     /// A Contact that is to be removed with the next request.
     former: Option<String>,
-    /// Who answered last, and how it is reached.
-    registrar: Option<(Transport, IpAddr)>,
+    /// Who bound it last, and when.
+    registrar: Option<(Peer, Time)>,
 }
 
 impl Registration {
@@ -276,7 +278,7 @@ impl Registration {
     }
 
     fn on_success(&mut self, ep: &mut Endpoint, now: Time, out: Option<String>, (message, from): (&Message<'_>, Peer)) {
-        self.registrar = Some((from.transport, from.ip()));
+        self.registrar = Some((from, now));
         let Some(granted) = self.granted(ep, message).filter(|seconds| *seconds > 0) else {
             let reason = "the registrar accepted, but does not list our Contact".to_owned();
             return self.fail(ep, now, reason, Retry::Soon);
@@ -337,8 +339,9 @@ impl Registration {
     /// Whether the registrar was told another Contact than it would be told now; that one is to go.
     fn moved(&mut self, ep: &Endpoint) -> bool {
         let told = ep.lines.get(self.line as usize).and_then(|line| line.reach.told.as_deref());
-        let (Some(told), Some((transport, ip))) = (told, self.registrar) else { return false };
-        let now = ep.contact_of(self.line, transport, ip);
+        let (Some(told), Some((registrar, _))) = (told, self.registrar) else { return false };
+        let transport = registrar.transport;
+        let now = ep.contact_of(self.line, transport, registrar.ip());
         let uri = NameAddr::parse(told.as_bytes()).and_then(|told| Uri::parse(told.uri).ok());
         let same = |uri: &Uri<'_>| {
             uri.address() == Some(now.ip()) && uri.port.unwrap_or(transport.default_port()) == now.port()
@@ -348,6 +351,28 @@ impl Registration {
         }
         self.former = Some(told.to_owned());
         true
+    }
+
+    /// A connection is gone. Where it was the registrar's way to us, no call can come any more: the binding is made anew over
+    /// another (RFC 5626 section 4.5), at once unless it was short.
+    pub fn on_cut(&mut self, ep: &mut Endpoint, now: Time, port: PortId) {
+        let State::Bound { .. } = self.state else { return };
+        let Some((registrar, since)) = self.registrar.filter(|(it, _)| it.connection == Some(port)) else { return };
+        let transports = &ep.config.transports;
+        let listens = match registrar.transport {
+            Transport::Udp => true,
+            Transport::Tcp => transports.tcp.is_some(),
+            Transport::Tls => transports.tls.is_some(),
+        };
+        if listens && !self.flows {
+            return;
+        }
+        self.registrar = None;
+        if now.since(since) < SHORT {
+            return self.fail(ep, now, "the connection to the registrar is gone".to_owned(), Retry::Soon);
+        }
+        self.turns = 0;
+        self.ask(ep, now, None);
     }
 
     /// Our address from outside is another: the registrar is told, and the old Contact goes.

@@ -121,6 +121,9 @@ pub(crate) struct Endpoint {
     stun_wake: Option<Time>,
     peers_wake: Option<Time>,
     keep_alive_wake: Option<Time>,
+    /// Connections that are gone; drained after every input.
+    #[serde(skip)]
+    pub cuts: Vec<tspi::PortId>,
     /// What owners of requests are to hear; drained after every input.
     #[serde(skip)]
     pub notices: VecDeque<Notice>,
@@ -169,6 +172,7 @@ impl Endpoint {
             stun_wake: None,
             peers_wake: None,
             keep_alive_wake: None,
+            cuts: Vec::new(),
             notices: VecDeque::new(),
             relays: VecDeque::new(),
             last_peer: None,

@@ -259,6 +259,7 @@ impl Endpoint {
                 self.unsent(id, why);
             }
         }
+        self.cuts.push(connection);
         let mut held = self.connections.forget(connection);
         self.wakes.set(Wake::Connection(connection.0), &mut held, None);
     }

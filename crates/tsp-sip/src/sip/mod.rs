@@ -342,6 +342,7 @@ impl Provider for Sip {
             Input::Datagram { .. } | Input::Raw { .. } | Input::Opened { .. } | Input::Frame { .. } => {}
         }
         self.hear_of_address(now);
+        self.hear_of_cuts(now);
         self.hear_notices(now);
         while self.relay(now) {
             self.hear_notices(now);

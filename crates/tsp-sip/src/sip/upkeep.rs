@@ -154,6 +154,17 @@ impl Sip {
         }
     }
 
+    /// Connections are gone: registrars may have been at their other ends.
+    pub(super) fn hear_of_cuts(&mut self, now: Time) {
+        for port in std::mem::take(&mut self.endpoint.cuts) {
+            for line in self.lines().filter(|_| self.course == super::Course::Running).collect::<Vec<u32>>() {
+                self.with_upkeep(line, |upkeep, ep| {
+                    upkeep.registration.iter_mut().for_each(|it| it.on_cut(ep, now, port));
+                });
+            }
+        }
+    }
+
     pub(super) fn upkeep_woke(&mut self, now: Time, line: u32) {
         self.with_upkeep(line, |upkeep, ep| upkeep.on_wake(ep, now));
     }
