@@ -104,10 +104,10 @@ impl Recorder {
             Input::Closed { port, reason } => {
                 self.entry(now, &format!("= closed {} {reason}", port.0), &mut text);
             }
-            Input::Frame { frame, .. } if self.ways == Ways::OneAtATime => {
-                if frame.0.iter().any(|sample| sample.unsigned_abs() >= LOUD) {
-                    self.loud = Some(now);
-                }
+            Input::Frame { frame, .. }
+                if self.ways == Ways::OneAtATime && frame.0.iter().any(|sample| sample.unsigned_abs() >= LOUD) =>
+            {
+                self.loud = Some(now);
             }
             Input::Timeout if self.last.is_none() => self.entry(now, "= timeout", &mut text),
             Input::Command(command) => {

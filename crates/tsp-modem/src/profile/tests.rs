@@ -217,7 +217,8 @@ fn every_profile_keeps_to_the_rules() {
         }
         let voice = profile.voice.iter().flat_map(|voice| {
             let own = [&voice.enter, &voice.leave, &voice.answer, &voice.dial];
-            own.into_iter().chain(&voice.setup).chain(&voice.hangup)
+            let recall = [&voice.flash, &voice.blind_on, &voice.blind_off].into_iter().filter(|one| !one.is_empty());
+            own.into_iter().chain(&voice.setup).chain(&voice.hangup).chain(recall)
         });
         let audio = profile.audio.iter().flat_map(|audio| {
             let own =
