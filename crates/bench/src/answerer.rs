@@ -1,13 +1,17 @@
 //! A client that answers every call.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tapi::client::ClientError;
-use tapi::client::blocking::Client;
+use tapi::client::blocking::{Client, Pending};
 use tapi::request::{CallAccept, CallAnswer, CallDeallocate, CallDrop, ClientOpen, LineOpen};
-use tapi::{CallState, EventBody, LineSelector, Names, Privilege};
+use tapi::{CallId, CallState, EventBody, LineSelector, Method, Names, Privilege};
+
+/// The daemon's one line.
+pub const LINE: &str = "sip:bench";
 
 /// How far calls are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,45 +45,76 @@ impl Answerer {
     }
 }
 
-/// Opens the line and answers in a thread of its own.
-pub fn start(socket: PathBuf, until: Until) -> Result<Answerer, ClientError> {
+/// A client that owns the calls of the line.
+pub fn owner(socket: PathBuf) -> Result<Client, ClientError> {
     let mut client = Client::connect(&socket)?;
     client.call(ClientOpen { app: "bench".into(), ..ClientOpen::default() })?;
-    client.call(LineOpen {
-        line: LineSelector::Name("sip:bench".into()),
-        privileges: Names::from([Privilege::Owner]),
-        media_modes: Names::new(),
-    })?;
+    let privileges = Names::from([Privilege::Owner]);
+    client.call(LineOpen { line: LineSelector::Name(LINE.into()), privileges, media_modes: Names::new() })?;
+    Ok(client)
+}
+
+/// Opens the line and answers in a thread of its own.
+pub fn start(socket: PathBuf, until: Until) -> Result<Answerer, ClientError> {
+    let mut answering = Answering { client: owner(socket)?, until, answers: VecDeque::new() };
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
-    std::thread::spawn(move || while step(&mut client, until, &shared).is_ok() {});
+    std::thread::spawn(move || while answering.step(&shared).is_ok() {});
     Ok(Answerer { counts })
 }
 
-fn step(client: &mut Client, until: Until, counts: &Counts) -> Result<(), ClientError> {
-    let Some(delivered) = client.next_event(Some(Duration::from_secs(120)))? else { return Ok(()) };
-    let EventBody::CallState { call, state, .. } = delivered.event.body else { return Ok(()) };
-    // A call may end while a request about it is under way: that refusal is no fault.
-    let tolerate = |result: Result<(), ClientError>| match result {
-        Err(error) if error.refusal().is_some() => Ok(()),
-        other => other,
-    };
-    match (state, until) {
-        (CallState::Offering(_), Until::Ringing) => {
-            tolerate(client.call(CallAccept { call, early_media: false }).map(drop))
+/// Requests whose answers are not taken yet.
+const UNDER_WAY: usize = 256;
+
+type Answer = Box<dyn FnOnce(&mut Client) -> Result<(), ClientError> + Send>;
+
+struct Answering {
+    client: Client,
+    until: Until,
+    answers: VecDeque<Answer>,
+}
+
+impl Answering {
+    /// Asks without waiting, as an application must that has many calls. The oldest answers are there long since.
+    fn ask<M: Method + 'static>(&mut self, request: M) -> Result<(), ClientError> {
+        let pending: Pending<M> = self.client.submit(request)?;
+        self.answers.push_back(Box::new(move |client| match client.reply(pending) {
+            // A call may end while a request about it is under way: that refusal is no fault.
+            Err(error) if error.refusal().is_none() => Err(error),
+            _ => Ok(()),
+        }));
+        if self.answers.len() > UNDER_WAY
+            && let Some(answer) = self.answers.pop_front()
+        {
+            answer(&mut self.client)?;
         }
-        (CallState::Offering(_), Until::Connected) => tolerate(client.call(CallAnswer { call }).map(drop)),
-        (CallState::Accepted, Until::Ringing) => {
-            counts.reached.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+        Ok(())
+    }
+
+    fn step(&mut self, counts: &Counts) -> Result<(), ClientError> {
+        let Some(delivered) = self.client.next_event(Some(Duration::from_secs(120)))? else { return Ok(()) };
+        let EventBody::CallState { call, state, .. } = delivered.event.body else { return Ok(()) };
+        match (state, self.until) {
+            (CallState::Offering(_), Until::Ringing) => self.ask(CallAccept { call, early_media: false }),
+            (CallState::Offering(_), Until::Connected) => self.ask(CallAnswer { call }),
+            (CallState::Accepted, Until::Ringing) => {
+                counts.reached.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            (CallState::Connected(_), _) => {
+                counts.answered.fetch_add(1, Ordering::Relaxed);
+                counts.reached.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            (state, _) => self.over(call, &state),
         }
-        (CallState::Connected(_), _) => {
-            counts.answered.fetch_add(1, Ordering::Relaxed);
-            counts.reached.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+    }
+
+    fn over(&mut self, call: CallId, state: &CallState) -> Result<(), ClientError> {
+        match state {
+            CallState::Disconnected(_) => self.ask(CallDrop { call, reason: None }),
+            CallState::Idle => self.ask(CallDeallocate { call }),
+            _ => Ok(()),
         }
-        (CallState::Disconnected(_), _) => tolerate(client.call(CallDrop { call, reason: None }).map(drop)),
-        (CallState::Idle, _) => tolerate(client.call(CallDeallocate { call }).map(drop)),
-        _ => Ok(()),
     }
 }

@@ -1,14 +1,23 @@
 //! Starts the daemon with one SIP line on loopback, answers its calls over the socket, has SIPp call it, and prints what it
-//! costs: CPU per call, memory per held call, a request's round trip. Times are CPU time of the daemon's process; compare
-//! figures of one run only.
+//! costs: CPU per call beside SIPp's own callee, the highest clean rate, the journal's share, memory per held call,
+//! delays and round trips, each with what is aimed at. The daemon has one core and the load another. Compare figures of one
+//! run only.
 
 mod answerer;
 mod bus;
+mod calls;
+mod cores;
 mod daemon;
+mod figures;
+mod latency;
+mod memory;
+mod process;
 mod sipp;
 
 use clap::Parser;
-use daemon::Daemon;
+use cores::Cores;
+use daemon::{Daemon, Setup};
+use figures::Figures;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,23 +33,49 @@ struct Options {
     /// SIPp scenario of a call that the caller ends.
     #[arg(long, default_value = "crates/tapid/tests/sipp/caller.xml")]
     scenario: PathBuf,
-    /// Calls for the CPU figure.
-    #[arg(long, default_value_t = 3000)]
-    calls: u32,
-    /// Calls a second.
-    #[arg(long, default_value_t = 200)]
-    rate: u32,
-    /// Calls held for the memory figure.
-    #[arg(long, default_value_t = 500)]
-    held: u32,
+    /// Calls a second, one rate after the other.
+    #[arg(long, value_delimiter = ',', default_values_t = [200, 500, 1_000, 2_000, 3_000, 4_000])]
+    rates: Vec<u32>,
+    /// How long each rate lasts.
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// Calls held for the memory figures.
+    #[arg(long, default_value_t = 1_000)]
+    held: u16,
+    /// What is measured.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = What::ALL)]
+    only: Vec<What>,
+}
+
+/// A group of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// CPU of a call, and the highest clean rate.
+    Calls,
+    /// What the journal adds.
+    Journal,
+    /// Memory of held calls.
+    Memory,
+    /// Delays between the socket and the wire.
+    Delays,
+    /// Round trips of requests.
+    RoundTrips,
+}
+
+impl What {
+    const ALL: [What; 5] = [What::Calls, What::Journal, What::Memory, What::Delays, What::RoundTrips];
 }
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match measure(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+    let mut figures = Figures::default();
+    match measure(&options, &mut figures) {
+        Ok(()) => {
+            figures.end();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("tapi-bench: {error}");
             ExitCode::FAILURE
@@ -48,19 +83,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(options: &Options) -> Outcome {
-    round_trips(options)?;
-    calls(options)?;
-    memory(options, answerer::Until::Ringing)?;
-    memory(options, answerer::Until::Connected)
+fn measure(options: &Options, figures: &mut Figures) -> Outcome {
+    let cores = Cores::take()?;
+    println!("one core for the daemon, {} for the load", if cores.are_two() { "another" } else { "and the SAME" });
+    let many = Setup::new(&options.tapid, cores, 3_000);
+    let few = Setup::new(&options.tapid, cores, 64);
+    let plan = calls::Plan { scenario: &options.scenario, rates: &options.rates, seconds: options.seconds };
+    let held = memory::Held { scenario: &options.scenario, calls: options.held };
+    for what in &options.only {
+        match what {
+            What::Calls => calls::rates(figures, &plan, &many)?,
+            What::Journal => calls::journal(figures, &plan, &many)?,
+            What::Memory => memory::memory(figures, &held, &many)?,
+            What::Delays => {
+                println!("delays, one call at a time");
+                latency::to_the_wire(figures, 500, &few)?;
+                latency::from_a_digit(figures, 200, &few)?;
+            }
+            What::RoundTrips => round_trips(figures, &few)?,
+        }
+    }
+    Ok(())
 }
 
 /// Requests that are timed on each front.
 const ROUND_TRIPS: u32 = 20_000;
 
-fn round_trips(options: &Options) -> Outcome {
+fn round_trips(figures: &mut Figures, setup: &Setup<'_>) -> Outcome {
+    println!("round trips of a request, one client, one at a time: line.list, Server.ListLines");
     let bus = bus::Bus::start(&Daemon::directory())?;
-    let daemon = Daemon::start_on(&options.tapid, 16, &bus.address)?;
+    let daemon = Daemon::start(&Setup { bus: &bus.address, ..setup.clone() })?;
     let mut client = Client::connect(daemon.socket())?;
     client.call(ClientOpen { app: "bench".into(), ..ClientOpen::default() })?;
     for _ in 0..500 {
@@ -73,76 +125,21 @@ fn round_trips(options: &Options) -> Outcome {
         client.call(LineList {})?;
         times.push(began.elapsed());
     }
-    let on_socket = say_round_trips("socket", "line.list", times, daemon.cpu()? - before);
+    let on_socket = tell_round_trips(figures, "on the socket", times, daemon.cpu()? - before);
     bus.round_trips(500)?;
     let before = daemon.cpu()?;
     let times = bus.round_trips(ROUND_TRIPS as usize)?;
-    let on_bus = say_round_trips("D-Bus ", "Server.ListLines", times, daemon.cpu()? - before);
-    println!("request on D-Bus       {:.1} times the socket's round trip, through dbus-daemon", on_bus / on_socket);
+    let on_bus = tell_round_trips(figures, "on D-Bus", times, daemon.cpu()? - before);
+    figures.tell("D-Bus to the socket, medians", on_bus / on_socket, "×", None, "through dbus-daemon");
     Ok(())
 }
 
-/// Prints round trips, and answers with their median in microseconds.
-fn say_round_trips(front: &str, what: &str, mut times: Vec<Duration>, cpu: Duration) -> f64 {
+/// Tells round trips, and answers with their median in seconds.
+fn tell_round_trips(figures: &mut Figures, front: &str, mut times: Vec<Duration>, cpu: Duration) -> f64 {
     times.sort_unstable();
-    let last = times.len().saturating_sub(1) as f64;
-    let micros = |share: f64| times.get((last * share) as usize).map_or(0.0, |time| time.as_secs_f64() * 1e6);
-    println!(
-        "request round trip     {front}: median {:.0} µs, 99 % {:.0} µs ({what}, one client, one at a time); {:.1} µs of the daemon's CPU",
-        micros(0.5),
-        micros(0.99),
-        (cpu / ROUND_TRIPS).as_secs_f64() * 1e6
-    );
-    micros(0.5)
-}
-
-fn calls(options: &Options) -> Outcome {
-    let daemon = Daemon::start(&options.tapid, 2000)?;
-    let answerer = answerer::start(daemon.socket(), answerer::Until::Connected)?;
-    let before = daemon.cpu()?;
-    let began = Instant::now();
-    sipp::call(&daemon, &options.scenario, options.rate, options.calls, 1000)?;
-    let cpu = daemon.cpu()? - before;
-    let answered = answerer.answered();
-    println!(
-        "INVITE to BYE          {:.0} µs of CPU a call ({} calls, {} answered over the socket, {}/s, {:.0} s)",
-        cpu.as_secs_f64() * 1e6 / f64::from(options.calls),
-        options.calls,
-        answered,
-        options.rate,
-        began.elapsed().as_secs_f64()
-    );
-    if answered < options.calls as usize {
-        return Err(format!("only {answered} of {} calls were answered", options.calls).into());
-    }
-    Ok(())
-}
-
-fn memory(options: &Options, until: answerer::Until) -> Outcome {
-    let daemon = Daemon::start(&options.tapid, options.held + 100)?;
-    let answerer = answerer::start(daemon.socket(), until)?;
-    // A first wave warms allocator and buffers; what it leaves behind is not a call's.
-    let before = daemon.memory()?;
-    let mut caller = sipp::spawn(&daemon, &options.scenario, options.rate, options.held, 60_000)?;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while answerer.reached() < options.held as usize {
-        if Instant::now() > deadline || caller.try_wait()?.is_some() {
-            drop(caller.kill());
-            return Err(format!("only {} of {} calls came up", answerer.reached(), options.held).into());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let grown = daemon.memory()?.saturating_sub(before);
-    caller.kill()?;
-    caller.wait()?;
-    let what = match until {
-        answerer::Until::Ringing => "ringing call, no media",
-        answerer::Until::Connected => "connected call, stream ",
-    };
-    println!(
-        "memory a held call     {:.1} KiB ({what}; {} calls, resident memory of the whole daemon)",
-        grown as f64 / 1024.0 / f64::from(options.held),
-        options.held
-    );
-    Ok(())
+    let median = times.get(times.len() / 2).map_or(f64::NAN, Duration::as_secs_f64);
+    figures.tell_times(&format!("request {front}"), times, None);
+    let each = (cpu / ROUND_TRIPS).as_secs_f64() * 1e6;
+    figures.tell(&format!("the daemon's CPU of a request {front}"), each, "µs", None, "");
+    median
 }
