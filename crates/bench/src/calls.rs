@@ -54,7 +54,9 @@ impl Cost {
 
 /// The rates, one after the other until the daemon no longer keeps up.
 pub fn rates(figures: &mut Figures, plan: &Plan<'_>, setup: &Setup<'_>) -> Outcome {
-    println!("calls: INVITE, 100, 180, 200, ACK, {HOLD_MS} ms, BYE, 200; a client on the socket answers each and lets it go");
+    println!(
+        "calls: INVITE, 100, 180, 200, ACK, {HOLD_MS} ms, BYE, 200; a client on the socket answers each and lets it go"
+    );
     let mut highest = 0;
     for rate in plan.rates {
         let callee = attempts(|| callee(plan, setup, *rate))?;
@@ -98,7 +100,13 @@ pub fn journal(figures: &mut Figures, plan: &Plan<'_>, setup: &Setup<'_>) -> Out
     let ratio = with.each() / without.each();
     figures.tell("CPU with a journal to CPU without", ratio, "×", None, &format!("without: {:.3} ms", without.each()));
     figures.tell("bytes written to journals, a call", bytes as f64 / calls, "B", None, "");
-    figures.tell("calls of write for journals, a call", writes / calls, "", None, "the difference of all calls of write");
+    figures.tell(
+        "calls of write for journals, a call",
+        writes / calls,
+        "",
+        None,
+        "the difference of all calls of write",
+    );
     Ok(())
 }
 
@@ -133,8 +141,7 @@ fn daemon(plan: &Plan<'_>, setup: &Setup<'_>, rate: u32) -> Result<Cost, Box<dyn
     // What the last calls leave to do is theirs too.
     std::thread::sleep(Duration::from_millis(200));
     let (cpu, written) = (daemon.cpu()?.saturating_sub(before), daemon.written()?);
-    let written =
-        Written { bytes: written.bytes - written_before.bytes, calls: written.calls - written_before.calls };
+    let written = Written { bytes: written.bytes - written_before.bytes, calls: written.calls - written_before.calls };
     let answered = answerer.answered();
     let clean = seen.is_clean(&load) && answered == load.calls as usize;
     Ok(Cost { seen, clean, cpu, written, answered })

@@ -52,7 +52,13 @@ pub fn memory(figures: &mut Figures, held: &Held<'_>, setup: &Setup<'_>) -> Outc
 }
 
 /// Has so many calls come up, until there are `all`.
-fn up(held: &Held<'_>, daemon: &Daemon, answerer: &Answerer, calls: u16, all: usize) -> Result<Caller, Box<dyn std::error::Error>> {
+fn up(
+    held: &Held<'_>,
+    daemon: &Daemon,
+    answerer: &Answerer,
+    calls: u16,
+    all: usize,
+) -> Result<Caller, Box<dyn std::error::Error>> {
     let port = daemon.sip_port();
     let load = Load { port, scenario: held.scenario, rate: 400, calls: calls.into(), hold_ms: 60_000 };
     let mut caller = Caller::start(&load, &Daemon::directory())?;

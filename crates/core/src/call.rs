@@ -147,7 +147,8 @@ pub(crate) struct Call {
     pub(crate) state: CallState,
     pub(crate) entered: Time,
     pub(crate) entered_wall: u64,
-    pub(crate) handles: BTreeMap<SessionId, Handle>,
+    /// Mostly one, so the room for ten more is of boxes.
+    pub(crate) handles: BTreeMap<SessionId, Box<Handle>>,
     pub(crate) stream: Option<Stream>,
     /// The command that answers it, while its provider has not replied.
     pub(crate) answering: Option<CommandId>,

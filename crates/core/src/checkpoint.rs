@@ -10,9 +10,10 @@ use crate::conference::Mixing;
 use crate::line::{Counts, Line, Open};
 use crate::media::{Operation, Ports};
 use crate::policy::Standing;
+use crate::rights::Grant;
 use crate::server::Timer;
 use crate::session::{Kept, Session};
-use crate::{Config, ProviderId, Server};
+use crate::{Config, Peer, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tapi::{
@@ -70,6 +71,25 @@ struct Head {
     priorities: BTreeMap<MediaMode, Vec<String>>,
 }
 
+/// An application without its calls and operations, which know whose they are.
+#[derive(Serialize)]
+struct SessionEntry<'a> {
+    peer: &'a Peer,
+    granted: &'a [Grant],
+    app: &'a str,
+    token: &'a str,
+    linger_ms: u64,
+    last_seq: u64,
+    lines: &'a BTreeSet<LineId>,
+}
+
+impl<'a> From<&'a Session> for SessionEntry<'a> {
+    fn from(session: &'a Session) -> SessionEntry<'a> {
+        let Session { peer, granted, app, token, linger_ms, last_seq, lines, .. } = session;
+        SessionEntry { peer, granted, app, token, linger_ms: *linger_ms, last_seq: *last_seq, lines }
+    }
+}
+
 /// A line without its calls.
 #[derive(Serialize, Deserialize)]
 struct LineEntry {
@@ -125,7 +145,8 @@ impl Server {
             keep(EntryKey { kind, number }, written.then_some(&buffer));
         };
         for id in self.sessions.touched() {
-            write(EntryKind::Session, id.0, self.sessions.get(&id).map(|session| session as _));
+            let session = self.sessions.get(&id).map(SessionEntry::from);
+            write(EntryKind::Session, id.0, session.as_ref().map(|session| session as _));
         }
         for id in self.calls.touched() {
             let trace = self.calls.untouched(&id).map(|call| std::mem::take(&mut call.trace));
@@ -202,6 +223,14 @@ impl Server {
         self.written = Written { oldest: self.oldest_kept(), ..Written::default() };
     }
 
+    /// Nobody writes any more.
+    pub fn end_checkpoints(&mut self) {
+        self.sessions.forget_touched();
+        self.calls.forget_touched();
+        self.operations.forget_touched();
+        self.lines.by_id.forget_touched();
+    }
+
     /// The server that such entries were written by; its sessions wait to be taken up. `providers` are those of this process by name; what belongs to one
     /// that is no more is left out. [`crate::Input::Recovered`] comes next, once the providers were started.
     ///
@@ -254,7 +283,6 @@ impl Server {
     fn recover_session(&mut self, id: SessionId, mut session: Session) {
         session.client = None;
         session.lingers_until = None;
-        session.commands.clear();
         self.tokens.insert(session.token.clone(), id);
         self.sessions.insert(id, session);
     }
@@ -319,11 +347,16 @@ impl Server {
     /// What leads to something that was not recovered leads nowhere.
     fn recover_references(&mut self) {
         let (calls, lines, operations) = (&self.calls, &self.lines.by_id, &self.operations);
+        let handles = calls.iter().flat_map(|(id, call)| call.handles.keys().map(|session| (*session, *id)));
+        for (session, call) in handles {
+            self.sessions.get_mut(&session).map(|session| session.calls.insert(call));
+        }
+        for (id, operation) in operations {
+            self.sessions.get_mut(&operation.session).map(|session| session.operations.insert(*id));
+        }
         for id in self.sessions.keys().copied().collect::<Vec<SessionId>>() {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
-            session.calls.retain(|call| calls.get(call).is_some_and(|call| call.handles.contains_key(&id)));
             session.lines.retain(|line| lines.get(line).is_some_and(|line| line.opens.contains_key(&id)));
-            session.operations.retain(|operation| operations.contains_key(operation));
         }
         let sessions = &self.sessions;
         for id in self.lines.by_id.keys().copied().collect::<Vec<LineId>>() {
@@ -348,11 +381,9 @@ impl Server {
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
-            if let Some(operation) = self.operations.remove(&id)
-                && let Some(call) = self.calls.get_mut(&operation.call)
-            {
-                call.operations.remove(&id);
-            }
+            let Some(operation) = self.operations.remove(&id) else { continue };
+            self.sessions.get_mut(&operation.session).map(|session| session.operations.remove(&id));
+            self.calls.get_mut(&operation.call).map(|call| call.operations.remove(&id));
         }
     }
 

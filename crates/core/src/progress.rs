@@ -203,7 +203,7 @@ impl Server {
 
     pub(crate) fn give_handle(&mut self, session: SessionId, id: CallId, privilege: Privilege) {
         let (Some(call), Some(own)) = (self.calls.get_mut(&id), self.sessions.get_mut(&session)) else { return };
-        call.handles.insert(session, Handle::new(privilege));
+        call.handles.insert(session, Box::new(Handle::new(privilege)));
         call.recount();
         own.calls.insert(id);
     }

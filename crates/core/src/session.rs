@@ -53,10 +53,13 @@ pub(crate) struct Session {
     /// Lines it opened.
     pub(crate) lines: BTreeSet<LineId>,
     /// Calls it has a handle on.
+    #[serde(default)]
     pub(crate) calls: BTreeSet<CallId>,
     /// Operations it began.
+    #[serde(default)]
     pub(crate) operations: BTreeSet<OperationId>,
     /// Its requests that wait for a provider.
+    #[serde(default)]
     pub(crate) commands: BTreeSet<CommandId>,
     /// When it dies, while it has no connection.
     pub(crate) lingers_until: Option<Time>,

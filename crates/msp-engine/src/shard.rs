@@ -6,7 +6,6 @@ use crate::{EngineError, OnEvent, application, load, priority, record};
 use msp_rtp::Msp;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
@@ -25,11 +24,13 @@ mod moving;
 mod receiving;
 mod recordings;
 mod sockets;
+mod waker;
 
 pub(crate) use moving::Luggage;
 use receiving::Room;
 use sockets::Claim;
 pub(crate) use sockets::Sockets;
+pub(crate) use waker::Waker;
 
 const WAKE: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
@@ -78,21 +79,6 @@ pub(crate) struct Rings {
     pub from_provider: rtrb::Consumer<Frame>,
     pub to_provider: rtrb::Producer<Frame>,
     pub notify: Box<dyn Fn() + Send>,
-}
-
-/// Wakes a media thread.
-#[derive(Clone, Debug)]
-pub(crate) struct Waker(Arc<EventFd>);
-
-impl Waker {
-    pub(crate) fn new() -> io::Result<Waker> {
-        Ok(Waker(Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)))
-    }
-
-    pub(crate) fn wake(&self) {
-        // It fails only when it is about to overflow: then the thread is being woken anyhow.
-        let _ = self.0.write(1);
-    }
 }
 
 /// What a media thread begins with.
@@ -179,7 +165,7 @@ impl Shard {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(io::Error::from)?;
         let Begin { number, count, msp, sockets, on_event, inbox, waker, files, shared, realtime } = begin;
-        watch(&epoll, &*waker.0, WAKE)?;
+        watch(&epoll, waker.event(), WAKE)?;
         watch(&epoll, &timer, TIMER)?;
         let claims = vec![Claim::Elsewhere; sockets.len()];
         let mut shard = Shard {
@@ -242,8 +228,7 @@ impl Shard {
             let mut woken = self.expected.is_some();
             for event in events.iter().take(ready) {
                 match event.data() {
-                    // Read first: what is sent after this wakes again.
-                    WAKE => woken = self.waker.0.read().is_ok(),
+                    WAKE => woken = self.waker.heard(),
                     TIMER => self.expired(),
                     number if number & APPLICATION != 0 => {
                         self.read_application(at, OperationId(number & !APPLICATION));

@@ -6,7 +6,7 @@ use crate::files::Directories;
 use crate::outbox::{Outbox, Outgoing, outbox};
 use crate::sink::Sink;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -131,8 +131,7 @@ impl Reader<'_> {
         let mut bytes = vec![0; 64 << 10];
         let mut passed = VecDeque::new();
         loop {
-            let count =
-                self.stream.async_io(Interest::READABLE, || receive(self.stream, &mut bytes, &mut passed)).await?;
+            let count = self.receive(&mut bytes, &mut passed).await?;
             if count == 0 {
                 return Ok(());
             }
@@ -153,6 +152,26 @@ impl Reader<'_> {
                 passed.clear();
             }
             passed.truncate(MAX_DESCRIPTORS);
+        }
+    }
+
+    /// Waits for bytes. Fewer than there is room for leave the socket empty, where no descriptor cut them short: it need
+    /// not be asked again to find that out.
+    async fn receive(&mut self, bytes: &mut [u8], passed: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            let mut taken = None;
+            let received = self.stream.try_io(Interest::READABLE, || {
+                let (count, with_descriptors) = receive(self.stream, bytes, passed)?;
+                taken = Some(count);
+                let may_have_more = count == bytes.len() || with_descriptors;
+                if may_have_more { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            });
+            match (taken, received) {
+                (Some(count), _) => return Ok(count),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                (None, _) => {}
+            }
         }
     }
 
@@ -191,17 +210,19 @@ impl Reader<'_> {
     }
 }
 
-/// Reads bytes, and the descriptors that came with them.
-fn receive(stream: &UnixStream, bytes: &mut [u8], passed: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+/// Reads bytes, and the descriptors that came with them; whether there were any.
+fn receive(stream: &UnixStream, bytes: &mut [u8], passed: &mut VecDeque<OwnedFd>) -> io::Result<(usize, bool)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut with_descriptors = received.flags.contains(ReturnFlags::CTRUNC);
     for message in control.drain() {
+        with_descriptors = true;
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             passed.extend(descriptors);
         }
     }
-    Ok(received.bytes)
+    Ok((received.bytes, with_descriptors))
 }
 
 #[cfg(test)]

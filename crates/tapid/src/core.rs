@@ -9,7 +9,7 @@ mod ledger;
 mod message;
 mod services;
 
-use crate::clock;
+use crate::clock::{self, Alarm};
 use crate::files::Created;
 use crate::files::Directories;
 use crate::journal::Journal;
@@ -41,8 +41,8 @@ const WALL_CLOCK_STEP: u64 = 10_000;
 /// What is logged of a client that is cut off.
 const CUT_OFF: &str = "overrun: client does not read, its outbox is full: cut off";
 
-/// Messages that are taken before the deadline is looked at again.
-const TURN: usize = 256;
+/// Messages that are taken in one turn: before what the server says is handed out, and the deadline looked at again.
+const TURN: usize = 64;
 
 impl Wire {
     /// The port of a socket.
@@ -162,15 +162,16 @@ impl Core {
         }
         let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
         let mut pulse = tokio::time::interval(keeping::Pulse::interval());
+        let mut alarm = Alarm::new();
         loop {
             self.settle();
             if let Some(outcome) = self.advance_phase() {
                 return self.end(outcome).await;
             }
-            let deadline = clock::instant(self.deadline());
+            alarm.set(self.deadline());
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(deadline) => self.timeout(),
+                () = alarm.rings() => self.timeout(),
                 Some(event) = self.media.recv() => self.tell(Input::Media(event)),
                 message = self.messages.recv() => match message {
                     Some(message) => self.take(message),
@@ -180,16 +181,17 @@ impl Core {
                 _ = wall_clock.tick() => self.look_at_wall_clock(),
                 _ = pulse.tick() => self.take_pulse(),
             }
-            for _ in 0..TURN {
+            for _ in 1..TURN {
                 let Ok(message) = self.messages.try_recv() else { break };
                 self.take(message);
             }
         }
     }
 
+    /// Tells the server. What it says waits for the end of the turn: one record of the journal, one wake-up of each
+    /// client and provider for all that waited.
     fn tell(&mut self, input: Input) {
         self.server.handle(clock::now(), input);
-        self.settle();
     }
 
     fn timeout(&mut self) {
@@ -207,6 +209,10 @@ impl Core {
     }
 
     fn take(&mut self, message: Message) {
+        // Who comes and goes finds everything handed out that was said before.
+        if !matches!(message, Message::Request { .. } | Message::Provider { .. } | Message::Alive { .. }) {
+            self.settle();
+        }
         match message {
             Message::ClientConnected { client, peer, sink } => self.connected(client, peer, sink),
             Message::RightsOn { client, call, line, answer } => {
@@ -231,9 +237,9 @@ impl Core {
                     self.tell(Input::ProviderStarted { provider, name });
                 }
             }
-            Message::Provider { provider, run, event } => {
+            Message::Provider { provider, run, events } => {
                 if self.providers.get(&provider).is_some_and(|running| running.run == run) {
-                    self.provider_said(provider, event);
+                    events.into_iter().for_each(|event| self.provider_said(provider, event));
                 }
             }
             Message::ProviderStopped { provider, run, reason } => {
@@ -317,9 +323,10 @@ impl Core {
 
     /// Hands out everything the server has to say, in its order: whoever turns out to be stuck is stopped after it.
     fn settle(&mut self) {
-        self.checkpoint();
-        self.hand_out();
-        while let Some(provider) = self.stuck.pop() {
+        loop {
+            self.checkpoint();
+            self.hand_out();
+            let Some(provider) = self.stuck.pop() else { return };
             self.provider_stopped(provider, "it does not take commands".to_string());
         }
     }

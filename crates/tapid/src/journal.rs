@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What every journal begins with: magic and version. One more whenever an entry changes its form.
-const MAGIC: [u8; 8] = *b"tapidjr\x01";
+const MAGIC: [u8; 8] = *b"tapidjr\x02";
 
 /// Length of a record's head: length, kind, number, checksum.
 const HEAD: usize = 4 + 1 + 8 + 4;
@@ -143,10 +143,15 @@ fn file(turn: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// FNV-1a, 32 bits: against a record that was cut short.
+/// FNV-1a over words of eight bytes in place of bytes, folded to 32 bits: against a record that was cut short, and cheap,
+/// since every change of every call pays for it.
 fn checksum(length: u32, key: Key, value: &[u8]) -> u32 {
-    let head = length.to_le_bytes().into_iter().chain([key.0]).chain(key.1.to_le_bytes());
-    head.chain(value.iter().copied()).fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    let head = step(step(0xcbf2_9ce4_8422_2325, u64::from(length) << 8 | u64::from(key.0)), key.1);
+    let (words, rest) = value.as_chunks::<8>();
+    let sum = words.iter().fold(head, |sum, word| step(sum, u64::from_le_bytes(*word)));
+    let sum = rest.iter().fold(sum, |sum, byte| step(sum, u64::from(*byte)));
+    (sum ^ (sum >> 32)) as u32
 }
 
 /// The latest value of every entry of the newest of these journals, by kind and number.

@@ -8,14 +8,14 @@ mod supervise;
 mod through;
 mod transcript;
 
-use crate::clock;
+use crate::clock::{self, Alarm};
 use crate::core::Message;
 use crate::hotplug::Plug;
 use crate::journal::Journal;
 pub use any::AnyProvider;
 pub use farewell::farewell;
 use msp_engine::FramePort;
-use ports::{Ports, Ready};
+use ports::{Inbound, Ports, Ready};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -33,6 +33,9 @@ pub const INBOX: usize = 1_024;
 
 /// Why a modem that is there is no line.
 const IN_USE: &str = "ModemManager has a data connection over the device";
+
+/// Messages that are taken in one turn: before what the provider says is done.
+const TURN: usize = 64;
 
 /// What the core tells a provider's task.
 #[derive(Debug)]
@@ -95,13 +98,24 @@ pub enum Finished {
 impl Driver {
     /// The loop of every provider: drain what it says, then wait for a command, an input or its deadline.
     pub async fn run(&mut self) -> Finished {
-        let mut buffer = vec![0; 64 << 10];
+        let mut inbound = Inbound::new();
+        let (mut alarm, mut finished) = (Alarm::new(), None);
         loop {
             self.checkpoint();
+            let mut events = Vec::new();
             while let Some(output) = self.provider.machine().poll_output() {
-                if self.perform(output).await.is_err() {
+                self.perform(output, &mut events);
+            }
+            self.ports.flush();
+            if !events.is_empty() {
+                let said = Message::Provider { provider: self.id, run: self.run, events };
+                if self.core.send(said).await.is_err() {
                     return Finished::Abandoned;
                 }
+            }
+            // Now there is nothing that it said and nobody heard.
+            if let Some(finished) = finished {
+                return finished;
             }
             if self.ports.is_quiet() {
                 self.settled.take().map(|settled| settled.send(()));
@@ -109,27 +123,39 @@ impl Driver {
             if let Some(busy) = self.pressure.news(self.core.capacity(), self.core.max_capacity()) {
                 self.tell(Input::Load { busy });
             }
-            let deadline = clock::instant(self.provider.machine().poll_timeout());
+            alarm.set(self.provider.machine().poll_timeout());
             let unwritten = self.ports.unwritten();
             tokio::select! {
-                message = self.inbox.recv() => match message {
-                    Some(ToProvider::Command(command)) => self.tell(Input::Command(command)),
-                    Some(ToProvider::Frames(stream, port)) => drop(self.streams.insert(stream, port)),
-                    Some(ToProvider::Through(id, socket)) => self.through.expect(id, socket),
-                    Some(ToProvider::FramesEnd(stream)) => drop(self.streams.remove(&stream)),
-                    Some(ToProvider::Probe) => {
-                        let _ = self.core.send(Message::Alive { provider: self.id }).await;
-                    }
-                    Some(ToProvider::Park) => return Finished::Park,
-                    None => return Finished::Abandoned,
-                },
-                ready = self.ports.next(&mut buffer) => self.arrived(ready, &buffer),
+                message = self.inbox.recv() => finished = self.take(message).await,
+                ready = self.ports.next(&mut inbound) => self.arrived(ready, &inbound),
                 () = self.frames.notified() => self.frames(),
                 () = changed(&mut self.plug) => self.plugged(),
                 heard = self.through.next(unwritten) => self.through_heard(heard),
-                () = tokio::time::sleep_until(deadline) => self.timeout(),
+                () = alarm.rings() => self.timeout(),
+            }
+            // What the core said at one time is one turn.
+            for _ in 1..TURN {
+                let None = finished else { break };
+                let Ok(message) = self.inbox.try_recv() else { break };
+                finished = self.take(Some(message)).await;
             }
         }
+    }
+
+    /// Takes what the core says; how the task ends, when it does.
+    async fn take(&mut self, message: Option<ToProvider>) -> Option<Finished> {
+        match message {
+            Some(ToProvider::Command(command)) => self.tell(Input::Command(command)),
+            Some(ToProvider::Frames(stream, port)) => drop(self.streams.insert(stream, port)),
+            Some(ToProvider::Through(id, socket)) => self.through.expect(id, socket),
+            Some(ToProvider::FramesEnd(stream)) => drop(self.streams.remove(&stream)),
+            Some(ToProvider::Probe) => {
+                let _ = self.core.send(Message::Alive { provider: self.id }).await;
+            }
+            Some(ToProvider::Park) => return Some(Finished::Park),
+            None => return Some(Finished::Abandoned),
+        }
+        None
     }
 
     /// The application of a call in passthrough said something.
@@ -172,6 +198,7 @@ impl Driver {
         if let Err(error) = written {
             tracing::error!(%error, "the journal cannot be written: a crash would lose calls");
             self.journal = None;
+            self.provider.end_checkpoints();
         }
     }
 
@@ -190,11 +217,14 @@ impl Driver {
         }
     }
 
-    fn arrived(&mut self, ready: Ready, buffer: &[u8]) {
-        let bytes = |length: usize| buffer.get(..length).unwrap_or_default();
+    fn arrived(&mut self, ready: Ready, inbound: &Inbound) {
         match ready {
-            Ready::Datagram { port, from, length } => self.tell(Input::Datagram { port, from, bytes: bytes(length) }),
-            Ready::Bytes { port, length } => self.tell(Input::Bytes { port, bytes: bytes(length) }),
+            Ready::Datagrams { port } => {
+                for (from, bytes) in inbound.datagrams() {
+                    self.tell(Input::Datagram { port, from, bytes });
+                }
+            }
+            Ready::Bytes { port, length } => self.tell(Input::Bytes { port, bytes: inbound.bytes(length) }),
             Ready::Opened { port } => self.tell(Input::Opened { port }),
             Ready::Closed { port, reason } => self.tell(Input::Closed { port, reason: &reason }),
             Ready::Connected { port, local } => self.tell(Input::Connected { port, local }),
@@ -215,17 +245,16 @@ impl Driver {
         }
     }
 
-    async fn perform(&mut self, output: Output) -> Result<(), mpsc::error::SendError<Message>> {
+    /// Does what the provider says; what is for the server waits in `events`.
+    fn perform(&mut self, output: Output, events: &mut Vec<tspi::Event>) {
         if let Some(transcript) = &mut self.transcript {
             transcript.output(clock::now(), &output);
         }
         match output {
             Output::Event(event) => {
-                if self.through.event(&event) == Whose::Ours {
-                    return Ok(());
+                if self.through.event(&event) == Whose::Servers {
+                    events.push(event);
                 }
-                let (provider, run) = (self.id, self.run);
-                self.core.send(Message::Provider { provider, run, event }).await?;
             }
             Output::Frame { stream, frame } => {
                 // A full ring means that the media threads are late: this frame is too.
@@ -233,7 +262,7 @@ impl Driver {
                     let _ = port.heard.push(frame);
                 }
             }
-            Output::Datagram { port, to, bytes } => self.ports.send(port, to, &bytes),
+            Output::Datagram { port, to, bytes } => self.ports.send(port, to, bytes),
             Output::Write { port, bytes } => self.ports.write(port, bytes),
             Output::Open { port } => self.ports.open(port),
             Output::Close { port } => self.ports.close(port),
@@ -242,7 +271,6 @@ impl Driver {
             Output::Raw { call, bytes } => self.through.write(call, &bytes),
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
         }
-        Ok(())
     }
 }
 

@@ -28,8 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tspi::media;
 
-/// Messages that may wait for the core. It takes them in microseconds; whoever is faster waits.
-const MESSAGES: usize = 16_384;
+/// Messages that may wait for the core: requests, and turns of providers. It takes them in microseconds; whoever is faster
+/// waits.
+const MESSAGES: usize = 4_096;
 
 /// The parts that a start, clean or not, gives.
 struct Parts {
@@ -114,7 +115,10 @@ impl Parts {
             tracing::error!(%error, "there is no journal: a crash would lose calls");
             None
         });
-        self.server.begin_checkpoints();
+        match self.journal {
+            Some(_) => self.server.begin_checkpoints(),
+            None => self.server.end_checkpoints(),
+        }
     }
 }
 

@@ -47,6 +47,7 @@ fn up() -> (Net, CallRef, CallRef, Kept) {
     let mut net = Net::new(1);
     net.restarts = false;
     let mut kept = Kept::default();
+    net.agents[0].sip.begin_checkpoints();
     let alice = net.call(0, "200");
     assert_eq!(kept.write(&mut net.agents[0].sip), 0, "a call that is set up is not worth it");
     net.run(1_000);

@@ -290,7 +290,7 @@ impl Server {
         if known {
             if let Some(call) = self.calls.get_mut(&id) {
                 if let Some(handle) = call.handles.get_mut(&target) {
-                    let Handle { privilege, told, .. } = handle;
+                    let Handle { privilege, told, .. } = &mut **handle;
                     (*privilege, *told) = (Privilege::Owner, false);
                 }
                 call.recount();

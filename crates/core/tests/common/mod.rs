@@ -93,9 +93,11 @@ pub fn line(name: &str, media: MediaWire) -> LineDescription {
 impl World {
     /// A server without anything.
     pub fn empty(config: Config) -> World {
+        let mut server = Server::new(config.clone());
+        server.begin_checkpoints();
         World {
             now: Time::from_millis(5_000),
-            server: Server::new(config.clone()),
+            server,
             twin: Server::new(config),
             journal: BTreeMap::new(),
             said: Vec::new(),

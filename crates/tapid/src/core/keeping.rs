@@ -51,6 +51,7 @@ impl Core {
         if let Err(error) = written {
             tracing::error!(%error, "the journal cannot be written: a crash would lose calls");
             self.journal = None;
+            self.server.end_checkpoints();
         }
     }
 

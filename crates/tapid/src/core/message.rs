@@ -85,8 +85,8 @@ pub enum Message {
         provider: ProviderId,
         /// Which run of it.
         run: u64,
-        /// What.
-        event: tspi::Event,
+        /// What, of one turn.
+        events: Vec<tspi::Event>,
     },
     /// A provider's run is over.
     ProviderStopped {

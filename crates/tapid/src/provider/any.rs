@@ -94,6 +94,13 @@ impl AnyProvider {
         }
     }
 
+    /// Nobody writes any more.
+    pub fn end_checkpoints(&mut self) {
+        if let AnyProvider::Sip(sip) = self {
+            sip.end_checkpoints();
+        }
+    }
+
     /// The machine inside.
     pub fn machine(&mut self) -> &mut dyn Provider {
         match self {

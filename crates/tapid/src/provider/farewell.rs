@@ -46,8 +46,9 @@ pub async fn farewell(parked: Parked, descriptors: BTreeMap<String, OwnedFd>) {
     };
     let _ = orders.send(ToProvider::Command(Command { id: LAST, action: Action::Shutdown })).await;
     let answered = async {
+        let last = |event: &Event| matches!(event, Event::Reply { id: LAST, .. });
         while let Some(message) = said.recv().await {
-            if matches!(message, Message::Provider { event: Event::Reply { id: LAST, .. }, .. }) {
+            if matches!(message, Message::Provider { events, .. } if events.iter().any(last)) {
                 break;
             }
         }

@@ -1,5 +1,6 @@
 //! A provider's ports: UDP sockets, serial ports, and the looking up of names.
 
+mod datagrams;
 mod dns;
 mod plug;
 mod serial;
@@ -7,6 +8,7 @@ mod streams;
 mod tls;
 
 use crate::config::{NetworkConfig, TlsConfig};
+pub use datagrams::Inbound;
 use dns::Dns;
 use serde::{Deserialize, Serialize};
 pub use serial::Serial;
@@ -19,7 +21,6 @@ use std::path::PathBuf;
 use std::task::{Context, Poll};
 use streams::{Listening, News, Out, Streams};
 use tls::Tls;
-use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -77,9 +78,9 @@ impl AsFd for Port {
 /// Something arrived.
 #[derive(Debug)]
 pub enum Ready {
-    /// A datagram, in the buffer.
-    Datagram { port: PortId, from: SocketAddr, length: usize },
-    /// Bytes, in the buffer.
+    /// Datagrams, in the room for them.
+    Datagrams { port: PortId },
+    /// Bytes, in the room for them.
     Bytes { port: PortId, length: usize },
     /// A port is open.
     Opened { port: PortId },
@@ -108,6 +109,8 @@ pub struct Ports {
     bound: BTreeMap<PortId, UdpSocket>,
     open: BTreeMap<PortId, Port>,
     waiting: VecDeque<Ready>,
+    /// Datagrams of this turn, by port.
+    outgoing: BTreeMap<PortId, Vec<(SocketAddr, Vec<u8>)>>,
     work: JoinSet<Done>,
     opening: BTreeSet<PortId>,
     resolving: BTreeSet<Query>,
@@ -142,6 +145,7 @@ impl Ports {
             bound: BTreeMap::new(),
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
+            outgoing: BTreeMap::new(),
             work: JoinSet::new(),
             opening: BTreeSet::new(),
             resolving: BTreeSet::new(),
@@ -211,6 +215,7 @@ impl Ports {
                 return;
             }
         }
+        self.flush();
         self.open.remove(&port);
         if let Some(socket) = self.bound.remove(&port) {
             self.open.insert(port, Port::Udp(socket));
@@ -240,6 +245,7 @@ impl Ports {
 
     /// Closes a port.
     pub fn close(&mut self, port: PortId) {
+        self.flush();
         self.open.remove(&port);
         self.opening.remove(&port);
         self.asked.remove(&port);
@@ -252,12 +258,18 @@ impl Ports {
         self.connections.insert(port, self.streams.connect(port, to, security));
     }
 
-    /// Sends a datagram. One that cannot be sent is lost like any other in the network.
-    pub fn send(&mut self, port: PortId, to: SocketAddr, bytes: &[u8]) {
-        if let Some(Port::Udp(socket)) = self.open.get(&port)
-            && let Err(error) = socket.try_send_to(bytes, to)
-        {
-            tracing::debug!(%error, port = port.0, "datagram not sent");
+    /// Takes a datagram, which [`Ports::flush`] sends.
+    pub fn send(&mut self, port: PortId, to: SocketAddr, bytes: Vec<u8>) {
+        self.outgoing.entry(port).or_default().push((to, bytes));
+    }
+
+    /// Sends all datagrams of this turn.
+    pub fn flush(&mut self) {
+        for (port, datagrams) in &mut self.outgoing {
+            if let Some(Port::Udp(socket)) = self.open.get(port) {
+                datagrams::send(socket, datagrams);
+            }
+            datagrams.clear();
         }
     }
 
@@ -303,11 +315,11 @@ impl Ports {
     }
 
     /// Waits until something arrived. Nothing is lost when this is given up half-way.
-    pub async fn next(&mut self, buffer: &mut [u8]) -> Ready {
-        poll_fn(|context| self.poll(context, buffer)).await
+    pub async fn next(&mut self, inbound: &mut Inbound) -> Ready {
+        poll_fn(|context| self.poll(context, inbound)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Ready> {
+    fn poll(&mut self, context: &mut Context<'_>, inbound: &mut Inbound) -> Poll<Ready> {
         if let Some(ready) = self.waiting.pop_front() {
             return Poll::Ready(ready);
         }
@@ -323,12 +335,16 @@ impl Ports {
         }
         let mut failed = None;
         for (&id, port) in &mut self.open {
-            match poll_port(port, context, buffer) {
-                Poll::Pending => {}
-                Poll::Ready(Ok((Some(from), length))) => {
-                    return Poll::Ready(Ready::Datagram { port: id, from, length });
+            let polled = match port {
+                Port::Serial(serial) => {
+                    let bytes = serial.poll(context, inbound.bytes_mut());
+                    bytes.map_ok(|length| Ready::Bytes { port: id, length })
                 }
-                Poll::Ready(Ok((None, length))) => return Poll::Ready(Ready::Bytes { port: id, length }),
+                Port::Udp(socket) => inbound.poll(socket, context).map_ok(|()| Ready::Datagrams { port: id }),
+            };
+            match polled {
+                Poll::Pending => {}
+                Poll::Ready(Ok(ready)) => return Poll::Ready(ready),
                 Poll::Ready(Err(error)) => failed = Some((id, error)),
             }
         }
@@ -393,30 +409,4 @@ impl Ports {
             }
         }
     }
-}
-
-/// What a port has: bytes, with an address if it is a datagram. An error means that the port is gone.
-fn poll_port(
-    port: &mut Port,
-    context: &mut Context<'_>,
-    buffer: &mut [u8],
-) -> Poll<io::Result<(Option<SocketAddr>, usize)>> {
-    match port {
-        Port::Serial(serial) => serial.poll(context, buffer).map_ok(|length| (None, length)),
-        Port::Udp(socket) => loop {
-            let mut space = ReadBuf::new(buffer);
-            match socket.poll_recv_from(context, &mut space) {
-                Poll::Ready(Ok(from)) => break Poll::Ready(Ok((Some(from), space.filled().len()))),
-                // An earlier datagram met a closed port; the socket itself is well.
-                Poll::Ready(Err(error)) if is_about_a_peer(&error) => {}
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
-            }
-        },
-    }
-}
-
-fn is_about_a_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
 }

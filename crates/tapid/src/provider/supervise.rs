@@ -168,15 +168,19 @@ fn with_line(config: &ProviderConfig, line_name: Option<String>) -> ProviderConf
 /// Where a provider whose calls outlive a crash writes them down; its sockets are kept from now on.
 fn begin_journal(name: &str, provider: &mut AnyProvider, ports: &Ports) -> Option<Journal> {
     if !provider.outlives_a_crash() || !store::present() {
+        provider.end_checkpoints();
         return None;
     }
-    provider.begin_checkpoints();
     let mut kept = ports.iter().filter(|(_, open)| matches!(open, Port::Udp(_)));
     let kept = kept.try_for_each(|(port, open)| store::keep(&port_name(name, port), &[open.as_fd()]));
     match kept.and_then(|()| Journal::begin(name, &[])) {
-        Ok(journal) => journal,
+        Ok(journal) => {
+            provider.begin_checkpoints();
+            journal
+        }
         Err(error) => {
             tracing::error!(provider = name, %error, "there is no journal: a crash would lose calls");
+            provider.end_checkpoints();
             None
         }
     }
@@ -335,8 +339,15 @@ pub(super) fn resume(
     Ok((parked.provider, ports, Beginning::Parked(parked.commands)))
 }
 
+/// Room for datagrams that wait, in bytes, as far as `net.core.rmem_max` allows it: what the system gives is full after some
+/// ninety of them, thirty milliseconds of a busy trunk.
+const ROOM: usize = 4 << 20;
+
 fn udp(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
+    if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, ROOM) {
+        tracing::debug!(%error, "the socket keeps its room");
+    }
     UdpSocket::from_std(socket)
 }
 

@@ -172,7 +172,7 @@ impl Sip {
         if let Some(line) = self.endpoint.lines.get_mut(at) {
             line.live += 1;
         }
-        self.calls.insert(number, call);
+        self.calls.insert(number, Box::new(call));
         self.with_call(number, |call, ep| {
             call.place(ep, now, target);
         });

@@ -14,14 +14,15 @@ use tspi::CallRef;
 /// What the next checkpoint has to look at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keeping {
-    touched: BTreeSet<u64>,
+    /// None until somebody writes calls down.
+    touched: Option<BTreeSet<u64>>,
     /// Calls that are written down.
     written: BTreeSet<u64>,
 }
 
 impl Keeping {
     pub(super) fn touch(&mut self, call: u64) {
-        self.touched.insert(call);
+        self.touched.as_mut().map(|touched| touched.insert(call));
     }
 }
 
@@ -29,7 +30,7 @@ impl Sip {
     /// Gives `keep` every call that changed since the last time: its number, and what to write, or nothing once it need
     /// not be known any more.
     pub fn checkpoint(&mut self, mut keep: impl FnMut(u64, Option<&[u8]>)) {
-        for id in std::mem::take(&mut self.keeping.touched) {
+        for id in self.keeping.touched.as_mut().map(std::mem::take).unwrap_or_default() {
             let talking = self.calls.get(&id).filter(|call| call.state == State::Confirmed);
             match talking.and_then(|call| serde_json::to_vec(call).ok()) {
                 Some(bytes) => {
@@ -44,7 +45,12 @@ impl Sip {
 
     /// Every call counts as changed: the next checkpoint is a whole one.
     pub fn begin_checkpoints(&mut self) {
-        self.keeping = Keeping { touched: self.calls.keys().copied().collect(), written: BTreeSet::new() };
+        self.keeping = Keeping { touched: Some(self.calls.keys().copied().collect()), written: BTreeSet::new() };
+    }
+
+    /// Nobody writes calls down any more.
+    pub fn end_checkpoints(&mut self) {
+        self.keeping = Keeping::default();
     }
 
     /// A user agent with the calls that an earlier one wrote down and the server knows (`known`); others are hung up, and
@@ -70,7 +76,7 @@ impl Sip {
                 continue;
             }
             call.recover(&mut sip.endpoint);
-            sip.calls.insert(id, call);
+            sip.calls.insert(id, Box::new(call));
             match known.contains(&CallRef(id)) {
                 true => kept.push(CallRef(id)),
                 false => sip.with_call(id, |call, ep| call.hang_up_unknown(ep, now)),

@@ -63,7 +63,8 @@ enum Course {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sip {
     endpoint: Endpoint,
-    calls: BTreeMap<u64, Call>,
+    /// Each in a box of its own: nodes of the map are half empty as a rule, and calls are big.
+    calls: BTreeMap<u64, Box<Call>>,
     upkeep: Vec<Upkeep>,
     gate: Gate,
     last_call: u64,
@@ -318,7 +319,10 @@ impl Sip {
     /// A stop is over once no call's signalling goes on.
     fn check_stop(&mut self) {
         let over = |call: &Call| matches!(call.state, crate::invite::State::Ended | crate::invite::State::Lingering);
-        if matches!(self.course, Course::Stopping { .. }) && self.calls.values().all(over) && self.upkeep_is_gone() {
+        if matches!(self.course, Course::Stopping { .. })
+            && self.calls.values().all(|call| over(call))
+            && self.upkeep_is_gone()
+        {
             self.finish_stop();
         }
     }

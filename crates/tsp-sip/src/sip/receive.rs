@@ -155,7 +155,7 @@ impl Sip {
                     line.live += 1;
                 }
                 call.settle(&mut self.endpoint);
-                self.calls.insert(id, call);
+                self.calls.insert(id, Box::new(call));
             }
             Err(answer) => {
                 self.endpoint.counters.refused += u64::from(answer.status != 486);

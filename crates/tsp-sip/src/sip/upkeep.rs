@@ -214,7 +214,7 @@ impl Sip {
 
     /// The number of a challenged request when it is sent again.
     pub(super) fn next_cseq(
-        calls: &mut std::collections::BTreeMap<u64, crate::invite::Call>,
+        calls: &mut std::collections::BTreeMap<u64, Box<crate::invite::Call>>,
         upkeep: &mut [Upkeep],
         owner: Owner,
         last: u32,

@@ -77,13 +77,23 @@ async fn stopped(messages: &mut mpsc::Receiver<Message>) -> (u64, String) {
     }
 }
 
-async fn line_is_told(messages: &mut mpsc::Receiver<Message>) {
+/// Waits for the first event that `pick` takes.
+async fn said<T>(messages: &mut mpsc::Receiver<Message>, pick: impl Fn(Event) -> Option<T>) -> T {
     loop {
-        if let Message::Provider { event: Event::LineAdded { description, .. }, .. } = next(messages).await {
-            assert_eq!(description.name, "sip:test");
-            return;
+        if let Message::Provider { events, .. } = next(messages).await
+            && let Some(picked) = events.into_iter().find_map(&pick)
+        {
+            return picked;
         }
     }
+}
+
+async fn line_is_told(messages: &mut mpsc::Receiver<Message>) {
+    let description = said(messages, |event| match event {
+        Event::LineAdded { description, .. } => Some(description.name),
+        _ => None,
+    });
+    assert_eq!(description.await, "sip:test");
 }
 
 #[tokio::test]
@@ -125,10 +135,9 @@ async fn what_is_put_down_has_its_socket_and_what_was_not_yet_seen() {
     let descriptors: BTreeMap<String, OwnedFd> = parked.descriptors.into_iter().collect();
     let kept: Parked = serde_json::from_str(&json).unwrap();
     let (_task, mut messages) = start(First::Parked(Box::new(kept), descriptors));
-    loop {
-        if let Message::Provider { event: Event::Reply { id, .. }, .. } = next(&mut messages).await {
-            assert_eq!(id, CommandId(3));
-            break;
-        }
-    }
+    let id = said(&mut messages, |event| match event {
+        Event::Reply { id, .. } => Some(id),
+        _ => None,
+    });
+    assert_eq!(id.await, CommandId(3));
 }
