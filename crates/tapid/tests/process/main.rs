@@ -1,6 +1,7 @@
 //! The built daemon as a process: its socket, its limits, its signals, and a restart that keeps calls.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod audio;
 #[path = "../bus/bus.rs"]
 #[allow(dead_code, reason = "the bus of other tests is used in part")]
 mod bus;
@@ -8,6 +9,7 @@ mod caller;
 mod check;
 mod daemon;
 mod disk;
+mod drift;
 mod files;
 mod lifecycle;
 mod limits;

@@ -53,6 +53,30 @@ impl Exchange {
         writeln!(self.child.stdin.as_mut().unwrap(), "{words}").unwrap();
     }
 
+    /// The next event of this kind; others are passed over.
+    pub fn told(&self, kind: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let event = self.events.recv_timeout(wait).unwrap_or_else(|_| panic!("no {kind}"));
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// Waits until a subscriber hears that frequency.
+    pub fn heard(&self, subscriber: &str, hz: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let event = self.told("heard");
+            if event["subscriber"] == subscriber && event["hz"].as_u64().is_some_and(|is| is.abs_diff(hz) < 10) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{subscriber} does not hear {hz} Hz: {event}");
+        }
+    }
+
     /// Waits for an event of this kind of each of these subscribers, in any order.
     pub fn each(&self, kind: &str, subscribers: &[&str]) {
         let (mut left, deadline) = (subscribers.to_vec(), Instant::now() + PATIENCE);

@@ -1,0 +1,82 @@
+//! Audio between modems whose clocks run faster and slower than the machine's.
+
+use crate::daemon::{Daemon, Directory, PATIENCE, Wire};
+use crate::modem::{Exchange, ask, until_in_service};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// How much faster or slower, in parts in a million: more than twice what modems' quartzes do.
+const SKEW: i32 = 500;
+
+/// How long it goes on, unless `TAPI_DRIFT_S` says otherwise, and how often it is measured.
+const LENGTH: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(3);
+
+/// What the delay may grow by over that time, in ms: two frames. Left to themselves the clocks would add 60 ms.
+const GROWTH: i64 = 40;
+
+fn until(wire: &mut Wire, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let line = wire.line();
+        if is(&line["params"]) {
+            return line["params"].clone();
+        }
+        assert!(Instant::now() < deadline, "no {what}");
+    }
+}
+
+#[test]
+fn clocks_that_differ_make_no_delay_that_grows() {
+    let directory = Directory::new();
+    let words = ["--analogue", "4930100", "--cellular", "4930200", "--subscriber", "4930300=silence"];
+    let mut words: Vec<String> = words.map(str::to_owned).to_vec();
+    words.extend(["--subscriber".into(), "4930301=echo,answer:300ms".into()]);
+    // Each modem's network has the modem's clock, so that all of the difference is the daemon's.
+    for (number, skew) in [("4930100", -SKEW), ("4930300", -SKEW), ("4930200", SKEW), ("4930301", SKEW)] {
+        words.extend(["--skew".to_owned(), format!("{number}={skew}")]);
+    }
+    let mut exchange = Exchange::with(&directory, &words);
+    let config = format!(
+        "[daemon]\nsocket = {:?}\n[modems]\ndiscover = false\nprofiles = []\n[[modem]]\nname = \"slow\"\ndevice = {:?}\n\
+         profile = \"v253\"\n[[modem]]\nname = \"fast\"\ndevice = {:?}\naudio_device = {:?}\nprofile = \"27007\"\n",
+        directory.path("api.sock"),
+        directory.path("analogue0"),
+        directory.path("cellular0"),
+        directory.path("cellular0-audio"),
+    );
+    let file = directory.path("tapid.toml");
+    std::fs::write(&file, config).unwrap();
+    let daemon = Daemon::start(directory, &file);
+    let mut wire = Wire::open(&daemon.socket());
+    for (id, line) in [(11, "modem:slow"), (12, "modem:fast")] {
+        until_in_service(&mut wire, line);
+        ask(&mut wire, id, "line.open", json!({"line": line, "privileges": ["owner"]}));
+    }
+    exchange.order("call 4930300 4930100");
+    let slow = until(&mut wire, "offer", |event| event["state"] == "offering")["call"].clone();
+    ask(&mut wire, 13, "call.answer", json!({"call": slow}));
+    until(&mut wire, "answer", |event| event["call"] == slow && event["state"] == "connected");
+    let fast = ask(&mut wire, 14, "call.make", json!({"line": "modem:fast", "to": "4930301"}))["call"].clone();
+    until(&mut wire, "answer", |event| event["call"] == fast && event["state"] == "connected");
+    ask(&mut wire, 15, "call.bridge", json!({"call": slow, "with": fast}));
+    // The buffers settle.
+    std::thread::sleep(EVERY);
+
+    let length = std::env::var("TAPI_DRIFT_S").ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let (end, mut delays) = (Instant::now() + length.unwrap_or(LENGTH), Vec::new());
+    while Instant::now() < end {
+        let next = Instant::now() + EVERY;
+        exchange.order("tone 4930300 1000 300");
+        delays.push(exchange.told("echoed")["after_ms"].as_i64().unwrap());
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    let median = |delays: &[i64]| {
+        let mut sorted = delays.to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
+    let (first, last) = (median(&delays[..5]), median(&delays[delays.len() - 5..]));
+    println!("delays in ms: {delays:?}");
+    assert!((last - first).abs() <= GROWTH, "{delays:?}");
+}
