@@ -116,6 +116,22 @@ fn an_analogue_line_has_the_services_of_its_exchange() {
 }
 
 #[test]
+fn a_modem_may_complete_the_name_of_its_line() {
+    let modem = |name: &str, line: &str| {
+        format!("[[modem]]\nname = {name:?}\ndevice = \"/dev/{name}\"\nline_name = {line:?}\n")
+    };
+    let two = modem("a", "gsm:{imei}") + &modem("b", "gsm:{imei}");
+    assert_eq!(parse(&two).unwrap().providers.len(), 2, "each has an IMEI of its own");
+    let message = problem(&modem("a", "gsm:{imie}"));
+    assert!(message.starts_with("tapid.toml:4:") && message.contains("{imei}, {serial} or {name}"), "{message}");
+    let message = problem("[modems]\nline_name = \"gsm\"\nmodem_manager = \"here\"\n");
+    assert!(message.contains("a name of its own") && message.contains("modem_manager: expected"), "{message}");
+    let config = parse("[modems]\nline_name = \"gsm:{imei}\"\nmodem_manager = \"off\"\n").unwrap();
+    assert_eq!(config.modems.line_name.as_deref(), Some("gsm:{imei}"));
+    assert_eq!(config.modems.modem_manager, crate::dbus::Bus::Off);
+}
+
+#[test]
 fn a_cellular_modem_has_a_pin_that_no_message_shows() {
     let with =
         |keys: &str| format!("[[modem]]\nname = \"dongle\"\ndevice = \"/dev/ttyUSB2\"\ncellular = {{ {keys} }}\n");
