@@ -434,7 +434,7 @@ impl Cellular {
 
     /// Bytes of the audio port.
     pub(crate) fn audio_bytes(&mut self, context: &mut Context<'_>, bytes: &[u8]) {
-        self.audio.hear(context.out, bytes);
+        self.audio.hear(context.now, context.out, bytes);
     }
 
     /// 20 ms to be sent.

@@ -1,4 +1,5 @@
-//! The audio port of a dongle: as many bytes are written as are read, since its clock is the master.
+//! The audio port of a dongle: as many bytes are written as are read, since its clock is the master; after a stall of ours
+//! no more than it had time to play, since what is too much would wait in it for the rest of the call.
 
 use super::*;
 use crate::AUDIO_PORT;
@@ -11,6 +12,12 @@ use tspi::media::FRAME_SAMPLES;
 
 /// A write at our own pace differs from a frame by one sample at most; it does so when as many as this are owed.
 const OWED: i64 = 80;
+/// The most samples that are written at once, whatever was read: 60 ms.
+const AT_ONCE: u64 = 480;
+/// What may be written grows by so many samples a second: beyond what any modem's clock does.
+const ALLOWED: u64 = 8_080;
+/// A sample, in parts of what grows in a microsecond.
+const SAMPLE: u64 = 1_000_000;
 /// The longest wait between two attempts to open the port.
 const LONGEST_WAIT: u64 = 60_000;
 
@@ -43,7 +50,26 @@ pub(super) struct AudioPort {
     starting: Starting,
     /// Bytes that a sample to be written is longer than what was read.
     owed: usize,
+    allowance: Allowance,
     bytes: u64,
+}
+
+/// What the modem had time to play since it was last written to, in parts of [`SAMPLE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Allowance {
+    at: Time,
+    parts: u64,
+}
+
+impl Allowance {
+    fn take(&mut self, now: Time, samples: usize) -> usize {
+        let elapsed = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
+        self.at = now;
+        self.parts = elapsed.saturating_mul(ALLOWED).saturating_add(self.parts).min(AT_ONCE * SAMPLE);
+        let taken = samples.min(usize::try_from(self.parts / SAMPLE).unwrap_or(samples));
+        self.parts -= taken as u64 * SAMPLE;
+        taken
+    }
 }
 
 /// Where the commands are that begin the audio.
@@ -75,6 +101,7 @@ impl AudioPort {
             ahead: 0,
             starting: Starting::No,
             owed: 0,
+            allowance: Allowance { at: Time::ZERO, parts: AT_ONCE * SAMPLE },
             bytes: 0,
         }
     }
@@ -186,7 +213,7 @@ impl AudioPort {
         self.to_send.clear();
     }
 
-    pub(super) fn hear(&mut self, out: &mut Out, bytes: &[u8]) {
+    pub(super) fn hear(&mut self, now: Time, out: &mut Out, bytes: &[u8]) {
         if self.state != State::Open {
             return;
         }
@@ -211,6 +238,7 @@ impl AudioPort {
         if ours {
             self.ahead += samples as i64;
         } else {
+            let samples = self.allowance.take(now, samples);
             self.write(out, samples);
         }
     }
