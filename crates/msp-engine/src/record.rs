@@ -53,6 +53,14 @@ pub(crate) fn frames(octets: &[u8]) -> u64 {
     (octets.len() / (2 * usize::from(CHANNELS) * FRAME_SAMPLES)) as u64
 }
 
+/// Why a recording could not go on, and what of it can be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) end: End,
+    /// Milliseconds, where that is known.
+    pub(crate) kept: Option<u64>,
+}
+
 struct Recording {
     file: File,
     rate: Rate,
@@ -62,11 +70,12 @@ struct Recording {
 
 /// Writes until the engine ends; what is open then is complete already.
 pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
-    let mut open: BTreeMap<OperationId, Result<Recording, End>> = BTreeMap::new();
+    let mut open: BTreeMap<OperationId, Result<Recording, Failure>> = BTreeMap::new();
     for job in jobs {
         let (operation, failed) = match job {
             Job::Begin { operation, file, rate } => {
-                let recording = Recording::new(File::from(file), rate).map_err(|error| end_of(operation, &error));
+                let recording = Recording::new(File::from(file), rate)
+                    .map_err(|error| Failure { end: end_of(operation, &error), kept: Some(0) });
                 let failed = recording.as_ref().err().cloned();
                 open.insert(operation, recording);
                 (operation, failed)
@@ -74,9 +83,12 @@ pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
             Job::Audio { operation, octets } => {
                 let Some(state) = open.get_mut(&operation) else { continue };
                 let Ok(recording) = state else { continue };
-                let failed = recording.write(&octets).err().map(|error| end_of(operation, &error));
-                if let Some(end) = &failed {
-                    *state = Err(end.clone());
+                let failed = recording
+                    .write(&octets)
+                    .err()
+                    .map(|error| Failure { end: end_of(operation, &error), kept: Some(recording.keep()) });
+                if let Some(failure) = &failed {
+                    *state = Err(failure.clone());
                 }
                 (operation, failed)
             }
@@ -86,7 +98,7 @@ pub(crate) fn run(jobs: &Receiver<Job>, index: &Index) {
                 continue;
             }
         };
-        if let Some(end) = failed {
+        if let Some(Failure { end, .. }) = failed {
             index.tell_all(&FileResult::WriteFailed(operation, end));
         }
     }
@@ -113,6 +125,18 @@ impl Recording {
         self.file.write_all_at(octets, HEADER + u64::from(self.octets))?;
         self.octets = all;
         self.write_header()
+    }
+
+    /// Keeps what of the last block had room, where writing failed in its middle; milliseconds of all that is kept.
+    fn keep(&mut self) -> u64 {
+        let there = self.file.metadata().map_or(0, |metadata| metadata.len().saturating_sub(HEADER));
+        let block = u32::from(CHANNELS) * 2;
+        let whole = u32::try_from(there).unwrap_or(MAX_OCTETS).min(MAX_OCTETS) / block * block;
+        let before = std::mem::replace(&mut self.octets, whole);
+        if self.write_header().is_err() {
+            self.octets = before;
+        }
+        u64::from(self.octets) * 1_000 / u64::from(self.rate.hz() * block)
     }
 
     fn write_header(&self) -> io::Result<()> {
@@ -156,6 +180,22 @@ mod tests {
                 recording.write(&(0..rate * 2).flat_map(sample).collect::<Vec<u8>>()).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn what_of_a_block_had_room_is_kept() {
+        use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+        let file = File::from(memfd_create(c"wav", MFdFlags::MFD_ALLOW_SEALING).unwrap());
+        let mut recording = Recording::new(file.try_clone().unwrap(), Rate::Narrow).unwrap();
+        recording.write(&[1; 3_200]).unwrap();
+        // Half of the next block was written when there was no more room, and one octet of a sample.
+        file.write_all_at(&[2; 1_601], HEADER + 3_200).unwrap();
+        fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
+        assert!(recording.write(&[2; 3_200]).is_err());
+        assert_eq!(recording.keep(), 150);
+        let reader = hound::WavReader::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+        assert_eq!(reader.unwrap().duration(), 1_200);
     }
 
     #[test]

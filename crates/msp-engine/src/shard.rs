@@ -2,6 +2,7 @@
 
 use crate::counters::{Counters, Shared};
 use crate::files::Files;
+use crate::record::Failure;
 use crate::{EngineError, OnEvent, application, load, priority, record};
 use msp_rtp::Msp;
 use nix::errno::Errno;
@@ -71,7 +72,7 @@ pub(crate) enum FileResult {
     /// A recording cannot go on.
     WriteFailed(OperationId, End),
     /// A recording's file is complete, or failed before it was.
-    Written(OperationId, Option<End>),
+    Written(OperationId, Option<Failure>),
 }
 
 /// The engine's ends of a [`FramePort`](crate::FramePort).
@@ -150,9 +151,9 @@ impl Left {
     pub(crate) fn finish(mut self) -> Msp {
         while let Ok(message) = self.inbox.try_recv() {
             if let Message::File(FileResult::Written(operation, failed)) = message
-                && let Some(Some(Event::Ended { operation, stream, end, millis })) = self.finishing.remove(&operation)
+                && let Some(Some(ended)) = self.finishing.remove(&operation)
             {
-                (self.on_event)(Event::Ended { operation, stream, end: failed.unwrap_or(end), millis });
+                (self.on_event)(recordings::judged(ended, failed));
             }
         }
         self.msp

@@ -1,17 +1,26 @@
 //! Recordings on their way to the thread that writes them.
 
 use super::Shard;
-use crate::record;
+use crate::record::{self, Failure};
 use std::sync::mpsc::TrySendError;
 use tapi::{End, OperationId, Time};
 use tspi::media::{Event, Input, MediaProvider};
 
+/// The end of a recording, as whoever wrote it knows it.
+pub(super) fn judged(ended: Event, failed: Option<Failure>) -> Event {
+    match (ended, failed) {
+        (Event::Ended { operation, stream, millis, .. }, Some(Failure { end, kept })) => {
+            Event::Ended { operation, stream, end, millis: kept.unwrap_or(millis) }
+        }
+        (ended, _) => ended,
+    }
+}
+
 impl Shard {
-    pub(super) fn written(&mut self, operation: OperationId, failed: Option<End>) {
-        let Some(Some(Event::Ended { operation, stream, end, millis })) = self.finishing.remove(&operation) else {
-            return;
-        };
-        (self.on_event)(Event::Ended { operation, stream, end: failed.unwrap_or(end), millis });
+    pub(super) fn written(&mut self, operation: OperationId, failed: Option<Failure>) {
+        if let Some(Some(ended)) = self.finishing.remove(&operation) {
+            (self.on_event)(judged(ended, failed));
+        }
     }
 
     pub(super) fn write(&mut self, job: record::Job) {
@@ -35,7 +44,7 @@ impl Shard {
     pub(super) fn end_dead_recordings(&mut self, now: Time) {
         while let Some(operation) = self.dead_recordings.pop() {
             // One that was about to be completed, or one that goes on.
-            self.written(operation, Some(End::Failed));
+            self.written(operation, Some(Failure { end: End::Failed, kept: None }));
             self.msp.handle(now, Input::Failed { operation, end: End::Failed });
         }
     }
