@@ -1,16 +1,20 @@
 //! What crossed the wire beside calls that are there: for calls that are forgotten, and for lines themselves.
 
-use crate::Server;
 use crate::call::Trace;
+use crate::{ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use tapi::request::LineTrace;
-use tapi::{CallId, Error, LineId, Reply, Right, SessionId, TraceEntry, reply};
+use tapi::{CallId, Error, LineId, Reply, Right, SessionId, Time, TraceEntry, reply};
+use tspi::CallRef;
 
 /// Most calls that are remembered.
 const CALLS: usize = 64;
 /// Most text of theirs, in bytes.
 const BYTES: usize = 512 * 1024;
+/// How long after its last message another one may come: as long as a transaction of SIP lasts (RFC 3261 17.1.1.2, timer B).
+const LATEST: Duration = Duration::from_secs(32);
 
 /// What is remembered.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -26,6 +30,8 @@ pub(crate) struct Past {
 #[derive(Debug, Serialize, Deserialize)]
 struct Ended {
     call: CallId,
+    /// What its provider calls it.
+    reference: (ProviderId, CallRef),
     line: LineId,
     trace: Trace,
 }
@@ -39,12 +45,32 @@ struct OfLine {
 
 impl Past {
     /// A call is forgotten.
-    pub(crate) fn keep(&mut self, call: CallId, line: LineId, trace: Trace) {
+    pub(crate) fn keep(&mut self, call: CallId, reference: (ProviderId, CallRef), line: LineId, trace: Trace) {
         if trace.entries.is_empty() {
             return;
         }
         self.bytes += trace.bytes;
-        self.ended.push_back(Ended { call, line, trace });
+        self.ended.push_back(Ended { call, reference, line, trace });
+        self.bound();
+    }
+
+    /// Whether messages of a call that is forgotten may still come, such as the answer to our BYE.
+    pub(crate) fn expects(&self, now: Time, reference: (ProviderId, CallRef)) -> bool {
+        let ended = self.ended.iter().rfind(|ended| ended.reference == reference);
+        let last = ended.and_then(|ended| ended.trace.entries.back());
+        last.is_some_and(|entry| now.since(entry.time) < LATEST)
+    }
+
+    /// One of them.
+    pub(crate) fn add_late(&mut self, reference: (ProviderId, CallRef), entry: TraceEntry) {
+        let Some(ended) = self.ended.iter_mut().rfind(|ended| ended.reference == reference) else { return };
+        self.bytes -= ended.trace.bytes;
+        ended.trace.add(entry);
+        self.bytes += ended.trace.bytes;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         while self.ended.len() > CALLS || self.bytes > BYTES {
             let Some(oldest) = self.ended.pop_front() else { break };
             self.bytes -= oldest.trace.bytes;

@@ -171,7 +171,8 @@ impl Server {
     pub(crate) fn remove_call(&mut self, id: CallId) {
         self.write_record(id);
         let Some(mut call) = self.calls.remove(&id) else { return };
-        self.past.keep(id, call.info.line, std::mem::take(&mut call.trace));
+        let reference = (call.provider, call.reference);
+        self.past.keep(id, reference, call.info.line, std::mem::take(&mut call.trace));
         if let Some(until) = call.idle_until {
             self.timers.remove(&(until, Timer::Idle(id)));
         }

@@ -79,7 +79,7 @@ impl Server {
             | Event::Listen { call, .. }
             | Event::DigitsSent { call, .. } => match provider.calls.get(&call).copied() {
                 Some(known) => self.call_event(now, known, event),
-                None => self.keep_early(id, call, event),
+                None => self.unknown_call_event(now, id, call, event),
             },
         }
     }
@@ -134,6 +134,17 @@ impl Server {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// An event about a call that is not known: the last messages of one that is over, or news of one that is to come.
+    fn unknown_call_event(&mut self, now: Time, id: ProviderId, call: CallRef, event: Event) {
+        match event {
+            Event::Trace { entry, .. } if self.past.expects(now, (id, call)) => {
+                let wall = self.wall(now);
+                self.past.add_late((id, call), traced(now, wall, *entry));
+            }
+            event => self.keep_early(id, call, event),
         }
     }
 

@@ -116,7 +116,7 @@ impl Daemon {
             .unwrap();
         let mut daemon = Daemon { child, directory, sip };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !daemon.socket().exists() {
+        while !daemon.log().contains("ready") {
             assert!(Instant::now() < deadline && daemon.child.try_wait().unwrap().is_none(), "{}", daemon.log());
             std::thread::sleep(Duration::from_millis(10));
         }
