@@ -37,6 +37,9 @@ pub const TLS_PORT: PortId = PortId(2);
 /// Most transactions at one time, either way.
 pub(crate) const MAX_TRANSACTIONS: usize = if cfg!(test) { 64 } else { 131_072 };
 
+/// Most calls whose last messages are told as theirs after the server closed them.
+const MOST_CLOSED: usize = 64;
+
 /// To whom a transaction belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owner {
@@ -91,6 +94,8 @@ pub(crate) struct Endpoint {
     pub ended: crate::invite::EndedDialogs,
     /// Calls that the server has not closed.
     pub open: BTreeSet<u64>,
+    /// Calls that it closed last: what still crosses the wire for them is told as theirs.
+    closed: VecDeque<u64>,
     clients: BTreeMap<u64, Client>,
     client_keys: BTreeMap<String, u64>,
     servers: BTreeMap<u64, Server>,
@@ -150,6 +155,7 @@ impl Endpoint {
             dialogs: BTreeMap::new(),
             ended: Default::default(),
             open: BTreeSet::new(),
+            closed: VecDeque::new(),
             clients: BTreeMap::new(),
             client_keys: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -225,14 +231,22 @@ impl Endpoint {
         self.emit(Event::LineChanged { line, change: tspi::LineChange::Service(service) });
     }
 
-    /// Tells what arrived for a line, and for a call while the server knows it.
+    /// The server closed a call.
+    pub fn call_closed(&mut self, call: u64) {
+        if self.open.remove(&call) {
+            self.closed.truncate(MOST_CLOSED - 1);
+            self.closed.push_front(call);
+        }
+    }
+
+    /// Tells what arrived for a line, and for a call that the server knows or just closed.
     pub fn trace(&mut self, line: u32, call: Option<u64>, peer: SocketAddr, bytes: &[u8]) {
         let trace = self.traced(line, call, false, peer, bytes);
         self.emit(trace);
     }
 
     fn traced(&mut self, line: u32, call: Option<u64>, sent: bool, peer: SocketAddr, bytes: &[u8]) -> Event {
-        let call = call.filter(|call| self.open.contains(call)).map(CallRef);
+        let call = call.filter(|call| self.open.contains(call) || self.closed.contains(call)).map(CallRef);
         let (summary, text) = told(bytes);
         let entry = Box::new(Traced { sent, peer: self.text_of(peer), summary, text: Some(text) });
         Event::Trace { line: LineRef(line), call, entry }

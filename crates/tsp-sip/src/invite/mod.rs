@@ -389,7 +389,7 @@ impl Call {
             self.hang_up(ep, now, None);
         }
         self.standing = Standing::Closed;
-        ep.open.remove(&self.id);
+        ep.call_closed(self.id);
     }
 
     /// The number of a request that is sent again with credentials in place of number `last`; none: nobody wants it any more.
