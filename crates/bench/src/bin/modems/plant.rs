@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tapi::client::blocking::Client;
@@ -18,6 +18,9 @@ use tapi_sim::exchange::{Config, Exchange};
 use tapi_sim::pty::Bench;
 
 const SIP: &str = "sip:bench";
+
+/// How many were started.
+static PLANTS: AtomicU32 = AtomicU32::new(0);
 
 /// What goes wrong is told and ends the run.
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -38,7 +41,9 @@ pub struct Plant {
 impl Plant {
     /// Starts everything, and waits until so many modems are in service.
     pub fn start(program: &Path, modems: usize) -> Outcome<Plant> {
-        let directory = std::env::temp_dir().join(format!("tapi-bench-modems-{}", std::process::id()));
+        // The exchange before may still be taking its links away.
+        let number = PLANTS.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("tapi-bench-modems-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let (ended, marks) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Marks::default())));
         exchange(&directory, modems, &ended, &marks)?;
