@@ -37,8 +37,9 @@ pub const TLS_PORT: PortId = PortId(2);
 /// Most transactions at one time, either way.
 pub(crate) const MAX_TRANSACTIONS: usize = if cfg!(test) { 64 } else { 131_072 };
 
-/// Most calls whose last messages are told as theirs after the server closed them.
-const MOST_CLOSED: usize = 64;
+/// Most calls whose last messages are told as theirs after the server closed them: fewer than the server remembers, so that
+/// none is told of a call that it has to take for one to come.
+const MOST_CLOSED: usize = 16;
 
 /// To whom a transaction belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
