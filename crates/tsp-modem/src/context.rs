@@ -1,6 +1,7 @@
 //! What the machines of a modem share: the way out, the AT engine, and the rules of replies.
 
 use crate::chat::{Ask, Chat};
+use crate::config::RefusedPin;
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -119,6 +120,9 @@ pub(crate) struct Out {
     /// Whether the line was told to take no call for a while.
     unable: bool,
     next_call: u64,
+    /// What the shell is to keep for good.
+    #[serde(default)]
+    pin_refused: VecDeque<RefusedPin>,
 }
 
 impl Out {
@@ -205,6 +209,15 @@ impl Out {
     pub(crate) fn new_call(&mut self) -> CallRef {
         self.next_call += 1;
         CallRef(self.next_call)
+    }
+
+    /// A card refused the configured PIN: the shell is told, so that no later process tries it either.
+    pub(crate) fn pin_refused(&mut self, refused: RefusedPin) {
+        self.pin_refused.push_back(refused);
+    }
+
+    pub(crate) fn poll_pin_refused(&mut self) -> Option<RefusedPin> {
+        self.pin_refused.pop_front()
     }
 
     pub(crate) fn trace(&mut self, call: Option<CallRef>, sent: bool, peer: &str, summary: &str) {

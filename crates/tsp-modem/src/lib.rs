@@ -43,7 +43,7 @@ pub mod transcript;
 pub mod voice;
 mod vsm;
 
-pub use config::{Cellular as CellularConfig, Config, Pin};
+pub use config::{Cellular as CellularConfig, Config, Pin, RefusedPin};
 pub use modem::Modem;
 pub use office::Office;
 pub use pcm::SampleFormat;

@@ -14,7 +14,7 @@ use crate::context::{Context, LINE, Out, Purpose};
 use crate::describe;
 use crate::init::{self, Step};
 use crate::profile::Kind;
-use crate::{AT_PORT, AUDIO_PORT, Config, Profile};
+use crate::{AT_PORT, AUDIO_PORT, Config, Profile, RefusedPin};
 use identify::{Auto, Identifying};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -115,6 +115,12 @@ impl Modem {
     /// Its profile: the shell finds the serial port's settings there.
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    /// The next PIN that a card refused. The shell asks after every input, and keeps what it is told where a later process finds
+    /// it, for [`crate::CellularConfig::refused`].
+    pub fn pin_refused(&mut self) -> Option<RefusedPin> {
+        self.out.poll_pin_refused()
     }
 
     fn with<R>(&mut self, now: Time, act: impl FnOnce(&mut Calls, &mut Context<'_>) -> R) -> R {

@@ -4,7 +4,7 @@ use super::registration::{self, Sim};
 use super::sms::tell as tell_device;
 use super::*;
 use crate::analogue::words;
-use crate::config::Pin;
+use crate::config::{Pin, RefusedPin};
 use crate::response::fields;
 use std::collections::{BTreeMap, BTreeSet};
 use tapi::{DeviceEvent, ErrorCode, Service};
@@ -44,8 +44,8 @@ pub(super) struct Network {
     operator: Option<String>,
     iccid: Option<String>,
     entering: Entering,
-    /// Cards whose configured PIN was tried here; where the card's number cannot be read, the empty name.
-    tried: BTreeSet<String>,
+    /// Configured PINs that were tried here, each on its card; where the card's number cannot be read, it has the empty name.
+    tried: BTreeSet<RefusedPin>,
     next: Option<Time>,
 }
 
@@ -183,7 +183,7 @@ impl Network {
     fn enter_configured(&mut self, context: &mut Context<'_>) {
         let Some(pin) = context.cellular.pin.clone().filter(|_| self.sim == Some(Sim::Pin)) else { return };
         let questions = &cell_of(context).iccid;
-        if self.iccid.is_none() && !questions.is_empty() && !self.tried.contains("") {
+        if self.iccid.is_none() && !questions.is_empty() && !self.tried.contains(&RefusedPin::new("", &pin)) {
             // Asked for once; where no answer tells it, the card goes without a name.
             self.iccid = Some(String::new());
             for question in questions {
@@ -192,8 +192,8 @@ impl Network {
             }
             return;
         }
-        let card = self.iccid.clone().unwrap_or_default();
-        if context.cellular.refused.contains(&card) || !self.tried.insert(card) {
+        let attempt = RefusedPin::new(self.iccid.as_deref().unwrap_or_default(), &pin);
+        if context.cellular.refused.contains(&attempt) || !self.tried.insert(attempt) {
             return;
         }
         self.entering = Entering::Configured;
@@ -226,6 +226,9 @@ impl Network {
                 );
             }
             Entering::Configured if !good => {
+                if let (Outcome::Final(_), Some(pin)) = (outcome, &context.cellular.pin) {
+                    context.out.pin_refused(RefusedPin::new(self.iccid.as_deref().unwrap_or_default(), pin));
+                }
                 context.out.trace(
                     None,
                     false,
@@ -286,7 +289,7 @@ impl Network {
     fn reason(&self) -> Option<String> {
         let Some(sim) = self.sim.as_ref().filter(|_| self.asked) else { return Some("starting".to_owned()) };
         if let Some(reason) = sim.reason() {
-            let refused = *sim == Sim::Pin && self.iccid.as_ref().is_some_and(|card| self.tried.contains(card));
+            let refused = *sim == Sim::Pin && self.iccid.as_ref().is_some_and(|card| self.tried.iter().any(|tried| tried.card == *card));
             return Some(if refused && self.entering == Entering::No {
                 format!("{reason}: the configured one was refused")
             } else {
