@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails shows why")]
 
+mod desk;
+
+use desk::{Desk, FAMILIES, NUMBER, Stage, busy, caller, device, is_cellular, last_line};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tapi::request::{
@@ -10,31 +13,11 @@ use tapi::request::{
     CallUnhold, LineDevice, LineSelector,
 };
 use tapi::{
-    AddressId, CallId, CallState, DeviceEvent, DeviceRequest, DisconnectMode, EventBody, LineId, PartyFlag, Reply,
-    Request, TransferMode,
+    AddressId, CallId, CallState, DeviceEvent, DeviceRequest, DisconnectMode, EventBody, PartyFlag, Reply, Request,
+    TransferMode,
 };
-use tapi_sim::exchange::{BoxedDevice, Deed, Delay, Direction, Event, Faults, ModemId, Recall, Spoil};
+use tapi_sim::exchange::{Deed, Delay, Direction, Event, Faults, Recall, Spoil};
 use tapi_sim::modem::{analogue, cellular};
-use tapi_sim::world::{AppId, Setup, World};
-use tsp_modem::Office;
-
-const NUMBER: &str = "4930100";
-
-/// Families of the simulator, and the profiles that drive them.
-const FAMILIES: [(&str, &str); 12] = [
-    ("v253", "v253"),
-    ("cx93001", "conexant-cx93001"),
-    ("usr5637", "usr5637"),
-    ("agere", "agere-lucent"),
-    ("smartlink", "smartlink"),
-    ("rockwell", "rockwell-hashv"),
-    ("generic", "27007"),
-    ("e1550", "huawei-e1550"),
-    ("ec25", "quectel-ec2x"),
-    ("sim7600", "simcom-sim7600"),
-    ("sara", "ublox-sara"),
-    ("wavecom", "wavecom-legacy"),
-];
 
 /// What is wrong with the link between host and modem.
 const LINES: [&str; 6] = ["clean", "split", "noisy", "slow", "late", "storm"];
@@ -78,33 +61,8 @@ const SCENARIOS: [Scenario; 27] = [
     ("code", Kind::Cellular, code),
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Idle,
-    Dialling,
-    Alerting,
-    Offered,
-    Connected,
-}
-
-struct Desk {
-    world: World,
-    app: AppId,
-    line: LineId,
-    modem: ModemId,
-    family: &'static str,
-    faults: Faults,
-}
-
-fn device(family: &str) -> BoxedDevice {
-    match analogue::Persona::named(family) {
-        Some(persona) => Box::new(analogue::Analogue::new(persona)),
-        None => Box::new(cellular::Cellular::new(cellular::Persona::named(family).expect("a family"))),
-    }
-}
-
-fn is_cellular(family: &str) -> bool {
-    cellular::Persona::named(family).is_some()
+fn desk(family: &'static str, line: &str, seed: u64, office: &str) -> Desk {
+    Desk::over(family, faults(line, family), seed, office)
 }
 
 /// What is wrong, for text that goes to the host.
@@ -121,104 +79,6 @@ fn faults(line: &str, family: &str) -> Faults {
     }
 }
 
-impl Desk {
-    fn new(family: &'static str, line: &str, seed: u64) -> Desk {
-        Desk::at(family, line, seed, "pbx")
-    }
-
-    fn at(family: &'static str, line: &str, seed: u64, office: &str) -> Desk {
-        let office = Office::named(office).expect("services");
-        let mut world = World::new(Setup { seed, snapshots: false, ..Setup::default() });
-        for (number, words) in [
-            ("4930300", "tone:800,answer:2s"),
-            ("4930301", "busy"),
-            ("4930302", "never"),
-            ("4930303", "silence,withheld,answer:2s"),
-            ("4930304", "silence"),
-        ] {
-            world.in_exchange(|_, exchange| exchange.subscribe(number, words.parse().unwrap()));
-        }
-        let profile = FAMILIES.iter().find(|(name, _)| *name == family).unwrap().1;
-        // Its exchange has the services of a PBX; scenarios that need others say so.
-        let office = if is_cellular(family) { Office::default() } else { office };
-        let (_, modem) = world.start_modem_at("one", NUMBER, profile, device(family), office);
-        let faults = faults(line, family);
-        let mut desk = Desk { world, app: AppId(0), line: LineId(0), modem, family, faults };
-        desk.spoil();
-        desk.app = desk.world.open_app("app", 0);
-        desk.line = desk.world.open_line(desk.app, "modem:one");
-        desk
-    }
-
-    fn spoil(&mut self) {
-        let (modem, faults) = (self.modem, self.faults.clone());
-        self.world.in_exchange(|_, exchange| exchange.faults(modem, 0, Direction::ToHost, faults));
-    }
-
-    fn exchange(&mut self, what: impl Fn(tapi::Time, &mut tapi_sim::exchange::Exchange)) {
-        self.world.in_exchange(|now, exchange| what(now, exchange));
-    }
-
-    fn call_in(&mut self, from: &'static str) -> CallId {
-        self.exchange(|now, exchange| exchange.call(now, from, NUMBER).unwrap());
-        self.world.await_offer(self.app)
-    }
-
-    fn call_out(&mut self, to: &str) -> CallId {
-        self.world.make_call(self.app, self.line, to).unwrap()
-    }
-
-    fn ended(&mut self, call: CallId, mode: &[DisconnectMode]) {
-        match self.world.await_state(self.app, call, "disconnected") {
-            CallState::Disconnected(how) if mode.contains(&how) => {}
-            state => panic!("it ended as {state}, not as one of {mode:?}"),
-        }
-        self.world.drop_call(self.app, call);
-    }
-
-    fn drop_it(&mut self, call: CallId) {
-        self.world.drop_call(self.app, call);
-        self.world.await_state(self.app, call, "idle");
-    }
-
-    fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
-        self.world.exchange_log.iter().any(|(_, event)| wanted(event))
-    }
-
-    /// The line is as it was before: it takes a call, and nothing is left of what was.
-    fn ends(&mut self) {
-        self.world.await_line(self.app, "modem:one");
-        let calls = self.world.snapshot(self.app).calls;
-        let alive: Vec<_> = calls.iter().filter(|known| !known.status.state.is_over()).collect();
-        assert!(alive.is_empty(), "ghosts: {alive:?}");
-        self.world.assert_nothing_left();
-        assert!(self.world.in_exchange(|_, exchange| exchange.is_quiet()), "a line is off hook");
-    }
-
-    fn reach(&mut self, stage: Stage) -> Option<CallId> {
-        match stage {
-            Stage::Idle => None,
-            Stage::Dialling => {
-                let call = self.call_out("4930302");
-                self.world.run_for(Duration::from_millis(300));
-                Some(call)
-            }
-            Stage::Alerting => {
-                let call = self.call_out("4930302");
-                self.world.run_for(Duration::from_secs(7));
-                Some(call)
-            }
-            Stage::Offered => Some(self.call_in("4930302")),
-            Stage::Connected => {
-                let call = self.call_out("4930300");
-                self.world.await_state(self.app, call, "connected");
-                self.world.run_for(Duration::from_millis(500));
-                Some(call)
-            }
-        }
-    }
-}
-
 fn answered(desk: &mut Desk) {
     let call = desk.call_out("4930300");
     desk.world.await_state(desk.app, call, "connected");
@@ -226,11 +86,6 @@ fn answered(desk: &mut Desk) {
     desk.world.run_for(Duration::from_secs(2));
     desk.exchange(|now, exchange| exchange.hang_up(now, "4930300").unwrap());
     desk.ended(call, &[DisconnectMode::Normal]);
-}
-
-fn busy(desk: &mut Desk) {
-    let call = desk.call_out("4930301");
-    desk.ended(call, &[DisconnectMode::Busy]);
 }
 
 fn no_answer(desk: &mut Desk) {
@@ -253,19 +108,6 @@ fn no_service(desk: &mut Desk) {
     assert!(desk.world.make_call(desk.app, desk.line, "4930300").is_err(), "there is no network");
     desk.exchange(|now, exchange| exchange.registration(now, NUMBER, 1).unwrap());
     desk.world.run_for(Duration::from_secs(40));
-}
-
-fn caller(desk: &mut Desk, call: CallId) -> tapi::Party {
-    let mut party = tapi::Party::default();
-    for _ in 0..80 {
-        let calls = desk.world.snapshot(desk.app).calls;
-        party = calls.into_iter().find(|known| known.info.call == call).unwrap().info.caller;
-        if party.address.is_some() || party.flags.contains(&PartyFlag::Blocked) {
-            break;
-        }
-        desk.world.run_for(Duration::from_millis(100));
-    }
-    party
 }
 
 fn incoming(desk: &mut Desk) {
@@ -550,18 +392,11 @@ fn office(scenario: &str) -> &'static str {
 /// Runs one; the reason when it failed.
 fn run(family: &'static str, scenario: &Scenario, line: &str, seed: u64) -> Result<(), String> {
     let run = || {
-        let mut desk = Desk::at(family, line, seed, office(scenario.0));
+        let mut desk = desk(family, line, seed, office(scenario.0));
         (scenario.2)(&mut desk);
         desk.ends();
     };
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| last_line(&*panic))
-}
-
-/// What a panic says in the end.
-fn last_line(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string())).unwrap_or_default();
-    text.trim().lines().last().unwrap_or_default().chars().take(400).collect()
 }
 
 /// Whether the sample of runs over bad lines has this one: one in three, others for each seed.
@@ -576,7 +411,7 @@ fn family(name: &'static str) {
             && *family == name
         {
             let scenario = SCENARIOS.iter().find(|(of, ..)| of == scenario).expect("a scenario");
-            let mut desk = Desk::at(name, line, seed.parse().expect("a seed"), office(scenario.0));
+            let mut desk = desk(name, line, seed.parse().expect("a seed"), office(scenario.0));
             (scenario.2)(&mut desk);
             desk.ends();
         }
@@ -631,7 +466,7 @@ fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
             (Deed::Mute(Duration::from_secs(2)), "lost"),
         ] {
             let run = || {
-                let mut desk = Desk::new(family, "clean", 1);
+                let mut desk = desk(family, "clean", 1, "pbx");
                 let modem = desk.modem;
                 desk.exchange(|_, exchange| exchange.at_command(modem, needle, deed).unwrap());
                 let call = desk.call_out("4930300");
@@ -653,7 +488,7 @@ fn answers_that_come_too_late_leave_no_ghost_and_no_request_without_reply() {
 /// Bytes that are lost and bits that are turned over, both ways, in commands, answers and samples. What a call comes to then
 /// is chance; but every request is answered, every call ends, and the line comes back by itself.
 fn damaged(family: &'static str, seed: u64) {
-    let mut desk = Desk::new(family, "clean", seed);
+    let mut desk = desk(family, "clean", seed, "pbx");
     desk.world.await_line(desk.app, "modem:one");
     let modem = desk.modem;
     let bad = Faults {
