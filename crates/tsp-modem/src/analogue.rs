@@ -29,6 +29,7 @@ use tspi::{
 
 mod audible;
 mod commands;
+mod hook;
 mod parts;
 mod second;
 mod stream;
@@ -38,6 +39,7 @@ mod waiting;
 
 use commands::dial;
 pub(crate) use commands::words;
+use hook::Reversal;
 use second::{Errands, Other};
 use timers::ring_gone;
 use waiting::Knock;
@@ -93,6 +95,8 @@ struct Talk {
     loud: Time,
     /// The exchange was asked for it by register recall at that time.
     recalled: Option<Time>,
+    /// What the next reversal of polarity says.
+    reversal: Reversal,
 }
 
 /// What is still to be dialled of a number, and whether more of it is to come.
@@ -173,7 +177,7 @@ enum Listens {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Sound {
     Duplex,
-    /// The modem refused a stream in both directions.
+    /// The modem refused streams, or all ways to carry samples.
     None,
 }
 
@@ -183,7 +187,7 @@ pub(crate) struct Analogue {
     phase: Phase,
     duplex: Duplex,
     decoder: Decoder,
-    /// How the modem carries samples.
+    /// How the modem carries samples; `None`: it took none of the ways that are known, and calls have no audio.
     method: Option<Method>,
     /// Which ways the stream goes, or will next.
     way: Way,
@@ -226,7 +230,7 @@ impl Analogue {
         self.deaf_to_play = false;
         // It may be another modem than the one before.
         self.supervision = Supervision::Profile;
-        self.set_sound(context, Sound::Duplex);
+        self.set_sound(context, if self.method.is_some() { Sound::Duplex } else { Sound::None });
         context.out.set_service(Service::In);
     }
 
@@ -292,7 +296,8 @@ impl Analogue {
             }
             Some(Heard::Report(byte)) => context.chat.byte(context.now, byte),
             Some(Heard::Digit(digit, duration_ms)) => {
-                if let (Phase::Connected { talk }, Duplex::Open(_)) = (&self.phase, &self.duplex) {
+                // Whatever the stream does: a caller presses keys while a prompt ends and the modem turns round.
+                if let Phase::Connected { talk } = &self.phase {
                     context.out.event(Event::Digit { call: talk.call, digit, duration_ms });
                 }
             }

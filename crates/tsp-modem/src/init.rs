@@ -22,7 +22,7 @@ pub(crate) struct Step {
 pub(crate) enum Next {
     /// Another one.
     Go(Step),
-    /// The modem is ready; it took this way to carry samples.
+    /// The modem is ready; it took this way to carry samples, or none.
     Ready { method: Option<Method> },
     /// It cannot be used, and why.
     Failed(String),
@@ -65,26 +65,29 @@ impl Step {
         let Some(command) = commands.get(self.number) else { return Next::Ready { method: self.method.clone() } };
         let wait = profile.timeouts_ms.default;
         match outcome {
-            Outcome::Final(result) if result.is_ok() => self.forward(profile, &commands, lines),
+            Outcome::Final(result) if result.is_ok() => self.forward(profile, &commands, Some(lines)),
             Outcome::Final(_) if self.alternative + 1 < command.alternatives.len() => {
                 Next::Go(Step { alternative: self.alternative + 1, tries: 0, ..self.clone() })
             }
-            Outcome::Final(_) if command.optional => self.forward(profile, &commands, &[]),
+            Outcome::Final(_) if command.optional => self.forward(profile, &commands, None),
             Outcome::Final(result) => Next::Failed(format!("{text} was refused: {}", result.text())),
             Outcome::TimedOut if self.tries < profile.init.retry => {
                 Next::Go(Step { tries: self.tries + 1, ..self.clone() })
             }
-            Outcome::TimedOut if command.optional => self.forward(profile, &commands, &[]),
+            Outcome::TimedOut if command.optional && command.kind != Kind::Method => {
+                self.forward(profile, &commands, None)
+            }
             Outcome::TimedOut => Next::Failed(format!("no answer to {text} within {} ms", wait)),
         }
     }
 
-    fn forward(&self, profile: &Profile, commands: &[Command<'_>], lines: &[String]) -> Next {
+    /// The next one; `told` is what the modem said to this one, where it took it.
+    fn forward(&self, profile: &Profile, commands: &[Command<'_>], told: Option<&[String]>) -> Next {
         let mut next = Step { number: self.number + 1, alternative: 0, tries: 0, ..self.clone() };
-        match commands.get(self.number).map(|command| command.kind) {
-            Some(Kind::List) => next.listed = vsm::choose(lines),
-            Some(Kind::Method) => next.method = self.methods(profile).nth(self.alternative).cloned(),
-            Some(Kind::Plain) | None => {}
+        match (commands.get(self.number).map(|command| command.kind), told) {
+            (Some(Kind::List), Some(lines)) => next.listed = vsm::choose(lines),
+            (Some(Kind::Method), Some(_)) => next.method = self.methods(profile).nth(self.alternative).cloned(),
+            _ => {}
         }
         if next.number < commands.len() { Next::Go(next) } else { Next::Ready { method: next.method } }
     }
@@ -104,7 +107,8 @@ impl Step {
         });
         let mut commands: Vec<Command<'_>> = own.collect();
         if let (Some(voice), Some(audio)) = (&profile.voice, &profile.audio) {
-            let must = |alternatives, kind| Command { alternatives, optional: kind == Kind::List, kind };
+            // Without a way to carry samples calls have no audio, and can be had all the same.
+            let must = |alternatives, kind| Command { alternatives, optional: kind != Kind::Plain, kind };
             commands.push(must(vec![voice.enter.as_str()], Kind::Plain));
             if !audio.list.is_empty() {
                 commands.push(must(vec![audio.list.as_str()], Kind::List));

@@ -172,7 +172,6 @@ impl Modem {
     }
 
     fn initialise(&mut self, now: Time) {
-        self.end_streams();
         let settle = Duration::from_millis(u64::from(self.profile.line.settle_ms));
         self.chat.start(now + settle);
         self.fault = None;

@@ -41,9 +41,25 @@ pub struct Office {
     /// A tone of busy, congestion or dialling heard in a call ends it, since the far end hung up. `false` where a
     /// conversation may hold such tones.
     pub tones_end_calls: bool,
+    /// What a reversal of the line's polarity says.
+    pub polarity: Polarity,
     /// A connected call that was silent for so long is ended, since nothing else tells on this line that the far end is
     /// gone; 0: never.
     pub silence_ends_ms: u32,
+}
+
+/// What a reversal of the line's polarity says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Polarity {
+    /// Nothing: some exchanges reverse it while they set calls up, or test the line.
+    #[default]
+    Ignored,
+    /// The far end hung up.
+    Ends,
+    /// Of a call that we place, the first one says that it was answered and the second one that the far end hung up; of a
+    /// call to us, the first one says that.
+    Answers,
 }
 
 impl Default for Office {
@@ -64,6 +80,7 @@ impl Default for Office {
             block_prefix: String::new(),
             waiting_gone_ms: 60_000,
             tones_end_calls: true,
+            polarity: Polarity::Ignored,
             silence_ends_ms: 0,
         }
     }

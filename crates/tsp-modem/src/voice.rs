@@ -18,6 +18,8 @@ const ETX: u8 = 0x03;
 const SUB: u8 = 0x1A;
 /// While a digit is shielded it is repeated this often (V.253).
 const REPEAT_MS: u32 = 70;
+/// The longest complex report: caller id of 255 octets in hexadecimal.
+const LONGEST_REPORT: u16 = 560;
 
 /// What the decoder makes of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +44,10 @@ enum State {
     Data,
     /// After a DLE.
     Shielded,
-    /// Inside `DLE X` … `DLE .`.
-    Report,
+    /// Inside `DLE X` … `DLE .`, so many bytes of it.
+    Report(u16),
     /// After a DLE inside a report.
-    ReportShielded,
+    ReportShielded(u16),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,32 +83,39 @@ impl Decoder {
             }
             (State::Data, _) => Some(Heard::Data(byte)),
             (State::Shielded, b'X') => {
-                self.state = State::Report;
+                self.state = State::Report(0);
                 None
             }
             (State::Shielded, _) => {
                 self.state = State::Data;
                 self.shielded(byte)
             }
-            (State::Report, DLE) => {
-                self.state = State::ReportShielded;
+            (State::Report(length), DLE) => {
+                self.state = State::ReportShielded(length);
                 None
             }
-            (State::Report, _) => Some(Heard::Report(byte)),
-            (State::ReportShielded, b'.') => {
+            (State::Report(length), _) => Some(self.reported(length, byte)),
+            (State::ReportShielded(_), b'.') => {
                 self.state = State::Data;
                 // A report ends its last line itself; where a modem forgets to, this does.
                 Some(Heard::Report(b'\n'))
             }
-            (State::ReportShielded, ETX) => {
+            (State::ReportShielded(_), ETX) => {
                 self.state = State::Data;
                 Some(Heard::End)
             }
-            (State::ReportShielded, _) => {
-                self.state = State::Report;
-                Some(Heard::Report(byte))
-            }
+            (State::ReportShielded(length), _) => Some(self.reported(length, byte)),
         }
+    }
+
+    /// A byte of a report. One that is longer than any report has lost its end, and what comes is data again.
+    fn reported(&mut self, length: u16, byte: u8) -> Heard {
+        if length >= LONGEST_REPORT {
+            self.state = State::Data;
+            return Heard::Report(b'\n');
+        }
+        self.state = State::Report(length + 1);
+        Heard::Report(byte)
     }
 
     fn shielded(&mut self, code: u8) -> Option<Heard> {
@@ -315,6 +324,21 @@ mod tests {
         ] {
             assert_eq!(heard(bytes), expected, "{bytes:02x?}");
         }
+    }
+
+    #[test]
+    fn a_report_whose_end_is_lost_does_not_swallow_the_audio() {
+        let mut bytes = vec![DLE, b'X'];
+        bytes.extend([0x80; 2_000]);
+        bytes.extend([DLE, b'5']);
+        let heard = heard(&bytes);
+        let data = heard.iter().filter(|heard| matches!(heard, Heard::Data(_))).count();
+        assert_eq!(data, 2_000 - usize::from(LONGEST_REPORT) - 1);
+        assert_eq!(heard.get(usize::from(LONGEST_REPORT)), Some(&Heard::Report(b'\n')));
+        assert_eq!(heard.last(), Some(&Heard::Digit('5', None)));
+        // The longest caller id fits.
+        let report = [b"MESG=".as_slice(), &[b'0'; 2 * 258], b"\r\n"].concat();
+        assert!(report.len() < usize::from(LONGEST_REPORT));
     }
 
     #[test]

@@ -185,7 +185,8 @@ impl Analogue {
                 let call = context.out.new_call();
                 context.out.reply(order.id, Ok(Taken::Call(call)));
                 context.out.report(call, Report::Dialing);
-                let talk = Talk::new(call, order.stream, context.now);
+                let reversal = Reversal::of_placed(context.office);
+                let talk = Talk { reversal, ..Talk::new(call, order.stream, context.now) };
                 self.phase = Phase::Dialling { talk, rest: Rest::after(&order.dialled) };
             }
             (Purpose::Answer, Phase::Answering { id, .. }) => context.out.done(*id),
@@ -348,6 +349,7 @@ impl Talk {
             loud: now,
             recalled: None,
             ringing: None,
+            reversal: Reversal::default(),
         }
     }
 }

@@ -8,6 +8,9 @@ const PLAY_MS: u32 = 3_600_000;
 impl Analogue {
     /// Begins the stream that the call needs now.
     pub(super) fn start_stream(&mut self, context: &mut Context<'_>) {
+        if self.method.is_none() {
+            return self.without_stream(context);
+        }
         let audio = audio_of(context);
         if audio.duplex.is_empty() && self.way == Way::Both {
             self.way = Way::Listen;
@@ -20,6 +23,16 @@ impl Analogue {
         self.duplex = Duplex::Starting;
         let ask = Ask::new(command, Purpose::StreamStart, context.profile.timeouts_ms.default);
         context.ask(ask.accepts(Accepts::Stream));
+    }
+
+    /// The modem took no way to carry samples: the call goes on without audio.
+    fn without_stream(&mut self, context: &mut Context<'_>) {
+        self.duplex = Duplex::Closed;
+        if let Some(call) = self.call().filter(|call| self.told_media != Some(*call)) {
+            self.told_media = Some(call);
+            context.out.trace(Some(call), false, context.name, "no audio: no way to carry samples was taken");
+            self.tell_media(context, call, Direction::Inactive);
+        }
     }
 
     pub(super) fn stream_started(&mut self, context: &mut Context<'_>, text: &str, outcome: &Outcome) {

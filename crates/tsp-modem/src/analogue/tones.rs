@@ -16,14 +16,17 @@ impl Analogue {
             VoiceEvent::Ringback => self.ringback(context),
             VoiceEvent::Busy => self.busy(context, BusyMode::Station),
             VoiceEvent::Reorder => self.busy(context, BusyMode::Trunk),
-            VoiceEvent::DialTone if matches!(self.phase, Phase::Connected { .. }) => {
+            VoiceEvent::DialTone | VoiceEvent::StutterDialTone if matches!(self.phase, Phase::Connected { .. }) => {
                 // That of a recall of ours says nothing about the far end.
                 if !context.office.tones_end_calls || !self.errands.is_empty() || self.just_recalled(context) {
                     return;
                 }
                 self.released(context, Cause::new(DisconnectMode::Normal).with_text("dial tone"));
             }
-            VoiceEvent::DialTone => self.dial_tone_again(context),
+            VoiceEvent::DialTone | VoiceEvent::StutterDialTone => self.dial_tone_again(context),
+            VoiceEvent::Polarity => self.polarity(context),
+            VoiceEvent::HandsetOffHook | VoiceEvent::ExtOffHook => self.lifted(context),
+            VoiceEvent::HandsetOnHook | VoiceEvent::ExtOnHook => self.replaced(context),
             VoiceEvent::LoopBreak if matches!(self.phase, Phase::Connected { .. } | Phase::Supervising { .. }) => {
                 self.released(context, Cause::new(DisconnectMode::Normal).with_text("loop current interrupted"));
             }
@@ -64,7 +67,7 @@ impl Analogue {
         self.released(context, Cause::new(DisconnectMode::Incompatible).with_text(text));
     }
 
-    fn just_recalled(&self, context: &Context<'_>) -> bool {
+    pub(super) fn just_recalled(&self, context: &Context<'_>) -> bool {
         let recalled = match &self.phase {
             Phase::Connected { talk } => talk.recalled,
             _ => None,

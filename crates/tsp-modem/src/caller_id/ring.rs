@@ -43,13 +43,23 @@ pub(crate) fn ring(line: &str) -> Option<RingLine> {
         Some(letter @ 'A'..='E') if rest.len() == 1 => RingLine { pattern: u32::from(letter) - 64, ..plain },
         Some(digit @ '1'..='9') if rest.len() == 1 => RingLine { pattern: u32::from(digit) - 48, ..plain },
         Some(digit) if digit.is_ascii_digit() => RingLine { number: number(rest), ..plain },
-        Some(';' | '/') => {
+        Some(';') => {
             let (from, to) = rest.get(1..)?.split_once(';').unwrap_or((rest.get(1..)?, ""));
             RingLine { number: number(from), called: number(to), ..plain }
         }
-        Some(':') => RingLine { number: rest.split_whitespace().last().and_then(number), ..plain },
+        // Which of our numbers was called, and nothing of the caller.
+        Some('/') => RingLine { called: number(rest.get(1..)?), ..plain },
+        Some(':') => with_directory_number(rest.get(1..)?, number),
         Some(_) => return None,
     })
+}
+
+/// `3 DN9 8888`: which of our numbers (a pattern as any other), then the caller.
+fn with_directory_number(rest: &str, number: impl Fn(&str) -> Option<String>) -> RingLine {
+    let ours = |word: &str| word.strip_prefix("DN")?.parse::<u32>().ok().filter(|number| (1..=20).contains(number));
+    let pattern = rest.split_whitespace().find_map(ours).unwrap_or(1);
+    let caller = rest.split_whitespace().last().filter(|last| !last.starts_with("DN")).and_then(number);
+    RingLine { pattern, number: caller, called: None }
 }
 
 /// The bursts of the ring that sounds, from `DROF=` and `DRON=` (tenths of a second, `+VDR=1,n`).
@@ -100,9 +110,11 @@ mod tests {
             ("RING", row(1, None)),
             ("RING 2", row(2, None)),
             ("RING B", row(2, None)),
-            ("RING/0666", row(1, Some("0666"))),
+            ("RING/0666", Some(RingLine { called: Some("0666".into()), ..RingLine::plain() })),
             ("RING;707070", row(1, Some("707070"))),
-            ("RING: 3 DN9 8888", row(1, Some("8888"))),
+            ("RING: 3 DN9 8888", row(9, Some("8888"))),
+            ("RING: 3 DN2", row(2, None)),
+            ("RING: 3", row(1, Some("3"))),
             ("RING 090909", row(1, Some("090909"))),
             ("+CRING: VOICE", row(1, None)),
             ("+CRING: REL ASYNC", None),

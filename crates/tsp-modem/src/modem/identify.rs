@@ -39,6 +39,7 @@ impl Modem {
 
     /// The port is open: what is it, where that is not known, and then the first commands.
     pub(super) fn begin(&mut self, now: Time) {
+        self.end_streams();
         let Some(auto) = &self.auto else { return self.initialise(now) };
         let clues = auto.clues.clone();
         let settle = Duration::from_millis(u64::from(self.profile.line.settle_ms));

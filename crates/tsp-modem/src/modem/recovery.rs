@@ -2,6 +2,7 @@
 //! brought back: DTR, then reset commands too, then the port opened anew, with longer and longer waits between.
 
 use super::*;
+use crate::profile::Catalogue;
 use tspi::Traced;
 
 /// Lines of the transcript that are kept for the day on which it fails.
@@ -43,7 +44,10 @@ impl Modem {
         if self.failures == 0 {
             return;
         }
-        if let Some(audio) = &self.profile.audio {
+        // One that nobody knows yet, or whose profile is guessed wrong, is spoken to as most are.
+        let generic = || Catalogue::builtin().named("v253").and_then(|profile| profile.audio.as_ref());
+        let audio = self.profile.audio.as_ref().or_else(|| self.auto.as_ref().and_then(|_| generic()));
+        if let Some(audio) = audio {
             let ends = [&audio.end_duplex, &audio.end_record, &audio.abort_play, &audio.end_play];
             let mut bytes: Vec<u8> = ends.into_iter().flat_map(|end| end.0.iter().copied()).collect();
             bytes.extend(b"\rATQ0V1\r");
