@@ -67,7 +67,7 @@ pub struct EngineConfig {
 }
 
 /// Delay of playout buffers: what suits the far ends of a public net.
-pub const JITTER_MS: (u32, u32) = (40, 200);
+pub const JITTER_MS: (u32, u32) = (20, 200);
 
 /// Who is told events: any media thread calls it, so it must not block.
 pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;

@@ -1,11 +1,12 @@
 //! Playout: what came in at its own pace leaves in frames of 20 ms.
 //!
 //! Samples are kept by timestamp, so packets of any length are split and joined as the frames ask. Times are counted in
-//! samples at 8 kHz, whatever the rate of the audio. The delay starts at
-//! its least, 40 ms, or 20 ms for a modem's frames. It grows where the buffer runs dry or packets come too late (a frame is put in), up to its most,
-//! 200 ms. It shrinks where it was not used up: where nothing was needed of it for two seconds it falls half the way to its
-//! least, where some was by a frame in ten. Whenever more waits than the delay asks for, quiet frames are left out, and
-//! after a second any frame, two a second. Where trouble soon follows, it waits twice as long before it shrinks again.
+//! samples at 8 kHz, whatever the rate of the audio. The delay begins at 40 ms, since a network is not known yet, or at 20 ms
+//! for a modem's frames. It grows where the buffer runs dry or packets come too late (a frame is put in), up to its most,
+//! 200 ms. It shrinks down to its least, 20 ms, where it was not used up: where nothing was needed of it for two seconds it
+//! falls half the way to its least, where some was by a frame in ten. Whenever more waits than the delay asks for, quiet
+//! frames are left out, and after a second any frame, two a second: what is before fades into what is after. Where trouble
+//! soon follows, it waits twice as long before it shrinks again.
 
 use crate::plc::Plc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +15,9 @@ use tapi::Time;
 use tspi::media::{AudioFrame, FRAME_SAMPLES, Frame, Rate};
 
 const FRAME: u32 = FRAME_SAMPLES as u32;
-const TARGET_MIN: u32 = 2 * FRAME;
+const TARGET_MIN: u32 = FRAME;
+/// Where a network's delay begins, unless its least is more.
+const TARGET_FIRST: u32 = 2 * FRAME;
 const TARGET_MAX: u32 = 10 * FRAME;
 /// Samples of a ring at 8 kHz.
 const RING: usize = 4096;
@@ -36,16 +39,17 @@ const FORCED_APART: u32 = 25;
 /// Samples below this are quiet: some -50 dBm0.
 const QUIET: u16 = 70;
 
-/// Least and most delay, in samples.
+/// Least and most delay, and that at the beginning, in samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     least: u32,
     most: u32,
+    first: u32,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { least: TARGET_MIN, most: TARGET_MAX }
+        Bounds { least: TARGET_MIN, most: TARGET_MAX, first: TARGET_FIRST }
     }
 }
 
@@ -53,12 +57,13 @@ impl Bounds {
     /// From milliseconds: 20 to 200, whole frames.
     pub fn from_millis(least_ms: u32, most_ms: u32) -> Bounds {
         let samples = |millis: u32| (millis.clamp(20, 200) * 8).next_multiple_of(FRAME).min(TARGET_MAX);
-        Bounds { least: samples(least_ms), most: samples(most_ms.max(least_ms)) }
+        let (least, most) = (samples(least_ms), samples(most_ms.max(least_ms)));
+        Bounds { least, most, first: TARGET_FIRST.clamp(least, most) }
     }
 
     /// For a source on this machine: no network is between, so one frame is enough to begin with.
     pub fn at_hand(self) -> Bounds {
-        Bounds { least: FRAME.min(self.least), ..self }
+        Bounds { least: FRAME.min(self.least), first: FRAME.min(self.least), ..self }
     }
 }
 
@@ -120,7 +125,7 @@ impl Jitter {
             state: State::Idle,
             end: 0,
             bounds,
-            target: bounds.least,
+            target: bounds.first,
             stretch: 0,
             spare: 0,
             overdue: 0,
@@ -276,9 +281,18 @@ impl Jitter {
             self.state = State::Playing { cursor, dry: 0 };
             return Some(self.made_up());
         }
-        let cursor = cursor.wrapping_add(self.surplus(cursor, level));
-        self.state = State::Playing { cursor: cursor.wrapping_add(FRAME), dry: 0 };
-        Some(self.read(cursor))
+        let surplus = self.surplus(cursor, level);
+        let next = cursor.wrapping_add(surplus);
+        self.state = State::Playing { cursor: next.wrapping_add(FRAME), dry: 0 };
+        if surplus == 0 {
+            return Some(self.read(cursor));
+        }
+        // What is left out must not be heard as a click.
+        let mut frame = self.read(cursor);
+        self.ring.forget(cursor.wrapping_add(FRAME), surplus - FRAME);
+        let after = self.read(next);
+        fade(frame.samples_mut(), after.samples());
+        Some(frame)
     }
 
     /// Nothing to play: the source is late (then the delay has grown by what is put in here) or has stopped.
@@ -294,7 +308,7 @@ impl Jitter {
     /// How many samples to leave out since more wait than are needed.
     fn surplus(&mut self, cursor: u32, level: u32) -> u32 {
         if level > TARGET_MAX + 2 * FRAME {
-            return level - self.target;
+            return (level - self.target).max(FRAME);
         }
         self.least = self.least.min(level);
         self.frames += 1;
@@ -363,6 +377,15 @@ impl Jitter {
     }
 }
 
+/// From what is there to other samples, linearly.
+fn fade(samples: &mut [i16], others: &[i16]) {
+    let length = samples.len().max(1) as i32;
+    for ((sample, other), n) in samples.iter_mut().zip(others).zip(0..) {
+        let (before, after) = (i32::from(*sample), i32::from(*other));
+        *sample = (before + (after - before) * n / length) as i16;
+    }
+}
+
 /// Samples by the low bits of their timestamp.
 #[derive(Clone, Debug)]
 struct Ring {
@@ -400,6 +423,12 @@ impl Ring {
     fn is_quiet(&mut self, timestamp: u32) -> bool {
         let quiet = |sample: &i16| *sample == MISSING || sample.unsigned_abs() < QUIET;
         self.places(timestamp, self.rate.frame_samples()).iter().all(|places| places.iter().all(quiet))
+    }
+
+    /// Takes samples out, unheard: at this place they would be taken for later ones.
+    fn forget(&mut self, timestamp: u32, count: u32) {
+        let count = count as usize * self.rate.factor();
+        self.places(timestamp, count).into_iter().for_each(|places| places.fill(MISSING));
     }
 
     /// Takes samples out.
