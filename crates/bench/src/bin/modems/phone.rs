@@ -110,7 +110,7 @@ fn hear(socket: &UdpSocket, audio: &Audio) {
 }
 
 /// A sample of µ-law (G.711).
-fn linear(byte: u8) -> i16 {
+pub fn linear(byte: u8) -> i16 {
     let byte = !byte;
     let value = ((i16::from(byte & 0x0f) << 3) + 0x84) << ((byte >> 4) & 7);
     if byte & 0x80 == 0 { value - 0x84 } else { 0x84 - value }

@@ -12,7 +12,7 @@ const MARK: usize = 40;
 const LOUD: i16 = 12_000;
 /// What is as loud as a mark is one.
 const THRESHOLD: i16 = 4_000;
-/// Bytes of 8-bit linear samples as far from silence (0x80) as a mark.
+/// How far a mark's bytes are from those of silence, in either coding.
 const FAR: u8 = THRESHOLD.to_be_bytes()[0];
 
 /// Where the marks of one modem were seen, and when.
@@ -53,16 +53,25 @@ pub fn is_marked(samples: impl IntoIterator<Item = i16>) -> bool {
     samples.into_iter().any(|sample| sample.saturating_abs() > THRESHOLD)
 }
 
+/// Whether a byte of the stream is as loud as a mark, where `silence` is one that is not. The host has chosen between 8-bit
+/// linear samples (silence is 0x80) and µ-law (0xff or 0x7f): the lower seven bits are far apart in a circle in both.
+fn is_loud(byte: u8, silence: u8) -> bool {
+    let apart = (byte & 0x7f).abs_diff(silence & 0x7f);
+    apart.min(128 - apart) > FAR
+}
+
 /// The modem.
 pub struct Tapped {
     modem: Analogue,
     marks: Arc<Mutex<Marks>>,
+    /// The last byte of the host: a mark is at the beginning of a frame, so a frame ends with silence.
+    silence: u8,
 }
 
 impl Tapped {
     /// A V.253 modem.
     pub fn new(marks: Arc<Mutex<Marks>>) -> Tapped {
-        Tapped { modem: Analogue::new(Persona::v253()), marks }
+        Tapped { modem: Analogue::new(Persona::v253()), marks, silence: 0 }
     }
 
     fn look<T>(&self, with: impl FnOnce(&mut Marks) -> T) -> Option<T> {
@@ -80,7 +89,9 @@ impl Device for Tapped {
     }
 
     fn bytes(&mut self, now: Time, port: u32, bytes: &[u8]) {
-        if bytes.iter().any(|byte| byte.abs_diff(0x80) > FAR) {
+        let last = bytes.last().copied().unwrap_or(self.silence);
+        let silence = std::mem::replace(&mut self.silence, last);
+        if bytes.iter().any(|byte| is_loud(*byte, silence)) {
             self.look(|marks| note(&mut marks.written, Instant::now()));
         }
         self.modem.bytes(now, port, bytes);
@@ -134,5 +145,23 @@ impl Device for Tapped {
 
     fn poll_timeout(&self) -> Option<Time> {
         self.modem.poll_timeout()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_seen_in_either_coding_and_silence_in_none() {
+        let samples = mark().0;
+        let coded = |code: fn(i16) -> u8| samples.map(code);
+        let linear = coded(|sample| ((sample >> 8) as u8).wrapping_add(0x80));
+        let law = coded(|sample| (0..=255).min_by_key(|code| crate::phone::linear(*code).abs_diff(sample)).unwrap());
+        for (stream, silent) in [(linear, [0x80, 0x7f, 0x81, 0x80]), (law, [0xff, 0x7f, 0xfe, 0x7e])] {
+            let silence = stream[159];
+            assert!(stream[..MARK].iter().all(|byte| is_loud(*byte, silence)), "{stream:x?}");
+            assert!(!silent.iter().chain(&stream[MARK..]).any(|byte| is_loud(*byte, silence)), "{stream:x?}");
+        }
     }
 }
