@@ -92,11 +92,32 @@ pub(crate) struct Control {
     pub(crate) conference: Option<Conference>,
     /// The conference that the network is taking it into.
     pub(crate) enters: Option<CallId>,
+    /// More digits of its number are awaited.
+    #[serde(default)]
+    pub(crate) dials: Dials,
     /// Its provider wants to be told what is heard of call progress.
     #[serde(default)]
     pub(crate) listens: bool,
     /// Whether nobody took it yet.
     pub(crate) unclaimed: Unclaimed,
+}
+
+/// Whether more digits of a number are to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Dials {
+    /// All are there.
+    #[default]
+    Whole,
+    /// It is dialled in parts.
+    InParts,
+}
+
+impl Dials {
+    /// What a dialable address says: a semicolon at the end of the number, before a subaddress or a name.
+    pub(crate) fn of(to: &str) -> Dials {
+        let number = to.split(['|', '^']).next().unwrap_or_default();
+        if number.trim_end().ends_with(';') { Dials::InParts } else { Dials::Whole }
+    }
 }
 
 /// How far a call that nobody took has come.
@@ -222,6 +243,11 @@ impl Call {
     pub(crate) fn audio(&self, digits: DigitsBy) -> Audio {
         let far_end_known = self.stream.as_ref().is_some_and(|stream| stream.remote.is_some());
         features::audio(&self.state, self.stream.is_some(), far_end_known, digits)
+    }
+
+    /// Whether more of its number may be dialled.
+    pub(crate) fn awaits_digits(&self) -> bool {
+        self.state != CallState::Dialing || self.control.dials == Dials::InParts
     }
 
     /// Sessions with this privilege.
@@ -363,6 +389,9 @@ impl Server {
                 let caps = &line.description.caps.call_features;
                 let mut now = features::features(&call.state, audio, caps, privilege);
                 now.remove(&Feature::PrepareAddToConference);
+                if !call.awaits_digits() {
+                    now.remove(&Feature::Dial);
+                }
                 if call.control.asked.is_none() {
                     now.remove(&Feature::AcceptTransfer);
                     now.remove(&Feature::RejectTransfer);

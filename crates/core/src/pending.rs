@@ -1,6 +1,6 @@
 //! Requests that wait for a provider: each is answered exactly once.
 
-use crate::call::{Draft, Flexible};
+use crate::call::{Dials, Draft, Flexible};
 use crate::consult::Plan;
 use crate::media::Kind;
 use crate::server::Timer;
@@ -8,7 +8,8 @@ use crate::{ClientId, Output, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tapi::{
-    CallId, CallState, Error, ErrorCode, ForwardRule, LineId, OperationId, Reply, RequestId, SessionId, Time, reply,
+    CallId, CallState, Error, ErrorCode, ForwardRule, InfoKind, LineId, Names, OperationId, Reply, RequestId,
+    SessionId, Time, reply,
 };
 use tspi::{Action, Command, CommandId, Refusal, Taken};
 
@@ -44,6 +45,8 @@ pub(crate) enum What {
     Answer(CallId),
     /// To end a call.
     Drop(CallId),
+    /// To dial a further part of a number.
+    Dial { call: CallId, to: String },
     /// To send digits.
     Digits(OperationId),
     /// To hold a call before another is placed.
@@ -172,6 +175,7 @@ impl Server {
             What::Drop(call) => self.drop_completed(now, asker, call, result.err()),
             What::Digits(operation) => self.digits_completed(asker, operation, result.err()),
             What::Plain => self.answer_done(asker, result.err()),
+            What::Dial { call, to } => self.part_taken(now, asker, (call, &to), result.err()),
             what => self.stepped(now, asker, what, result.map(|_| ())),
         }
     }
@@ -210,7 +214,7 @@ impl Server {
             What::Conference { conference, call } => self.conference_taken(now, asker, (conference, call), result),
             What::ConferenceOf { a, b } => self.conference_of_taken(now, asker, (a, b), result),
             What::Rules { line, rules } => self.rules_taken(now, asker, line, rules, result),
-            What::Make(_) | What::Answer(_) | What::Drop(_) | What::Digits(_) | What::Plain => {}
+            What::Make(_) | What::Answer(_) | What::Drop(_) | What::Dial { .. } | What::Digits(_) | What::Plain => {}
         }
     }
 
@@ -244,7 +248,7 @@ impl Server {
             }
             What::Drop(call) => self.drop_completed(now, pending.asker, call, Some(error)),
             What::Digits(operation) => self.digits_completed(pending.asker, operation, Some(error)),
-            What::Plain => self.answer_done(pending.asker, Some(error)),
+            What::Dial { .. } | What::Plain => self.answer_done(pending.asker, Some(error)),
             what => self.stepped(now, pending.asker, what, Err(error)),
         }
     }
@@ -279,6 +283,26 @@ impl Server {
 
     /// What its owner wanted gone is gone, whether the far end or we were first; and what nobody owns may not stay
     /// because its provider will not let go.
+    /// A part of a number was dialled, or was not.
+    fn part_taken(&mut self, now: Time, asker: Option<Asker>, (id, to): (CallId, &str), error: Option<Error>) {
+        let taken = error.is_none();
+        self.answer_done(asker, error);
+        let Some(call) = self.calls.get_mut(&id).filter(|_| taken) else { return };
+        if let Some(called) = &mut call.info.called.address {
+            let begun = called.trim_end_matches(';').len();
+            called.truncate(begun);
+            called.push_str(to);
+        }
+        let (before, dials) = (call.control.dials, Dials::of(to));
+        call.control.dials = dials;
+        let dialing = call.state == CallState::Dialing;
+        self.emit_info(now, id, Names::from([InfoKind::CalledId]), None);
+        if dialing && before != dials {
+            // What can be done with it changed.
+            self.emit_state(now, id, |_| true);
+        }
+    }
+
     fn drop_completed(&mut self, now: Time, asker: Option<Asker>, id: CallId, error: Option<Error>) {
         let call = self.calls.get(&id);
         let ownerless = call.is_some_and(|call| call.info.owners == 0);

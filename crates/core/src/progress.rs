@@ -1,7 +1,7 @@
 //! What becomes of a call: how it is presented, enters a state, ends, and loses its handles.
 
 use crate::after::after;
-use crate::call::{Call, Consultation, Draft, Handle, Held, Presence, Purpose, Why};
+use crate::call::{Call, Consultation, Dials, Draft, Handle, Held, Presence, Purpose, Why};
 use crate::media::Kind;
 use crate::pending::{Asker, What};
 use crate::server::{Life, Timer};
@@ -322,6 +322,7 @@ impl Server {
         self.count_making(line, -1);
         let mut call = Call::new(now, self.wall(now), draft.info, (provider, reference), Presence::Told);
         call.stream = draft.stream;
+        call.control.dials = call.info.called.address.as_deref().map_or(Dials::Whole, Dials::of);
         self.insert_call(call);
         self.made_for(now, asker, id, draft.purpose);
         if self.life == Life::Stopping {

@@ -530,3 +530,62 @@ fn what_an_authority_allows_holds_until_it_is_taken_back_and_the_call_goes_on() 
     assert!(matches!(world.state(app, call), CallState::Connected(_)), "what was begun goes on");
     world.taken(app, drop(call));
 }
+
+#[test]
+fn further_digits_are_offered_while_a_number_is_dialled_in_parts_and_no_longer() {
+    let mut world = world();
+    let owner = world.owner("owner");
+    let dials = |world: &mut World, call: CallId| world.call(owner, call).status.features.contains(&Feature::Dial);
+    for (number, (to, parts)) in [("555", false), ("55;|12^Bob", true)].into_iter().enumerate() {
+        let reference = number as u64 + 1;
+        let make = CallMake {
+            line: LineSelector::Name("trunk".into()),
+            to: to.into(),
+            address: AddressId(0),
+            block_id: false,
+            comment: None,
+            bearer: None,
+        };
+        let id = world.ask(owner, make);
+        let command = world.command();
+        world.tell(tspi::Event::Reply { id: command.id, result: Ok(Taken::Call(CallRef(reference))) });
+        let Some(Ok(Reply::Made(made))) = world.reply(owner, id) else { panic!() };
+        world.report(reference, Report::Dialing);
+        assert_eq!(dials(&mut world, made.call), parts, "{to}");
+    }
+    let id = world.ask(
+        owner,
+        CallMake {
+            line: LineSelector::Name("trunk".into()),
+            to: "55;".into(),
+            address: AddressId(0),
+            block_id: false,
+            comment: None,
+            bearer: None,
+        },
+    );
+    let command = world.command();
+    world.tell(tspi::Event::Reply { id: command.id, result: Ok(Taken::Call(CallRef(3))) });
+    let Some(Ok(Reply::Made(made))) = world.reply(owner, id) else { panic!() };
+    world.report(3, Report::Dialing);
+    world.events(owner);
+    // What is refused changes nothing; then a part, and the last one.
+    for (to, refused, goes_on, called) in
+        [("x", true, true, "55;"), ("12;", false, true, "5512;"), ("3", false, false, "55123")]
+    {
+        let id = world.ask(owner, CallDial { call: made.call, to: to.into() });
+        let command = world.command();
+        assert_eq!(command.action, Action::Dial { call: CallRef(3), to: to.into() });
+        if refused {
+            world.refuse(command.id, ErrorCode::InvalAddress);
+        } else {
+            world.done(command.id);
+        }
+        assert_eq!(world.reply(owner, id).unwrap().is_err(), refused, "{to}");
+        assert_eq!(dials(&mut world, made.call), goes_on, "{to}");
+        assert_eq!(world.call(owner, made.call).info.called.address.as_deref(), Some(called));
+    }
+    assert_eq!(world.told(owner).last().map(String::as_str), Some("dialing"), "the features changed");
+    world.ask(owner, CallDial { call: made.call, to: "4".into() });
+    assert!(world.commands().is_empty(), "it is not even asked");
+}

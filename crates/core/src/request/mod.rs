@@ -198,6 +198,9 @@ impl Server {
         if !crate::features::fits(&call.state, call.audio(line.description.digits), feature) {
             return Err(ErrorCode::InvalCallState.because(format!("call {id} is {}: no {feature}", call.state)));
         }
+        if *feature == Feature::Dial && !call.awaits_digits() {
+            return Err(ErrorCode::InvalCallState.because(format!("call {id}: all of its number is dialled")));
+        }
         Ok(())
     }
 

@@ -40,9 +40,12 @@ impl Server {
     }
 
     pub(super) fn call_dial(&mut self, now: Time, asker: Asker, dial: CallDial) -> Outcome {
-        let call = self.controlled(asker.session, dial.call, &Feature::Dial)?.reference;
+        let call = self.controlled(asker.session, dial.call, &Feature::Dial)?;
+        let (provider, line, reference) = (call.provider, call.info.line, call.reference);
         check_address(&dial.to)?;
-        self.plain(now, asker, dial.call, Action::Dial { call, to: dial.to })
+        let what = What::Dial { call: dial.call, to: dial.to.clone() };
+        self.command(now, Some(asker), (provider, line), what, Action::Dial { call: reference, to: dial.to });
+        Ok(Answer::Later)
     }
 
     pub(super) fn call_swap_hold(&mut self, now: Time, asker: Asker, swap: &CallSwapHold) -> Outcome {
