@@ -29,6 +29,7 @@ use tspi::{
 
 mod audible;
 mod commands;
+mod ending;
 mod hook;
 mod parts;
 mod second;
@@ -39,6 +40,7 @@ mod waiting;
 
 use commands::dial;
 pub(crate) use commands::words;
+use ending::Refused;
 use hook::Reversal;
 use second::{Errands, Other};
 use timers::ring_gone;
@@ -202,6 +204,8 @@ pub(crate) struct Analogue {
     sound: Sound,
     other: Other,
     errands: Errands,
+    /// One of two calls was to be dropped, and could not be alone.
+    refused: Option<Refused>,
 }
 
 impl Analogue {
@@ -220,6 +224,7 @@ impl Analogue {
             sound: Sound::Duplex,
             other: Other::None,
             errands: Errands::default(),
+            refused: None,
         }
     }
 

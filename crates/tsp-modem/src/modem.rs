@@ -287,6 +287,13 @@ impl Modem {
                 if let Calls::Cellular(cellular) = &mut self.calls {
                     cellular.stop_digits(&mut self.out, call);
                 }
+                let kept = self.with(now, |calls, context| match calls {
+                    Calls::Analogue(analogue) => analogue.cannot_drop(context, call),
+                    Calls::Cellular(_) => None,
+                });
+                if let Some(text) = kept {
+                    return self.out.refuse(id, ErrorCode::OperationUnavail, text);
+                }
                 self.out.done(id);
                 self.drop_call(now, call);
             }

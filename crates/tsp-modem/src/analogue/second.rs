@@ -52,8 +52,8 @@ pub(super) enum Wish {
     RejectWaiting,
     /// End the active one, retrieve the held one.
     EndActive,
-    /// End the held one.
-    EndHeld,
+    /// End the held one, by this code: it is told to be over already.
+    EndHeld(String),
     /// Join all.
     Join,
     /// Join the far ends.
@@ -127,7 +127,7 @@ impl Analogue {
 
     /// Holds one and retrieves the other.
     pub(crate) fn swap_hold(&mut self, context: &mut Context<'_>, id: CommandId, active: CallRef, held: CallRef) {
-        if self.swap_code(context).is_empty() {
+        if self.swap_code(context.office).is_empty() {
             // Holding and retrieving one after the other does not do it either.
             return context.out.refuse(id, ErrorCode::OperationFailed, "the line's exchange swaps no calls");
         }
@@ -136,13 +136,6 @@ impl Analogue {
         }
         context.out.done(id);
         self.want(context, Wish::Swap);
-    }
-
-    fn swap_code<'a>(&self, context: &Context<'a>) -> &'a str {
-        match &self.other {
-            Other::Held(_, Beside::Waited) if !context.office.swap_waiting.is_empty() => &context.office.swap_waiting,
-            _ => &context.office.swap,
-        }
     }
 
     /// Has the exchange join two calls and us. Two calls on one pair of wires cannot be mixed here.
@@ -214,15 +207,15 @@ impl Analogue {
         let Some(wish) = self.errands.waiting.pop_front() else { return false };
         let office = context.office;
         let code = match &wish {
-            Wish::Hold => &office.hold,
-            Wish::Back => &office.back,
-            Wish::Swap => self.swap_code(context),
-            Wish::AnswerWaiting(_) => &office.answer_waiting,
-            Wish::RejectWaiting => &office.reject_waiting,
-            Wish::EndActive => &office.end_active,
-            Wish::EndHeld => &office.end_held,
-            Wish::Join => &office.conference,
-            Wish::Transfer => &office.transfer,
+            Wish::Hold => office.hold.clone(),
+            Wish::Back => office.back.clone(),
+            Wish::Swap => self.swap_code(office).to_owned(),
+            Wish::AnswerWaiting(_) => office.answer_waiting.clone(),
+            Wish::RejectWaiting => office.reject_waiting.clone(),
+            Wish::EndActive => self.end_active_code(office),
+            Wish::EndHeld(code) => code.clone(),
+            Wish::Join => office.conference.clone(),
+            Wish::Transfer => office.transfer.clone(),
         };
         self.errands.asked = Some(wish);
         let voice = voice_of(context);
@@ -230,7 +223,7 @@ impl Analogue {
             voice.flash.clone()
         } else {
             self.go_blind(context);
-            format!("{};", voice.dial.replace("{n}", code).trim_end_matches(';'))
+            format!("{};", voice.dial.replace("{n}", &code).trim_end_matches(';'))
         };
         // A digit, or a pause, takes two seconds at the most.
         let wait = context.profile.timeouts_ms.default + 2_000 * code.len() as u32;
@@ -295,7 +288,7 @@ impl Analogue {
                 (self.phase, self.other) = (phase, other);
                 self.transferred(context);
             }
-            (Wish::RejectWaiting | Wish::EndHeld, phase, _) => self.phase = phase,
+            (Wish::RejectWaiting | Wish::EndHeld(_), phase, _) => self.phase = phase,
             (_, phase, other) => (self.phase, self.other) = (phase, other),
         }
         if let Phase::Connected { talk } = &mut self.phase {
@@ -310,7 +303,7 @@ impl Analogue {
         match wish {
             // The call was told to be over: so is all there is.
             Wish::Back if !matches!(self.phase, Phase::Parked) => {}
-            Wish::EndActive | Wish::EndHeld => {}
+            Wish::EndActive | Wish::EndHeld(_) => {}
             Wish::RejectWaiting => return self.other = Other::Refused { last: context.now },
             Wish::Transfer => {
                 if let Some(call) = self.other.call() {
@@ -364,33 +357,18 @@ impl Analogue {
         let released = Report::Released { by: ReleasedBy::Local, cause: Cause::new(DisconnectMode::Normal) };
         let active = self.call() == Some(call);
         context.out.report(call, released);
-        let wish = match (&self.other, &self.phase) {
-            (Other::Waiting(knock), _) if !active => {
-                let last = knock.last;
-                self.other = Other::Refused { last };
-                let talks = matches!(self.phase, Phase::Connected { .. });
-                if talks && !office.reject_waiting.is_empty() {
-                    self.want(context, Wish::RejectWaiting);
-                }
-                return;
+        if let (Other::Waiting(Knock { last, .. }), false) = (&self.other, active) {
+            self.other = Other::Refused { last: *last };
+            let talks = matches!(self.phase, Phase::Connected { .. });
+            if talks && !office.reject_waiting.is_empty() {
+                self.want(context, Wish::RejectWaiting);
             }
-            (Other::Held(..), Phase::Connected { .. }) if active => Some(Wish::EndActive),
-            (Other::Held(..), Phase::Supervising { .. } | Phase::Dialling { .. } | Phase::Partial { .. }) if active => {
-                Some(Wish::Back)
-            }
-            (Other::Held(..), Phase::Connected { .. }) => Some(Wish::EndHeld),
-            _ => None,
-        };
-        let able = match wish {
-            Some(Wish::EndActive) => !office.end_active.is_empty(),
-            Some(Wish::EndHeld) => !office.end_held.is_empty(),
-            Some(Wish::Back) => !office.back.is_empty(),
-            _ => false,
-        };
-        match wish.filter(|_| able) {
-            Some(Wish::EndHeld) => {
+            return;
+        }
+        match self.ends_alone(office, call) {
+            Some(wish @ Wish::EndHeld(_)) => {
                 self.other = Other::None;
-                self.want(context, Wish::EndHeld);
+                self.want(context, wish);
             }
             Some(wish) => self.leave_for(context, wish),
             None => self.rest_goes_too(context, call),
@@ -408,16 +386,5 @@ impl Analogue {
         }
         self.phase = Phase::Parked;
         self.want(context, wish);
-    }
-
-    /// The line cannot end one of two calls alone.
-    fn rest_goes_too(&mut self, context: &mut Context<'_>, dropped: CallRef) {
-        if let Some(rest) = [self.call(), self.other.call()].into_iter().flatten().find(|call| *call != dropped) {
-            let text = "the line's exchange cannot end one of two calls alone";
-            let cause = Cause::new(DisconnectMode::Unavail).with_text(text);
-            context.out.report(rest, Report::Released { by: ReleasedBy::Remote, cause });
-        }
-        self.other = Other::None;
-        self.hang_up(context);
     }
 }

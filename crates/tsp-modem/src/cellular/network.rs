@@ -289,7 +289,8 @@ impl Network {
     fn reason(&self) -> Option<String> {
         let Some(sim) = self.sim.as_ref().filter(|_| self.asked) else { return Some("starting".to_owned()) };
         if let Some(reason) = sim.reason() {
-            let refused = *sim == Sim::Pin && self.iccid.as_ref().is_some_and(|card| self.tried.iter().any(|tried| tried.card == *card));
+            let refused = *sim == Sim::Pin
+                && self.iccid.as_ref().is_some_and(|card| self.tried.iter().any(|tried| tried.card == *card));
             return Some(if refused && self.entering == Entering::No {
                 format!("{reason}: the configured one was refused")
             } else {

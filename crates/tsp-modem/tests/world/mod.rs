@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN, `office=etsi`: with
-//!                          these services of the exchange, `polarity=ends`: and reversals that say so, `features`: what the line can do now is told too
+//!                          these services of the exchange, `polarity=ends`: and reversals that say so, `without=end_held`: but for this one, `features`: what the line can do now is told too
 //! ready                    from the beginning until the modem, which takes everything, is asked no more
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
@@ -106,6 +106,11 @@ impl<'a> World<'a> {
         if let Some(polarity) = option("polarity=") {
             let own = format!("polarity = \"{polarity}\"\ninherits = \"{}\"", config.office.id);
             config.office = Office::parse(own.parse().unwrap()).unwrap();
+        }
+        match option("without=") {
+            Some("end_held") => config.office.end_held.clear(),
+            Some("end_active") => config.office.end_active.clear(),
+            _ => {}
         }
         let pin = options.split_once("pin=").map(|(_, pin)| pin.to_owned());
         config.cellular.pin = pin.map(|pin| pin.try_into().unwrap());
