@@ -35,6 +35,7 @@ mod facts;
 mod forward;
 mod network;
 mod news;
+mod pin;
 mod registration;
 mod services;
 mod sms;

@@ -1,13 +1,12 @@
 //! SIM, registration, signal, operator, own number: whether the line is in service, and the PIN that is entered once.
 
+use super::pin::PinEntry;
 use super::registration::{self, Sim};
 use super::sms::tell as tell_device;
 use super::*;
-use crate::analogue::words;
-use crate::config::{Pin, RefusedPin};
 use crate::response::fields;
-use std::collections::{BTreeMap, BTreeSet};
-use tapi::{DeviceEvent, ErrorCode, Service};
+use std::collections::BTreeMap;
+use tapi::{DeviceEvent, Service};
 use tspi::LineChange;
 
 /// While the line is not in service, it is asked after so often.
@@ -17,17 +16,7 @@ const WAKING: Duration = Duration::from_secs(1);
 /// … and so often, before it counts as failed.
 const WAKES: u32 = 30;
 /// `+CPIN?` may take long while the SIM wakes up.
-const PIN_WAIT_MS: u32 = 15_000;
-
-/// Whose PIN is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Entering {
-    No,
-    /// The configured one.
-    Configured,
-    /// An application's.
-    Asked(CommandId),
-}
+pub(super) const PIN_WAIT_MS: u32 = 15_000;
 
 /// What is known of the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +32,7 @@ pub(super) struct Network {
     signal: Option<u8>,
     operator: Option<String>,
     iccid: Option<String>,
-    entering: Entering,
-    /// Configured PINs that were tried here, each on its card; where the card's number cannot be read, it has the empty name.
-    tried: BTreeSet<RefusedPin>,
+    pin: PinEntry,
     next: Option<Time>,
 }
 
@@ -60,8 +47,7 @@ impl Default for Network {
             signal: None,
             operator: None,
             iccid: None,
-            entering: Entering::No,
-            tried: BTreeSet::new(),
+            pin: PinEntry::default(),
             next: None,
         }
     }
@@ -70,7 +56,7 @@ impl Default for Network {
 impl Network {
     /// After a failure: everything is asked anew, but no PIN is tried twice.
     pub(super) fn after_failure(&mut self) -> Network {
-        Network { tried: std::mem::take(&mut self.tried), ..Network::default() }
+        Network { pin: std::mem::take(&mut self.pin).after_failure(), ..Network::default() }
     }
 
     pub(super) fn begin(&mut self, context: &mut Context<'_>) {
@@ -109,7 +95,11 @@ impl Network {
         let rest = |prefix: &str| lines.iter().find_map(|line| after(line, prefix));
         match purpose {
             Purpose::Pin => self.pin_read(context, lines, outcome),
-            Purpose::PinEnter => self.pin_entered(context, outcome),
+            Purpose::PinEnter => {
+                self.pin.entered(context, outcome, self.iccid.as_deref().unwrap_or_default());
+                // What the card wants now: it may be ready, or blocked.
+                context.ask(Ask::new("AT+CPIN?", Purpose::Pin, PIN_WAIT_MS).expects("+CPIN:").informing());
+            }
             Purpose::Iccid => {
                 self.iccid = lines.iter().find_map(|line| registration::iccid(line)).or(self.iccid.take());
                 self.enter_configured(context);
@@ -166,6 +156,7 @@ impl Network {
         match Sim::of_answer(lines, outcome) {
             Some(sim) => {
                 self.wakes = 0;
+                self.pin.settle(context, self.iccid.as_deref().unwrap_or_default(), sim == Sim::Ready);
                 self.sim = Some(sim);
             }
             None if self.wakes >= WAKES => self.sim = Some(Sim::Failure("the SIM is busy for 30 s".to_owned())),
@@ -174,7 +165,7 @@ impl Network {
                 self.next = Some(context.now + WAKING);
             }
         }
-        if self.sim == Some(Sim::Pin) && self.entering == Entering::No {
+        if self.sim == Some(Sim::Pin) && self.pin.is_idle() {
             self.enter_configured(context);
         }
     }
@@ -183,7 +174,7 @@ impl Network {
     fn enter_configured(&mut self, context: &mut Context<'_>) {
         let Some(pin) = context.cellular.pin.clone().filter(|_| self.sim == Some(Sim::Pin)) else { return };
         let questions = &cell_of(context).iccid;
-        if self.iccid.is_none() && !questions.is_empty() && !self.tried.contains(&RefusedPin::new("", &pin)) {
+        if self.iccid.is_none() && !questions.is_empty() && self.pin.wants_name(&pin) {
             // Asked for once; where no answer tells it, the card goes without a name.
             self.iccid = Some(String::new());
             for question in questions {
@@ -192,54 +183,12 @@ impl Network {
             }
             return;
         }
-        let attempt = RefusedPin::new(self.iccid.as_deref().unwrap_or_default(), &pin);
-        if context.cellular.refused.contains(&attempt) || !self.tried.insert(attempt) {
-            return;
-        }
-        self.entering = Entering::Configured;
-        enter(context, &pin);
+        self.pin.enter_configured(context, &pin, self.iccid.as_deref().unwrap_or_default());
     }
 
     /// An application enters a PIN.
     pub(super) fn enter_pin(&mut self, context: &mut Context<'_>, id: CommandId, digits: &str) {
-        match Pin::try_from(digits.to_owned()) {
-            Err(reason) => context.out.refuse(id, ErrorCode::InvalParam, reason),
-            Ok(_) if self.sim != Some(Sim::Pin) || self.entering != Entering::No => {
-                context.out.refuse(id, ErrorCode::OperationUnavail, "the SIM wants no PIN now");
-            }
-            Ok(pin) => {
-                self.entering = Entering::Asked(id);
-                enter(context, &pin);
-            }
-        }
-    }
-
-    fn pin_entered(&mut self, context: &mut Context<'_>, outcome: &Outcome) {
-        let good = matches!(outcome, Outcome::Final(result) if result.is_ok());
-        match std::mem::replace(&mut self.entering, Entering::No) {
-            Entering::Asked(id) if good => context.out.done(id),
-            Entering::Asked(id) => {
-                context.out.refuse(
-                    id,
-                    ErrorCode::OperationFailed,
-                    format!("the SIM refused the PIN: {}", words(outcome)),
-                );
-            }
-            Entering::Configured if !good => {
-                if let (Outcome::Final(_), Some(pin)) = (outcome, &context.cellular.pin) {
-                    context.out.pin_refused(RefusedPin::new(self.iccid.as_deref().unwrap_or_default(), pin));
-                }
-                context.out.trace(
-                    None,
-                    false,
-                    context.name,
-                    "the SIM refused the configured PIN: it is not tried again",
-                );
-            }
-            Entering::Configured | Entering::No => {}
-        }
-        // What the card wants now: it may be ready, or blocked.
-        context.ask(Ask::new("AT+CPIN?", Purpose::Pin, PIN_WAIT_MS).expects("+CPIN:").informing());
+        self.pin.enter_asked(context, id, digits, self.sim == Some(Sim::Pin));
     }
 
     fn signal_is(&mut self, context: &mut Context<'_>, rest: Option<&str>) {
@@ -251,7 +200,7 @@ impl Network {
     }
 
     fn schedule(&mut self, context: &Context<'_>) {
-        let wait = if self.is_in() { millis(cell_of(context).poll_ms.status) } else { SEARCHING };
+        let wait = if self.is_in(context) { millis(cell_of(context).poll_ms.status) } else { SEARCHING };
         let at = context.now + wait;
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
@@ -262,7 +211,7 @@ impl Network {
         let cell = cell_of(context);
         if let Some(rest) = after(line, "+CPIN:") {
             self.sim = Some(Sim::of_words(rest));
-            if self.sim == Some(Sim::Pin) && self.entering == Entering::No {
+            if self.sim == Some(Sim::Pin) && self.pin.is_idle() {
                 self.enter_configured(context);
             }
         } else if let Some(rest) = after(line, "+CFUN:") {
@@ -281,21 +230,17 @@ impl Network {
         Some(self.sim_changed(context, before.as_ref()))
     }
 
-    fn is_in(&self) -> bool {
-        self.reason().is_none()
+    fn is_in(&self, context: &Context<'_>) -> bool {
+        self.reason(context).is_none()
     }
 
     /// Why the line is out of service.
-    fn reason(&self) -> Option<String> {
+    fn reason(&self, context: &Context<'_>) -> Option<String> {
         let Some(sim) = self.sim.as_ref().filter(|_| self.asked) else { return Some("starting".to_owned()) };
         if let Some(reason) = sim.reason() {
-            let refused = *sim == Sim::Pin
-                && self.iccid.as_ref().is_some_and(|card| self.tried.iter().any(|tried| tried.card == *card));
-            return Some(if refused && self.entering == Entering::No {
-                format!("{reason}: the configured one was refused")
-            } else {
-                reason
-            });
+            let card = self.iccid.as_deref().unwrap_or_default();
+            let more = self.pin.reason(context.cellular, card).filter(|_| *sim == Sim::Pin);
+            return Some(more.map_or(reason.clone(), |more| format!("{reason}: {more}")));
         }
         if self.radio_off {
             return Some("the radio is off (airplane mode)".to_owned());
@@ -310,7 +255,7 @@ impl Network {
     }
 
     fn judge(&mut self, context: &mut Context<'_>) {
-        let service = self.reason().map_or(Service::In, |reason| Service::Out { reason });
+        let service = self.reason(context).map_or(Service::In, |reason| Service::Out { reason });
         context.out.set_service(service);
     }
 
@@ -323,11 +268,6 @@ impl Network {
             self.ask(context);
         }
     }
-}
-
-fn enter(context: &mut Context<'_>, pin: &Pin) {
-    let text = format!("AT+CPIN=\"{}\"", pin.digits());
-    context.ask(Ask::new(text, Purpose::PinEnter, PIN_WAIT_MS));
 }
 
 fn tell(context: &mut Context<'_>, change: LineChange) {
