@@ -13,11 +13,13 @@ use crate::caller_id::{clip, ring};
 use crate::chat::{Ask, Outcome};
 use crate::clcc::{self, Table};
 use crate::context::{Context, LINE, Purpose};
+use crate::init::Refused;
 use crate::profile::{Cell, Profile};
 use crate::response::{FinalResult, after};
 use audio::AudioPort;
 use digits::Digits;
 use forward::Forwarding;
+use late::{Late, Woken};
 use network::Network;
 use news::Hint;
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,7 @@ mod commands;
 mod digits;
 mod facts;
 mod forward;
+mod late;
 mod network;
 mod news;
 mod pin;
@@ -145,6 +148,7 @@ pub(crate) struct Cellular {
     ussd: Ussd,
     forwarding: Forwarding,
     network: Network,
+    late: Late,
     audio: AudioPort,
     leaving: Leaving,
 }
@@ -174,13 +178,15 @@ impl Cellular {
             ussd: Ussd::default(),
             forwarding: Forwarding::default(),
             network: Network::default(),
+            late: Late::default(),
             audio: AudioPort::new(profile),
             leaving: Leaving::No,
         }
     }
 
-    /// The first commands were taken: SIM and registration decide whether the line is in service.
-    pub(crate) fn ready(&mut self, context: &mut Context<'_>) {
+    /// The first commands were taken, but for these: SIM and registration decide whether the line is in service.
+    pub(crate) fn ready(&mut self, context: &mut Context<'_>, refused: Vec<Refused>) {
+        self.late = Late::new(refused);
         self.network.begin(context);
         self.audio.want(context);
         // A call may stand since before: it is none of ours, and is ended.
@@ -287,10 +293,8 @@ impl Cellular {
         if let Some(party) = clip(line) {
             return self.clipped(context, party);
         }
-        if let Some(ready) = self.network.unsolicited(context, line) {
-            return if ready {
-                self.sim_ready(context)
-            };
+        if let Some(woken) = self.network.unsolicited(context, line) {
+            return self.sim_ready(context, woken);
         }
         if self.ussd.unsolicited(context, line)
             || self.sms.unsolicited(context, line)
@@ -320,7 +324,11 @@ impl Cellular {
     }
 
     /// The SIM card became ready: what hangs on it is asked for.
-    fn sim_ready(&mut self, context: &mut Context<'_>) {
+    fn sim_ready(&mut self, context: &mut Context<'_>, woken: Woken) {
+        if woken == Woken::No {
+            return;
+        }
+        self.late.begin(context, woken);
         let question = &cell_of(context).own_number;
         if context.unnumbered && !question.is_empty() {
             let wait = context.profile.timeouts_ms.default.max(10_000);
@@ -399,6 +407,7 @@ impl Cellular {
             self.digits.deadline(),
             self.network.deadline(),
             self.audio.deadline(),
+            self.late.deadline(),
             self.sms.deadline(),
             self.ussd.deadline(),
         ];
@@ -411,6 +420,7 @@ impl Cellular {
         self.digits.timeout(context);
         self.network.timeout(context);
         self.audio.timeout(context);
+        self.late.timeout(context);
         self.sms.timeout(context);
         self.ussd.timeout(context);
         self.wishes(context);

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Identify,
     /// A step of the first commands.
     Init,
+    /// One of them that had to wait for the SIM card.
+    Late,
     /// Into voice mode.
     Enter,
     /// Ask the exchange for a service.

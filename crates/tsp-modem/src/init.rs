@@ -3,6 +3,7 @@
 use crate::chat::{Ask, Outcome};
 use crate::context::Purpose;
 use crate::profile::{Method, Profile};
+use crate::response::after;
 use crate::vsm;
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +17,25 @@ pub(crate) struct Step {
     listed: Vec<Method>,
     /// Which of all ways was taken.
     method: Option<Method>,
+    /// What was refused, and may be taken later.
+    refused: Vec<Refused>,
+}
+
+/// A command of the beginning that the modem did not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    /// With its alternatives, as the profile has it.
+    pub(crate) step: String,
+    /// It said that the SIM card is not ready for it.
+    pub(crate) for_sim: bool,
 }
 
 /// What follows a step.
 pub(crate) enum Next {
     /// Another one.
     Go(Step),
-    /// The modem is ready; it took this way to carry samples, or none.
-    Ready { method: Option<Method> },
+    /// The modem is ready; it took this way to carry samples, or none, and refused these commands.
+    Ready { method: Option<Method>, refused: Vec<Refused> },
     /// It cannot be used, and why.
     Failed(String),
 }
@@ -47,7 +59,7 @@ enum Kind {
 impl Step {
     /// The first step.
     pub(crate) fn first() -> Step {
-        Step { number: 0, alternative: 0, tries: 0, listed: Vec::new(), method: None }
+        Step { number: 0, alternative: 0, tries: 0, listed: Vec::new(), method: None, refused: Vec::new() }
     }
 
     /// What to send.
@@ -62,23 +74,36 @@ impl Step {
     /// What follows when it ended so.
     pub(crate) fn after(&self, profile: &Profile, text: &str, lines: &[String], outcome: &Outcome) -> Next {
         let commands = self.commands(profile);
-        let Some(command) = commands.get(self.number) else { return Next::Ready { method: self.method.clone() } };
+        let Some(command) = commands.get(self.number) else {
+            return Next::Ready { method: self.method.clone(), refused: self.refused.clone() };
+        };
         let wait = profile.timeouts_ms.default;
         match outcome {
             Outcome::Final(result) if result.is_ok() => self.forward(profile, &commands, Some(lines)),
             Outcome::Final(_) if self.alternative + 1 < command.alternatives.len() => {
                 Next::Go(Step { alternative: self.alternative + 1, tries: 0, ..self.clone() })
             }
-            Outcome::Final(_) if command.optional => self.forward(profile, &commands, None),
+            Outcome::Final(result) if command.optional || waits_for_sim(profile, result.text()) => {
+                self.later(profile, &commands, waits_for_sim(profile, result.text()))
+            }
             Outcome::Final(result) => Next::Failed(format!("{text} was refused: {}", result.text())),
             Outcome::TimedOut if self.tries < profile.init.retry => {
                 Next::Go(Step { tries: self.tries + 1, ..self.clone() })
             }
             Outcome::TimedOut if command.optional && command.kind != Kind::Method => {
-                self.forward(profile, &commands, None)
+                self.later(profile, &commands, false)
             }
             Outcome::TimedOut => Next::Failed(format!("no answer to {text} within {} ms", wait)),
         }
+    }
+
+    /// Goes on without it.
+    fn later(&self, profile: &Profile, commands: &[Command<'_>], for_sim: bool) -> Next {
+        let mut step = self.clone();
+        if let Some(command) = commands.get(self.number).filter(|command| command.kind == Kind::Plain) {
+            step.refused.push(Refused { step: command.alternatives.join("|"), for_sim });
+        }
+        step.forward(profile, commands, None)
     }
 
     /// The next one; `told` is what the modem said to this one, where it took it.
@@ -89,7 +114,11 @@ impl Step {
             (Some(Kind::Method), Some(_)) => next.method = self.methods(profile).nth(self.alternative).cloned(),
             _ => {}
         }
-        if next.number < commands.len() { Next::Go(next) } else { Next::Ready { method: next.method } }
+        if next.number < commands.len() {
+            Next::Go(next)
+        } else {
+            Next::Ready { method: next.method, refused: next.refused }
+        }
     }
 
     /// The ways to carry samples, in the order in which they are tried.
@@ -118,4 +147,18 @@ impl Step {
         }
         commands
     }
+}
+
+/// Whether a mobile modem refused a command since its SIM card is not (yet) there (27.007 9.2).
+fn waits_for_sim(profile: &Profile, text: &str) -> bool {
+    let code = after(text, "+CME ERROR:").map(str::trim);
+    profile.kind == crate::profile::Kind::Cellular
+        && (sim_is_busy(text)
+            || matches!(code, Some("5" | "10" | "11" | "12" | "13" | "17" | "18"))
+            || code.is_some_and(|words| words.starts_with("SIM ")))
+}
+
+/// Whether it is only busy with its card, or starting.
+pub(crate) fn sim_is_busy(text: &str) -> bool {
+    matches!(after(text, "+CME ERROR:").map(str::trim), Some("14" | "515" | "SIM busy"))
 }

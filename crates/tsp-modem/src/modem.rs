@@ -191,12 +191,12 @@ impl Modem {
                 }
                 self.life = Life::Initialising(next);
             }
-            init::Next::Ready { method } => {
+            init::Next::Ready { method, refused } => {
                 self.life = Life::Ready;
                 self.failures = 0;
                 self.with(now, |calls, context| match calls {
                     Calls::Analogue(analogue) => analogue.ready(context, method),
-                    Calls::Cellular(cellular) => cellular.ready(context),
+                    Calls::Cellular(cellular) => cellular.ready(context, refused),
                 });
             }
             init::Next::Failed(reason) => {
@@ -363,6 +363,7 @@ impl Modem {
                     let purpose = self.chat.in_flight().cloned();
                     self.trace(false, purpose.as_ref(), &line);
                 }
+                Said::Unsolicited(line) if self.tells_start(&line) => self.started_anew(now),
                 Said::Unsolicited(line) if matches!(self.life, Life::Ready | Life::Leaving { .. }) => {
                     self.with(now, |calls, context| match calls {
                         Calls::Analogue(analogue) => analogue.unsolicited(context, &line),

@@ -290,10 +290,10 @@ impl Cellular {
             Purpose::Forward | Purpose::ForwardRead => self.forwarding.done(context, text, lines, outcome),
             Purpose::SmsSend | Purpose::SmsRead => self.sms.done(context, purpose, lines, outcome),
             Purpose::Ussd => self.ussd.done(context, outcome),
+            Purpose::Late => self.late.done(context, outcome),
             purpose => {
-                if self.network.done(context, purpose, lines, outcome) {
-                    self.sim_ready(context);
-                }
+                let woken = self.network.done(context, purpose, lines, outcome);
+                self.sim_ready(context, woken);
             }
         }
     }

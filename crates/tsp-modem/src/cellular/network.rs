@@ -83,15 +83,15 @@ impl Network {
         context.ask(Ask::new("AT+COPS?", Purpose::Operator, wait.max(10_000)).expects("+COPS:"));
     }
 
-    /// An answer to one of ours; whether the card became ready with it.
+    /// An answer to one of ours, and how the card became ready with it.
     pub(super) fn done(
         &mut self,
         context: &mut Context<'_>,
         purpose: &Purpose,
         lines: &[String],
         outcome: &Outcome,
-    ) -> bool {
-        let before = self.sim.clone();
+    ) -> Woken {
+        let before = (self.sim.clone(), self.wakes);
         let rest = |prefix: &str| lines.iter().find_map(|line| after(line, prefix));
         match purpose {
             Purpose::Pin => self.pin_read(context, lines, outcome),
@@ -139,17 +139,21 @@ impl Network {
             _ => {}
         }
         self.judge(context);
-        self.sim_changed(context, before.as_ref())
+        self.sim_changed(context, before)
     }
 
-    /// Tells what became of the card; whether it became ready.
-    fn sim_changed(&mut self, context: &mut Context<'_>, before: Option<&Sim>) -> bool {
-        let Some(sim) = self.sim.as_ref().filter(|sim| Some(*sim) != before) else { return false };
+    /// Tells what became of the card, of which this was known before, and how often it was busy.
+    fn sim_changed(&mut self, context: &mut Context<'_>, (before, wakes): (Option<Sim>, u32)) -> Woken {
+        let Some(sim) = self.sim.as_ref().filter(|sim| Some(*sim) != before.as_ref()) else { return Woken::No };
         // That a card is ready from the beginning is no news.
         if !(before.is_none() && *sim == Sim::Ready) {
             tell_device(context, DeviceEvent::Sim { state: sim.name().to_owned() });
         }
-        *sim == Sim::Ready
+        match (sim, before) {
+            (Sim::Ready, None) if wakes == 0 => Woken::AtOnce,
+            (Sim::Ready, _) => Woken::Later,
+            _ => Woken::No,
+        }
     }
 
     fn pin_read(&mut self, context: &mut Context<'_>, lines: &[String], outcome: &Outcome) {
@@ -205,9 +209,9 @@ impl Network {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// News of SIM, registration or signal; whether the line was that, and whether the card became ready with it.
-    pub(super) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) -> Option<bool> {
-        let before = self.sim.clone();
+    /// News of SIM, registration or signal, if the line was that, and how the card became ready with it.
+    pub(super) fn unsolicited(&mut self, context: &mut Context<'_>, line: &str) -> Option<Woken> {
+        let before = (self.sim.clone(), self.wakes);
         let cell = cell_of(context);
         if let Some(rest) = after(line, "+CPIN:") {
             self.sim = Some(Sim::of_words(rest));
@@ -227,7 +231,7 @@ impl Network {
             }
         }
         self.judge(context);
-        Some(self.sim_changed(context, before.as_ref()))
+        Some(self.sim_changed(context, before))
     }
 
     fn is_in(&self, context: &Context<'_>) -> bool {

@@ -135,7 +135,7 @@ impl PinEntry {
 /// A card that is busy counted no attempt.
 fn is_busy(outcome: &Outcome) -> bool {
     let Outcome::Final(FinalResult::Error(text)) = outcome else { return false };
-    matches!(after(text, "+CME ERROR:").map(str::trim), Some("14" | "515" | "SIM busy"))
+    crate::init::sim_is_busy(text)
 }
 
 fn enter(context: &mut Context<'_>, pin: &Pin) {

@@ -25,6 +25,22 @@ impl Modem {
         self.out.set_service(Service::Out { reason: reason.to_owned() });
     }
 
+    /// Whether a line says that a module started, with its port open all the time.
+    pub(super) fn tells_start(&self, line: &str) -> bool {
+        let listening =
+            matches!(self.life, Life::Identifying(_) | Life::Initialising(_) | Life::Ready | Life::Leaving { .. });
+        listening && self.profile.cell.as_ref().is_some_and(|cell| cell.boot.iter().any(|boot| boot == line.trim()))
+    }
+
+    /// It did: its calls are gone, and so is all that it was told.
+    pub(super) fn started_anew(&mut self, now: Time) {
+        self.fail_calls(now, "the module restarted");
+        match self.life {
+            Life::Leaving { id, .. } => self.shut(id),
+            _ => self.begin(now),
+        }
+    }
+
     /// The modem must be brought back: calls end, DTR goes down.
     pub(super) fn recover(&mut self, now: Time, reason: &str) {
         self.fail_calls(now, reason);

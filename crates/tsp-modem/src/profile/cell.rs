@@ -72,6 +72,9 @@ pub struct Cell {
     /// Unsolicited signal level, 0 to 31 in its first field.
     #[serde(default)]
     pub signal_news: Vec<String>,
+    /// Lines by which a module tells that it started: it must be told everything anew.
+    #[serde(default = "boot")]
+    pub boot: Vec<String>,
     /// Text messages; absent: none.
     #[serde(default)]
     pub sms: Option<Sms>,
@@ -109,6 +112,10 @@ fn ceer() -> String {
 
 fn creg() -> Vec<String> {
     vec!["+CREG".to_owned()]
+}
+
+fn boot() -> Vec<String> {
+    vec!["RDY".to_owned()]
 }
 
 fn retry_ms() -> u32 {

@@ -1,7 +1,7 @@
 //! Runs transcripts: small texts of what crosses the port of a modem, and of what the server is told.
 //!
 //! ```text
-//! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN, `office=etsi`: with
+//! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN (`refused` after it: once refused), `office=etsi`: with
 //!                          these services of the exchange, `polarity=ends`: and reversals that say so, `without=end_held`: but for this one, `features`: what the line can do now is told too
 //! ready                    from the beginning until the modem, which takes everything, is asked no more
 //! include NAME             the steps of another transcript
@@ -26,7 +26,7 @@
 
 use std::collections::VecDeque;
 use tapi::{DeviceEvent, DeviceRequest, Feature, ForwardRule, OperationId, Party, PartyFlag, Service, Time};
-use tsp_modem::{AT_PORT, Catalogue, Clues, Config, Modem, Office, Profile};
+use tsp_modem::{AT_PORT, Catalogue, Clues, Config, Modem, Office, Profile, RefusedPin};
 use tspi::{
     Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
     Provider, ReleasedBy, Report, StreamId, Taken,
@@ -113,7 +113,11 @@ impl<'a> World<'a> {
             _ => {}
         }
         let pin = options.split_once("pin=").map(|(_, pin)| pin.to_owned());
+        let pin = pin.map(|pin| pin.strip_suffix(" refused").map_or(pin.clone(), str::to_owned));
         config.cellular.pin = pin.map(|pin| pin.try_into().unwrap());
+        if let (true, Some(pin)) = (options.ends_with(" refused"), &config.cellular.pin) {
+            config.cellular.refused = vec![RefusedPin::new("", pin)];
+        }
         World {
             modem: match profile_id {
                 "auto" => Modem::auto(config, Catalogue::builtin().clone(), Clues::new()),
