@@ -62,6 +62,8 @@ enum Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Reopen {
     Yes,
+    /// It is closed only then, once the modem had time to reset itself.
+    AfterReset,
     No,
 }
 

@@ -11,10 +11,12 @@ mod catalogue;
 mod cell;
 mod identify;
 mod inherit;
+mod recover;
 
 pub use catalogue::{Catalogue, CatalogueError};
 pub use cell::{CallNews, Cell, DigitNews, NewsState, Pace, Poll, Sms, UssdCharset};
 pub use identify::{Clues, Match, Question};
+pub use recover::Recover;
 
 /// How a family of modems wants to be spoken to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -366,26 +368,6 @@ impl Default for CallerIdWords {
             outside: words(&["O", "OUT OF AREA", "UNAVAILABLE"]),
             bare_digits: false,
         }
-    }
-}
-
-/// What to do with a modem that does not answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Recover {
-    /// How long DTR is lowered.
-    pub dtr_ms: u32,
-    /// Sent after DTR from the second failure in a row on, whatever the answer (`AT+CFUN=1,1`).
-    pub reset: Vec<String>,
-    /// After so many failures in a row the port is closed and opened again.
-    pub reopen_after: u32,
-    /// The longest wait between two attempts.
-    pub max_wait_ms: u32,
-}
-
-impl Default for Recover {
-    fn default() -> Recover {
-        Recover { dtr_ms: 600, reset: Vec::new(), reopen_after: 3, max_wait_ms: 60_000 }
     }
 }
 

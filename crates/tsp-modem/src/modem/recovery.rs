@@ -105,19 +105,37 @@ impl Modem {
             Life::Unstarted => self.start(),
             Life::Lowered { until } if now >= until => {
                 self.out.push(Output::Dtr { port: AT_PORT, up: true });
-                let reopen = if self.failures >= self.profile.recover.reopen_after { Reopen::Yes } else { Reopen::No };
-                if reopen == Reopen::Yes {
-                    self.out.push(Output::Close { port: AT_PORT });
-                } else if self.failures > 1 {
-                    self.reset();
-                }
-                self.life = Life::Waiting { until: now + self.back_off(), reopen };
+                self.next_attempt(now);
             }
             Life::Waiting { until, reopen: Reopen::Yes } if now >= until => self.open(),
+            Life::Waiting { until, reopen: Reopen::AfterReset } if now >= until => {
+                self.out.push(Output::Close { port: AT_PORT });
+                self.open();
+            }
             Life::Waiting { until, reopen: Reopen::No } if now >= until => self.begin(now),
             Life::Leaving { id, until } if now >= until => self.shut(id),
             _ => {}
         }
+    }
+
+    /// DTR did what it can. From the second failure in a row on the modem is reset, and after some its port is opened anew;
+    /// what resets it must be out before the port is closed.
+    fn next_attempt(&mut self, now: Time) {
+        let recover = &self.profile.recover;
+        let reopen = self.failures >= recover.reopen_after;
+        let (mut wait, resets) = (self.back_off(), self.failures > 1 && !recover.reset.is_empty());
+        let reopen = match (reopen, resets) {
+            (false, _) => Reopen::No,
+            (true, true) => Reopen::AfterReset,
+            (true, false) => Reopen::Yes,
+        };
+        if resets {
+            wait = wait.max(Duration::from_millis(u64::from(recover.reset_ms)));
+            self.reset();
+        } else if reopen == Reopen::Yes {
+            self.out.push(Output::Close { port: AT_PORT });
+        }
+        self.life = Life::Waiting { until: now + wait, reopen };
     }
 
     /// Sends the profile's reset commands, whose answers nobody waits for.
