@@ -419,7 +419,9 @@ impl Cellular {
         self.read_list_when_due(context);
         self.digits.timeout(context);
         self.network.timeout(context);
-        self.audio.timeout(context);
+        if self.audio.timeout(context) {
+            self.tell_media(context);
+        }
         self.late.timeout(context);
         self.sms.timeout(context);
         self.ussd.timeout(context);

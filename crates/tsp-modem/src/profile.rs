@@ -14,7 +14,7 @@ mod inherit;
 mod recover;
 
 pub use catalogue::{Catalogue, CatalogueError};
-pub use cell::{CallNews, Cell, DigitNews, NewsState, Pace, Poll, Sms, UssdCharset};
+pub use cell::{CallNews, Cell, DigitNews, NewsState, Pace, Poll, ReadyWhen, Sms, UssdCharset};
 pub use identify::{Clues, Match, Question};
 pub use recover::Recover;
 

@@ -6,7 +6,7 @@ use crate::AUDIO_PORT;
 use crate::context::Out;
 use crate::pace::Pacer;
 use crate::pcm::{SampleFormat, Unpacker};
-use crate::profile::Pace;
+use crate::profile::{Pace, ReadyWhen};
 use tspi::Output;
 use tspi::media::FRAME_SAMPLES;
 
@@ -20,6 +20,8 @@ const ALLOWED: u64 = 8_080;
 const SAMPLE: u64 = 1_000_000;
 /// The longest wait between two attempts to open the port.
 const LONGEST_WAIT: u64 = 60_000;
+/// Audio of a call that stays away for so long is dead.
+const DEAD: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
@@ -52,6 +54,16 @@ pub(super) struct AudioPort {
     owed: usize,
     allowance: Allowance,
     bytes: u64,
+    hearing: Hearing,
+}
+
+/// Whether anything comes in of what is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Hearing {
+    /// When something did, or something was done about it.
+    since: Time,
+    /// How often something was done about it in a row.
+    revived: u32,
 }
 
 /// What the modem had time to play since it was last written to, in parts of [`SAMPLE`].
@@ -103,6 +115,7 @@ impl AudioPort {
             owed: 0,
             allowance: Allowance { at: Time::ZERO, parts: AT_ONCE * SAMPLE },
             bytes: 0,
+            hearing: Hearing { since: Time::ZERO, revived: 0 },
         }
     }
 
@@ -122,8 +135,21 @@ impl AudioPort {
         self.ahead = 0;
     }
 
+    /// A call is about to be dialled or answered, or rings: what must be there before that.
+    pub(super) fn prepare_ahead(&mut self, context: &mut Context<'_>) {
+        if cell_of(context).audio_ready_when == ReadyWhen::Before && self.starting == Starting::No {
+            self.make_ready(context);
+        }
+    }
+
     /// A call is dialled or answered: what must be there before it is connected.
     pub(super) fn prepare(&mut self, context: &mut Context<'_>) {
+        if cell_of(context).audio_ready_when == ReadyWhen::Behind {
+            self.make_ready(context);
+        }
+    }
+
+    fn make_ready(&mut self, context: &mut Context<'_>) {
         if context.audio && !cell_of(context).audio_ready.is_empty() {
             if self.starting == Starting::No {
                 self.starting = Starting::Done;
@@ -167,6 +193,7 @@ impl AudioPort {
 
     /// The last call ended.
     pub(super) fn stop(&mut self, context: &mut Context<'_>) {
+        self.hearing.revived = 0;
         if std::mem::take(&mut self.starting) != Starting::No {
             for command in &cell_of(context).audio_stop {
                 context.plain(command, Purpose::Aside);
@@ -198,6 +225,35 @@ impl AudioPort {
         }
         self.silence();
         self.stream = stream;
+        self.hearing.since = context.now;
+    }
+
+    /// When the audio that is carried counts as dead: 2 s after the last of it, later and later where nothing helps.
+    fn dead_at(&self) -> Option<Time> {
+        let wait = (DEAD * (1 << self.hearing.revived.min(5))).min(Duration::from_millis(LONGEST_WAIT));
+        (self.state == State::Open && self.stream.is_some()).then(|| self.hearing.since + wait)
+    }
+
+    /// Nothing is heard: the commands that begin the audio are sent again, and where that does not help the port is opened
+    /// anew. Whether it was closed.
+    fn revive(&mut self, context: &mut Context<'_>) -> bool {
+        let cell = cell_of(context);
+        let nothing_to_send = cell.audio_ready.is_empty() && cell.audio_start.is_empty();
+        let reopen = self.hearing.revived > 0 || nothing_to_send;
+        let remedy = if reopen { "its port is opened anew" } else { "it is begun again" };
+        let silent = context.now.since(self.hearing.since).as_secs();
+        context.out.trace(None, false, context.name, &format!("no audio from the modem for {silent} s: {remedy}"));
+        self.hearing = Hearing { since: context.now, revived: self.hearing.revived.saturating_add(1) };
+        if reopen {
+            context.out.push(Output::Close { port: AUDIO_PORT });
+            self.state = State::Closed;
+            self.want(context);
+        }
+        self.make_ready(context);
+        if matches!(self.starting, Starting::No | Starting::Done) {
+            self.start_with(context, 0, 0);
+        }
+        reopen
     }
 
     /// The modem forgot what it was told.
@@ -217,6 +273,7 @@ impl AudioPort {
         if self.state != State::Open {
             return;
         }
+        self.hearing = Hearing { since: now, revived: 0 };
         for byte in bytes {
             let Some(sample) = self.unpacker.push(*byte) else { continue };
             let Some(stream) = self.stream else { continue };
@@ -277,10 +334,12 @@ impl AudioPort {
             Starting::Again { until, .. } => Some(until),
             _ => None,
         })
+        .chain(self.dead_at())
         .min()
     }
 
-    pub(super) fn timeout(&mut self, context: &mut Context<'_>) {
+    /// A deadline may have passed. Whether the port was closed, to be opened anew.
+    pub(super) fn timeout(&mut self, context: &mut Context<'_>) -> bool {
         if matches!(self.state, State::Waiting { until } if context.now >= until) {
             self.want(context);
         }
@@ -289,5 +348,6 @@ impl AudioPort {
         {
             self.start_with(context, at, refused);
         }
+        self.dead_at().is_some_and(|at| context.now >= at) && self.revive(context)
     }
 }

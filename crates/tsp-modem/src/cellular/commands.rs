@@ -59,6 +59,7 @@ impl Cellular {
         let ask =
             Ask::new(order.command, Purpose::CellDial(call), context.profile.timeouts_ms.dial).accepts(Accepts::Call);
         self.hint = None;
+        self.audio.prepare_ahead(context);
         let stage = Stage::Ordered { id: order.id };
         self.calls.push(CellCall::new(call, stage, order.stream, context.now));
         context.ask(ask);
@@ -89,6 +90,9 @@ impl Cellular {
     pub(crate) fn answer(&mut self, context: &mut Context<'_>, id: CommandId, call: CallRef, media: &LocalMedia) {
         let other = self.calls.iter().any(|known| known.stage == Stage::Active);
         let cell = cell_of(context);
+        if self.find(call).is_some_and(|known| known.stage == Stage::Offered) {
+            self.audio.prepare_ahead(context);
+        }
         match self.find(call) {
             Some(known) if known.stage == Stage::Offered => {
                 if let LocalMedia::Frames { stream } = media {

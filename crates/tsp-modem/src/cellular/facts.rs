@@ -96,6 +96,7 @@ impl Cellular {
         let facts = CallFacts { origin: Some(CallOrigin::Inbound), caller, ..CallFacts::default() };
         context.out.event(Event::NewCall { line: LINE, call, facts: Box::new(facts) });
         context.out.report(call, Report::Offered);
+        self.audio.prepare_ahead(context);
     }
 
     fn changed(&mut self, context: &mut Context<'_>, entry: &Entry) {

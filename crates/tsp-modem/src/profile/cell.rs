@@ -84,6 +84,9 @@ pub struct Cell {
     /// Sent when a call is dialled or answered, before it is connected: audio that must be ready by then.
     #[serde(default)]
     pub audio_ready: Vec<String>,
+    /// Whether that goes out behind the command that dials or answers, or before it.
+    #[serde(default)]
+    pub audio_ready_when: ReadyWhen,
     /// Sent when a call is connected, to begin its audio.
     #[serde(default)]
     pub audio_start: Vec<String>,
@@ -153,6 +156,17 @@ pub enum Pace {
     Modem,
     /// Ours: a frame is written when one is there, a little longer or shorter so that as much is written as was read.
     Host,
+}
+
+/// When audio is made ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadyWhen {
+    /// Behind the command that dials or answers, for each call.
+    #[default]
+    Behind,
+    /// When a call rings, or before it is dialled; once until the last one is over.
+    Before,
 }
 
 /// Text messages (3GPP TS 27.005).
