@@ -50,6 +50,8 @@ const LIST_ERRORS: u32 = 3;
 const ACTION: Duration = Duration::from_secs(2);
 /// A call that was dialled and is in no list for so long has failed.
 const UNLISTED: Duration = Duration::from_secs(8);
+/// A call that may be released alone only once it alerts is released after so long all the same.
+const ALERTING: Duration = Duration::from_secs(60);
 /// A hold that the list does not show for so long did not happen.
 const WISH: Duration = Duration::from_secs(6);
 
@@ -89,6 +91,8 @@ struct CellCall {
     caller: Option<Party>,
     since: Time,
     last_ring: Time,
+    /// It was dropped before the far end alerted, and must not be released alone until it does, or until then.
+    not_before: Option<Time>,
     /// What hold or retrieve was asked for, and until when it must show.
     wish: Option<(bool, Time)>,
     /// In the network's conference.
@@ -271,6 +275,7 @@ impl Cellular {
             Stage::Ordered { .. } | Stage::Dialled | Stage::Proceeding | Stage::Alerting | Stage::Answering { .. } => {
                 times.setup
             }
+            Stage::Releasing { .. } if call.not_before.is_some() => times.setup,
             Stage::Releasing { .. } => times.action,
             Stage::Offered => times.ringing,
             Stage::Active | Stage::Held | Stage::Ending { .. } => times.active,

@@ -82,6 +82,8 @@ pub struct Modem {
     life: Life,
     /// Failures since the line was last ready.
     failures: u32,
+    /// Since when it fails with its port open.
+    failing_since: Option<Time>,
     chat: Chat<Purpose>,
     calls: Calls,
     out: Out,
@@ -103,6 +105,7 @@ impl Modem {
         Modem {
             life: Life::Unstarted,
             failures: 0,
+            failing_since: None,
             chat: Chat::new(times.inter_cmd, times.probe, times.abort),
             calls,
             out: Out::default(),
@@ -196,6 +199,7 @@ impl Modem {
             init::Next::Ready { method, refused } => {
                 self.life = Life::Ready;
                 self.failures = 0;
+                self.failing_since = None;
                 self.with(now, |calls, context| match calls {
                     Calls::Analogue(analogue) => analogue.ready(context, method),
                     Calls::Cellular(cellular) => cellular.ready(context, refused),

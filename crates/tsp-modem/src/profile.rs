@@ -14,7 +14,9 @@ mod inherit;
 mod recover;
 
 pub use catalogue::{Catalogue, CatalogueError};
-pub use cell::{CallNews, Cell, DigitNews, NewsState, Pace, Poll, ReadyWhen, Sms, UssdCharset};
+pub use cell::{
+    CallNews, Cell, DigitNews, NewsState, Pace, Poll, ReadyWhen, ReleaseWhen, Sms, UssdCharset, VoiceCheck,
+};
 pub use identify::{Clues, Match, Question};
 pub use recover::Recover;
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::analogue::words;
 use crate::cause;
 use crate::dial;
+use crate::profile::ReleaseWhen;
 use crate::response::Accepts;
 use tapi::{AnswerEvidence, ErrorCode, OperationId};
 use tspi::{CallParams, LocalMedia, Taken};
@@ -125,6 +126,10 @@ impl Cellular {
         }
         known.stage = Stage::Releasing { since: context.now, tries: 0 };
         known.wish = None;
+        let waits = cell_of(context).release_one_when == ReleaseWhen::Alerting;
+        if waits && matches!(before, Stage::Dialled | Stage::Proceeding) {
+            known.not_before = Some(context.now + ALERTING);
+        }
         let cause = Cause::new(DisconnectMode::Normal);
         context.out.report(call, Report::Released { by: ReleasedBy::Local, cause });
         if matches!(before, Stage::Ending { .. }) {
@@ -136,8 +141,22 @@ impl Cellular {
         {
             context.chat.abort(context.now);
         }
-        self.release(context, call, before == Stage::Offered);
+        match (before, self.rejection(context, call)) {
+            (Stage::Offered, Some(command)) => {
+                let wait = context.profile.timeouts_ms.hangup;
+                context.ask(Ask::new(command, Purpose::CellRelease(call), wait));
+                self.soon(context);
+            }
+            (before, _) => self.release(context, call, before == Stage::Offered),
+        }
         self.tell_media(context);
+    }
+
+    /// What refuses a ringing call that is the only one.
+    fn rejection(&self, context: &Context<'_>, call: CallRef) -> Option<String> {
+        let [CellCall { call: only, index: Some(index), .. }] = self.calls.as_slice() else { return None };
+        let template = cell_of(context).reject.as_ref().filter(|_| *only == call)?;
+        Some(template.replace("{i}", &index.to_string()))
     }
 
     /// Asks the network to let go of a call: of it alone where others go on.
@@ -145,8 +164,13 @@ impl Cellular {
         let others =
             self.calls.iter().any(|known| known.call != call && !matches!(known.stage, Stage::Releasing { .. }));
         let cell = cell_of(context);
+        let now = context.now;
         let Some(known) = self.find(call) else { return };
         let Stage::Releasing { since, tries } = &mut known.stage else { return };
+        if others && known.not_before.is_some_and(|at| now < at) {
+            *since = now;
+            return self.poll_by(now + millis(cell.poll_ms.setup));
+        }
         let command = match (others, known.index) {
             (true, _) if waiting => Some(cell.reject_waiting.clone()),
             (true, Some(index)) => Some(cell.release_one.replace("{i}", &index.to_string())),
@@ -378,6 +402,7 @@ impl CellCall {
             call,
             stage,
             index: None,
+            not_before: None,
             stream,
             caller: None,
             since: now,

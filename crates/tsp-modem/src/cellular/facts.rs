@@ -125,6 +125,7 @@ impl Cellular {
             (Stage::Answering { .. } | Stage::Offered, Status::Active) => {
                 self.answered(context, call, AnswerEvidence::Local);
             }
+            (Stage::Releasing { .. }, Status::Alerting | Status::Active) => self.may_be_released(context, call),
             (Stage::Active, Status::Held) => {
                 known.stage = Stage::Held;
                 known.wish = None;
@@ -146,6 +147,13 @@ impl Cellular {
             context.out.report(call, Report::Conferenced);
         }
         self.joined();
+    }
+
+    /// A call that was dropped too early to be released alerts.
+    pub(super) fn may_be_released(&mut self, context: &mut Context<'_>, call: CallRef) {
+        if self.find(call).and_then(|known| known.not_before.take()).is_some() {
+            self.release(context, call, false);
+        }
     }
 
     /// A call is in the list no longer. What the modem said of its end is worth more than a guess.

@@ -75,8 +75,12 @@ impl Cellular {
     fn advance(&mut self, context: &mut Context<'_>, index: Option<u8>, state: NewsState) {
         let fits = |stage: &Stage| match state {
             NewsState::Dialling => matches!(stage, Stage::Dialled),
-            NewsState::Alerting => matches!(stage, Stage::Dialled | Stage::Proceeding),
-            NewsState::Active => matches!(stage, Stage::Dialled | Stage::Proceeding | Stage::Alerting),
+            NewsState::Alerting => {
+                matches!(stage, Stage::Dialled | Stage::Proceeding | Stage::Releasing { .. })
+            }
+            NewsState::Active => {
+                matches!(stage, Stage::Dialled | Stage::Proceeding | Stage::Alerting | Stage::Releasing { .. })
+            }
             _ => false,
         };
         let Some(call) = self.meant(index, fits) else { return };
@@ -89,6 +93,7 @@ impl Cellular {
         }
         let Some(known) = self.find(call) else { return };
         match state {
+            _ if matches!(known.stage, Stage::Releasing { .. }) => self.may_be_released(context, call),
             NewsState::Dialling => {
                 known.stage = Stage::Proceeding;
                 context.out.report(call, Report::Proceeding);

@@ -49,6 +49,7 @@ impl Modem {
             return self.shut(id);
         }
         self.failures = self.failures.saturating_add(1);
+        self.failing_since.get_or_insert(now);
         self.out.push(Output::Dtr { port: AT_PORT, up: false });
         let low = Duration::from_millis(u64::from(self.profile.recover.dtr_ms));
         self.life = Life::Lowered { until: now + low };
@@ -88,6 +89,8 @@ impl Modem {
                     return self.shut(id);
                 }
                 self.failures = self.failures.saturating_add(1);
+                // What is there next has just been switched on, perhaps.
+                self.failing_since = None;
                 self.life = Life::Waiting { until: now + self.back_off(), reopen: Reopen::Yes };
             }
             _ => {}
@@ -118,12 +121,14 @@ impl Modem {
         }
     }
 
-    /// DTR did what it can. From the second failure in a row on the modem is reset, and after some its port is opened anew;
-    /// what resets it must be out before the port is closed.
+    /// DTR did what it can. A modem that fails for longer than one takes to start is reset; after some failures its port is
+    /// opened anew. What resets it must be out before the port is closed.
     fn next_attempt(&mut self, now: Time) {
         let recover = &self.profile.recover;
         let reopen = self.failures >= recover.reopen_after;
-        let (mut wait, resets) = (self.back_off(), self.failures > 1 && !recover.reset.is_empty());
+        let patience = Duration::from_millis(u64::from(recover.reset_after_ms));
+        let long = self.failing_since.is_some_and(|since| now.since(since) >= patience);
+        let (mut wait, resets) = (self.back_off(), long && !recover.reset.is_empty());
         let reopen = match (reopen, resets) {
             (false, _) => Reopen::No,
             (true, true) => Reopen::AfterReset,

@@ -19,6 +19,12 @@ pub struct Cell {
     pub hangup: Vec<String>,
     /// Ends call `{i}` while others go on.
     pub release_one: String,
+    /// From when on it may be sent for a call that we dialled.
+    #[serde(default)]
+    pub release_one_when: ReleaseWhen,
+    /// Refuses a ringing call `{i}` while there is no other; absent, or refused: `hangup`.
+    #[serde(default)]
+    pub reject: Option<String>,
     /// Refuses a waiting call while another goes on.
     pub reject_waiting: String,
     /// Holds the active calls, and retrieves the held or accepts the waiting one.
@@ -69,6 +75,9 @@ pub struct Cell {
     /// Asks for the number of the SIM card; the first that is taken is used.
     #[serde(default)]
     pub iccid: Vec<String>,
+    /// Whether the device carries voice at all; absent: it does.
+    #[serde(default)]
+    pub voice_check: Option<VoiceCheck>,
     /// Unsolicited signal level, 0 to 31 in its first field.
     #[serde(default)]
     pub signal_news: Vec<String>,
@@ -156,6 +165,29 @@ pub enum Pace {
     Modem,
     /// Ours: a frame is written when one is there, a little longer or shorter so that as much is written as was read.
     Host,
+}
+
+/// How a device is asked whether it carries voice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoiceCheck {
+    /// The question. Where it is refused, the device carries none; where nothing is answered, nobody knows.
+    pub ask: String,
+    /// How the answer begins.
+    pub prefix: String,
+    /// What its first field is where it carries voice.
+    pub able: Vec<String>,
+}
+
+/// From when on one call of several may be released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseWhen {
+    /// As soon as its number in the list is known.
+    #[default]
+    Listed,
+    /// Once the far end alerts: before that some firmware answers nothing any more.
+    Alerting,
 }
 
 /// When audio is made ready.

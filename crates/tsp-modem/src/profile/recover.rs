@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 pub struct Recover {
     /// How long DTR is lowered.
     pub dtr_ms: u32,
-    /// Sent after DTR from the second failure in a row on, before the port is opened anew too, whatever the answer
-    /// (`AT+CFUN=1,1`).
+    /// Sent after DTR to a modem that fails for longer than [`Recover::reset_after_ms`], before its port is opened anew,
+    /// whatever the answer (`AT+CFUN=1,1`).
     pub reset: Vec<String>,
+    /// Longer than a modem takes to start: a reset in the middle of that would have it start for ever.
+    pub reset_after_ms: u32,
     /// The least wait after it: the modem starts.
     pub reset_ms: u32,
     /// After so many failures in a row the port is closed and opened again.
@@ -21,6 +23,13 @@ pub struct Recover {
 
 impl Default for Recover {
     fn default() -> Recover {
-        Recover { dtr_ms: 600, reset: Vec::new(), reset_ms: 10_000, reopen_after: 3, max_wait_ms: 60_000 }
+        Recover {
+            dtr_ms: 600,
+            reset: Vec::new(),
+            reset_after_ms: 20_000,
+            reset_ms: 20_000,
+            reopen_after: 3,
+            max_wait_ms: 60_000,
+        }
     }
 }
