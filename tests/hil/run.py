@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 import bridges  # noqa: E402, F401  (scenarios register themselves)
+import judgement  # noqa: E402
 import plug  # noqa: E402, F401
 import results  # noqa: E402
 import rig as rigs  # noqa: E402
@@ -92,6 +93,8 @@ def main():
         facts["lines"] = [{key: line[key] for key in ("name", "description")} for line in station.lines.values()]
         for full, modem, function in cases(rig, options.only):
             result = attempt(station, full, modem, function, directory)
+            if rig.cannot is not None:
+                judgement.absences([result], rig.cannot)
             found.append(result)
             print(results.table([result]), flush=True)
     finally:

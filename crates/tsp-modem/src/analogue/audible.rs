@@ -18,6 +18,13 @@ impl Analogue {
         }
     }
 
+    /// A call that came in was answered: what is left to hear is its end.
+    pub(super) fn listen_for_its_end(&self, context: &mut Context<'_>, call: CallRef) {
+        if voice_of(context).supervise.listen == Listen::Calls {
+            self.listen(context, call, true);
+        }
+    }
+
     /// Something was heard. Cadences were compared with those of the country: once is enough.
     pub(crate) fn heard(&mut self, context: &mut Context<'_>, id: CommandId, call: CallRef, tone: &ProgressTone) {
         context.out.done(id);

@@ -298,6 +298,7 @@ impl Analogue {
                 context.out.report(call, Report::Answered(AnswerEvidence::Local));
                 let talk = Talk::new(call, stream, context.now);
                 self.phase = Phase::Connected { talk };
+                self.listen_for_its_end(context, call);
                 self.start_stream(context);
             }
             outcome => {

@@ -208,6 +208,7 @@ impl Persona {
             ring: RingReport::Text,
             identity: IdentityStyle::Tight,
             framing: Framing::Glued,
+            duplex: false,
             latency_ms: 12,
             ..Persona::v253()
         }
