@@ -199,7 +199,7 @@ impl Exchange {
             Direction::ToHost => &mut modem.to_host,
         };
         if let Some(link) = links.get_mut(port as usize) {
-            link.faults = faults;
+            link.spoil(faults);
         }
     }
 
@@ -383,6 +383,7 @@ impl Exchange {
     /// Gives the host what has arrived for it.
     fn deliver(&mut self, now: Time, modem: usize) {
         for port in 0..self.modems[modem].to_host.len() {
+            self.modems[modem].to_host[port].chat(now, &mut self.random);
             while let Some(bytes) = self.modems[modem].to_host[port].pop(now, usize::MAX) {
                 let broken = self.modems[modem].to_host[port].is_broken();
                 self.out.push_back(Output::Bytes { modem: ModemId(modem as u32), port: port as u32, bytes });
