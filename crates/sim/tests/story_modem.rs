@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails shows why")]
 
 use std::time::Duration;
-use tapi::request::{CallHold, CallMake, CallMonitorDigits, CallSendDigits, CallUnhold, LineSelector};
+use tapi::request::{CallHold, CallMake, CallMonitorDigits, CallSendDigits, CallTrace, CallUnhold, LineSelector};
 use tapi::{
     AddressId, AnswerEvidence, CallId, CallState, DisconnectMode, ErrorCode, LineId, PartyFlag, Reply, Request,
 };
@@ -215,6 +215,52 @@ fn an_answer_is_concluded_from_what_is_heard() {
         assert_eq!(info.answered_by, Some(evidence), "{behaviour}");
         let rang = world.app(app).states(call).contains(&CallState::Ringback);
         assert_eq!(rang, !behaviour.ends_with(":0ms"), "{behaviour}: {:?}", world.app(app).states(call));
+        world.drop_call(app, call);
+        world.assert_nothing_left();
+    }
+}
+
+/// Who heard it: modems that listen for the far end's voice while they place a call tell it (`<DLE>v`), in whichever stream
+/// runs; for the others the audio is listened to; and one that leaves nothing to us says `VCON`.
+#[test]
+fn a_modem_that_hears_the_far_ends_voice_tells_the_answer_and_that_is_seen() {
+    use AnswerEvidence::{ResultCode, RingbackGone, VoiceDetected};
+    let deaf = analogue::Persona { never: b"v", ..analogue::Persona::v253() };
+    for (persona, profile, far_end, evidence, shown, within_ms) in [
+        (analogue::Persona::v253(), "v253", "tone:700", VoiceDetected, "<DLE>v", 400),
+        (analogue::Persona::agere(), "agere-lucent", "tone:700", VoiceDetected, "<DLE>v", 400),
+        (analogue::Persona::smartlink(), "smartlink", "tone:700", VoiceDetected, "<DLE>v", 400),
+        (analogue::Persona::cx93001(), "conexant-cx93001", "tone:700", VoiceDetected, "heard in the audio: voice", 600),
+        (analogue::Persona::usr5637(), "usr5637", "tone:700", VoiceDetected, "heard in the audio: voice", 600),
+        (analogue::Persona::rockwell(), "rockwell-hashv", "tone:700", ResultCode, "VCON", 10_500),
+        // Nothing that could be heard: too soft a voice, none, or a modem whose masks lack it.
+        (analogue::Persona::v253(), "v253", "tone:700@-500", RingbackGone, "<DLE>r", 6_500),
+        (analogue::Persona::agere(), "agere-lucent", "silence", RingbackGone, "<DLE>r", 6_500),
+        (deaf, "v253", "tone:700", RingbackGone, "<DLE>r", 6_500),
+    ] {
+        let name = format!("{} at {far_end}", persona.name);
+        let mut world = World::new(Setup { snapshots: false, ..Setup::default() });
+        let behaviour = format!("{far_end},answer:5s").parse().unwrap();
+        world.in_exchange(|_, exchange| exchange.subscribe("4930310", behaviour));
+        world.start_modem("one", NUMBER, profile, Box::new(analogue::Analogue::new(persona)));
+        let app = world.open_app("app", 0);
+        let line = world.open_line(app, "modem:one");
+        let call = world.make_call(app, line, "4930310").unwrap();
+        world.await_state(app, call, "connected");
+        let connected = world.now();
+        let is_answer = |event: &Event| matches!(event, Event::Answered { .. });
+        let answer = world.exchange_log.iter().find(|(_, event)| is_answer(event)).unwrap().0;
+        let after = connected.since(answer);
+        assert!(after <= Duration::from_millis(within_ms), "{name}: {after:?} after the answer");
+        let info = world.snapshot(app).calls.into_iter().find(|known| known.info.call == call).unwrap().info;
+        assert_eq!(info.answered_by, Some(evidence), "{name}");
+        let trace = match world.expect(app, Request::CallTrace(CallTrace { call, full: false })) {
+            Reply::Trace(trace) => trace.entries.into_iter().map(|entry| entry.summary).collect::<Vec<_>>(),
+            reply => panic!("{reply:?}"),
+        };
+        assert!(trace.iter().any(|summary| summary == shown), "{name}: {trace:?}");
+        let told = trace.iter().any(|summary| summary == "<DLE>v");
+        assert_eq!(told, shown == "<DLE>v", "{name}: {trace:?}");
         world.drop_call(app, call);
         world.assert_nothing_left();
     }

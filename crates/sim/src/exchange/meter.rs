@@ -25,7 +25,7 @@ pub fn mean_square(samples: &[i16]) -> f64 {
 }
 
 /// Mean square below which a line counts as silent: -45 dBm0.
-const QUIET: f64 = 8_115.0;
+pub(crate) const QUIET: f64 = 8_115.0;
 
 fn loudest(samples: &[i16], bank: &[f64; 4]) -> (usize, f64) {
     let mut best = (0, 0.0);

@@ -399,7 +399,7 @@ impl Device for Analogue {
             Mode::Streaming(stream) if stream.receives() => self.settings.silence_frames(),
             _ => 0,
         };
-        let codes = self.watch.hear(heard, self.persona.digits, silence);
+        let codes = self.watch.hear(heard, self.persona.digits, silence, self.settings.quiet());
         let mut said = Frame::SILENCE;
         match &mut self.mode {
             Mode::Streaming(stream) => {
