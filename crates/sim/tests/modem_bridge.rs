@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tapi::request::{CallBridge, CallMonitorDigits};
 use tapi::{CallId, Request, Time};
-use tapi_sim::exchange::{Event, meter};
+use tapi_sim::exchange::{BoxedDevice, Event, meter};
 use tapi_sim::modem::{analogue, cellular};
 use tapi_sim::world::{AppId, Peer, Policy, SERVER, Setup, World};
 use tspi::Frame;
@@ -29,12 +29,16 @@ struct Bridge {
 
 /// A SIP call and a modem call to a number, joined.
 fn bridge(family: &'static str, number: &str) -> Bridge {
+    bridge_with(family, number, device(family))
+}
+
+fn bridge_with(family: &'static str, number: &str, device: BoxedDevice) -> Bridge {
     let mut world = World::new(Setup { snapshots: false, ..Setup::default() });
     for (number, words) in [("4930300", "echo,answer:1s"), (FAR, "silence,answer:1s")] {
         world.in_exchange(|_, exchange| exchange.subscribe(number, words.parse().unwrap()));
     }
     let profile = FAMILIES.iter().find(|(name, _)| *name == family).unwrap().1;
-    world.start_modem("one", NUMBER, profile, device(family));
+    world.start_modem("one", NUMBER, profile, device);
     let app = world.open_app("app", 0);
     let line = world.open_line(app, "modem:one");
     let address = SocketAddr::from(([192, 0, 2, 9], 5060));
@@ -200,6 +204,28 @@ fn words_with_pauses_cross_a_modem_that_turns_round_for_each() {
             );
         }
         bridge.ends();
+    }
+}
+
+/// A call that ends while its modem plays: the line takes the next one at once, whatever the firmware makes of `<DLE><CAN>`.
+#[test]
+fn a_call_is_dropped_while_its_modem_plays() {
+    for family in with_audio().filter(|family| analogue::Persona::named(family).is_some()) {
+        for cancel in [analogue::Cancel::Clears, analogue::Cancel::Ends] {
+            let persona = analogue::Persona { cancel, ..analogue::Persona::named(family).unwrap() };
+            let mut bridge = bridge_with(family, FAR, Box::new(analogue::Analogue::new(persona)));
+            bridge.peer_says(STEADY_HZ, -120, 10);
+            bridge.world.run_for(Duration::from_secs(2));
+            bridge.world.drop_call(bridge.app, bridge.calls[1]);
+            bridge.world.run_for(Duration::from_secs(3));
+            assert!(bridge.world.in_exchange(|_, exchange| exchange.is_quiet()), "{family}, {cancel:?}: off hook");
+            let line = bridge.world.line_named("modem:one").unwrap();
+            let call = bridge.world.make_call(bridge.app, line, FAR);
+            let call = call.unwrap_or_else(|error| panic!("{family}, {cancel:?}: {error}"));
+            bridge.world.await_state(bridge.app, call, "connected");
+            bridge.calls[1] = call;
+            bridge.ends();
+        }
     }
 }
 

@@ -142,7 +142,10 @@ impl Analogue {
         let (bytes, drain) = match flow.way() {
             Way::Both => (&audio.end_duplex, 0),
             Way::Listen => (&audio.end_record, 0),
-            Way::Play if talking || audio.abort_play.0.is_empty() => (&audio.end_play, 2 * audio.max_queue_ms + 1_000),
+            // Where one modem ends its stream another only clears what it has: the second time it is asked in the standard's way.
+            Way::Play if talking || *tries > 1 || audio.abort_play.0.is_empty() => {
+                (&audio.end_play, 2 * audio.max_queue_ms + 1_000)
+            }
             Way::Play => (&audio.abort_play, 0),
         };
         let shown = bytes.0.iter().map(|byte| shown(*byte)).collect::<String>();
