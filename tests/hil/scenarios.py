@@ -164,8 +164,17 @@ def waiting(station, near):
     knocks.ask("answer")
     measures["answer_taken_ms"] = milliseconds(asked, knocks.wait("connected"))
     here.wait("on_hold", seconds=10)
-    station.drop(knocks)
-    third.wait("disconnected", "idle", seconds=20)
+    try:
+        knocks.ask("drop")
+        measures["ended_by"] = "us"
+        third.wait("disconnected", "idle", seconds=20)
+    except Refused as refusal:
+        # Not every exchange ends one of two calls of a line alone.
+        if refusal.code != "OPERATIONUNAVAIL":
+            raise
+        third.ask("drop")
+        measures["ended_by"] = "the far end"
+        knocks.wait("disconnected", "idle", seconds=20)
     if there.state != "connected":
         raise Failed(f"the first call did not survive: {there.state}")
     return measures

@@ -294,7 +294,8 @@ class Station:
             try:
                 leg.ask("drop")
             except Refused as refusal:
-                if refusal.code not in ("INVALCALLSTATE", "INVALCALLHANDLE", "DISCONNECTED"):
+                # The last: an exchange that ends none of two calls alone ends both once both are dropped.
+                if refusal.code not in ("INVALCALLSTATE", "INVALCALLHANDLE", "DISCONNECTED", "OPERATIONUNAVAIL"):
                     raise
 
     def clear(self):
