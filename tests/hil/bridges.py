@@ -118,6 +118,8 @@ def modem_to_sip(station, near):
 @scenario("bridge, echo number")
 def echo(station, near):
     number = station.rig.number("echo")
+    if not near.duplex:
+        raise Absent(f"{near.name} hears nothing while it plays")
     return _echo(station, near.line, number)
 
 

@@ -13,7 +13,7 @@ import tomllib
 import judgement
 
 # Keys of [[modem]] that are the suite's; all others go into the daemon's configuration as they are.
-OWN = {"number", "near", "dead", "unplug", "plug", "reset", "withholds", "waiting"}
+OWN = {"number", "near", "dead", "unplug", "plug", "reset", "withholds", "waiting", "duplex"}
 NUMBERS = {"busy", "echo"}
 PATIENCE = {"answer": 60, "service": 90, "clear": 30}
 
@@ -74,7 +74,7 @@ class Program:
                 self.process.wait(5)
 
 
-Modem = collections.namedtuple("Modem", "name line number near dead unplug plug reset withholds waiting daemon")
+Modem = collections.namedtuple("Modem", "name line number near dead unplug plug reset withholds waiting duplex daemon")
 Sip = collections.namedtuple("Sip", "name line number echo daemon user_agent")
 
 
@@ -118,7 +118,7 @@ class Rig:
         line = daemon.setdefault("line_name", f"modem:{entry['name']}")
         return Modem(entry["name"], line, number, entry.get("near", not entry.get("dead")), entry.get("dead", False),
                      entry.get("unplug"), entry.get("plug"), entry.get("reset"), entry.get("withholds", False),
-                     entry.get("waiting", False), daemon)
+                     entry.get("waiting", False), entry.get("duplex", True), daemon)
 
     def _sip(self, entry):
         if not {"name", "user", "domain"} <= set(entry):
@@ -163,7 +163,10 @@ class Rig:
 
 BUSY, ECHO = "4930901", "4930902"
 # What the simulated rig cannot try, and why; anything else that it does not try is a failure.
-CANNOT = ["SIP peer, echo number"]  # There is none: both ends of SIP are the suite's.
+CANNOT = [
+    "SIP peer, echo number",  # There is none: both ends of SIP are the suite's.
+    "usr5637: bridge, echo number",  # It hears nothing while it plays.
+]
 
 
 # What each simulated modem is: its family in tapi-exchange, its profile in the daemon, and whether it is tested itself or is only the
@@ -194,7 +197,7 @@ class Simulated(Rig):
                 if kind == "cellular":
                     entry |= {"audio_device": os.path.join(directory, f"{port}-audio"), "withholds": True, "waiting": True}
                 elif near:
-                    entry |= {"office": "pbx", "waiting": True}
+                    entry |= {"office": "pbx", "waiting": True, "duplex": family != "usr5637"}
                 modems.append(entry)
                 self.command += [f"--{kind}", f"{family}@{number}"]
         modems.append({"name": "unconnected", "device": os.path.join(self.dead_directory, "analogue0"), "profile": "v253",
