@@ -14,7 +14,7 @@
 //! and where a final result comes that no command waits for, since then the last one may have got another's.
 
 use crate::line::Assembler;
-use crate::response::{Accepts, FinalResult, after, unglue};
+use crate::response::{Accepts, FinalResult, after, past_echo, unglue};
 use resync::{Mark, Next, Owed, Resync};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -22,7 +22,6 @@ use std::time::Duration;
 use tapi::Time;
 
 mod resync;
-mod retime;
 #[cfg(test)]
 mod tests;
 
@@ -347,9 +346,7 @@ impl<P: Clone> Chat<P> {
     }
 
     fn line(&mut self, now: Time, line: &str) {
-        if !self.last_sent.is_empty() && line == self.last_sent {
-            return;
-        }
+        let Some(line) = past_echo(line, &self.last_sent) else { return };
         self.said.push_back(Said::Line(line.to_owned()));
         let result = FinalResult::parse(line);
         match std::mem::replace(&mut self.state, State::Idle) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The longest line that is kept, in bytes.
 pub(crate) const LONGEST: usize = 4096;
 
-/// Puts lines together, one byte at a time. CR or LF ends a line; empty lines and NULs are dropped; a line that grows
+/// Puts lines together, one byte at a time. CR or LF ends a line; empty lines, NULs, XON and XOFF are dropped; a line that grows
 /// beyond [`LONGEST`] is dropped whole, up to the next CR or LF.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Assembler {
@@ -28,7 +28,7 @@ impl Assembler {
     /// Takes a byte; gives the line that it ends.
     pub(crate) fn push(&mut self, byte: u8) -> Option<String> {
         match (self.state, byte) {
-            (_, 0) => None,
+            (_, 0 | 0x11 | 0x13) => None,
             (State::Skipping, b'\r' | b'\n') => {
                 self.state = State::Collecting;
                 None
@@ -59,10 +59,9 @@ impl Assembler {
         self.state = State::Collecting;
     }
 
-    /// The line so far, without blanks at its ends. Bytes above 0x7F become the characters of Latin-1; before a line they
-    /// are noise.
+    /// The line so far, without blanks at its ends. Bytes above 0x7F become the characters of Latin-1.
     fn take(&mut self) -> Option<String> {
-        let line: String = self.partial.iter().copied().skip_while(|byte| !byte.is_ascii()).map(char::from).collect();
+        let line: String = self.partial.iter().copied().map(char::from).collect();
         self.partial.clear();
         let line = line.trim();
         (!line.is_empty()).then(|| line.to_owned())
@@ -86,7 +85,7 @@ mod tests {
             b"\nRING\r\nOK\r",
             b"\r\nRING\r\r\n\r\nOK\r\r\n",
             b"\0\r\nRI\0NG\r\n\r\nOK\r\n\0",
-            b"\xff\r\n\xfeRING\r\n\x80\r\n\0\xff\xaaOK\r\n",
+            b"\x13\x11RING\r\n\x13\r\nO\x11K\r\n",
         ] {
             assert_eq!(lines(bytes), ["RING", "OK"], "{bytes:?}");
         }

@@ -119,6 +119,17 @@ impl FinalResult {
     }
 }
 
+/// A line without the echo of what was sent: nothing where it is that alone, what follows where it is a part of it that the
+/// result ran into (`AT+FCOK`).
+pub(crate) fn past_echo<'a>(line: &'a str, sent: &str) -> Option<&'a str> {
+    if sent.is_empty() || line != sent {
+        let same = line.bytes().zip(sent.bytes()).take_while(|(one, other)| one == other).count();
+        let rest = line.get(same..).filter(|rest| same >= 2 && FinalResult::parse(rest).is_some());
+        return Some(rest.unwrap_or(line));
+    }
+    None
+}
+
 /// Takes apart a line into which a modem ran an error and the next thing it said (`ERROR+CNUM: …`).
 pub(crate) fn unglue(line: &str) -> (&str, Option<&str>) {
     match line.strip_prefix("ERROR") {
@@ -176,6 +187,16 @@ mod tests {
         ] {
             assert_eq!(FinalResult::parse(line), result, "{line}");
         }
+    }
+
+    #[test]
+    fn a_result_that_follows_a_part_of_the_echo_is_one() {
+        assert_eq!(past_echo("AT+FCLASS=8", "AT+FCLASS=8"), None);
+        assert_eq!(past_echo("AT+FCOK", "AT+FCLASS=8"), Some("OK"));
+        assert_eq!(past_echo("AT+VTNO CARRIER", "AT+VTR"), Some("NO CARRIER"));
+        assert_eq!(past_echo("OK", "AT+FCLASS=8"), Some("OK"));
+        assert_eq!(past_echo("OK", ""), Some("OK"));
+        assert_eq!(past_echo("AT+FC", "AT+FCLASS=8"), Some("AT+FC"));
     }
 
     #[test]

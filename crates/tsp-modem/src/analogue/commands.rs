@@ -1,6 +1,7 @@
 //! Commands of the server, and the answers of the modem to ours.
 
 use super::*;
+use crate::profile::Listen;
 
 impl Analogue {
     /// Places a call. It is taken when `ATD` is written.
@@ -298,7 +299,9 @@ impl Analogue {
                 context.out.report(call, Report::Answered(AnswerEvidence::Local));
                 let talk = Talk::new(call, stream, context.now);
                 self.phase = Phase::Connected { talk };
-                self.listen_for_its_end(context, call);
+                if voice_of(context).supervise.listen == Listen::Calls {
+                    self.listen(context, call, true);
+                }
                 self.start_stream(context);
             }
             outcome => {
