@@ -12,7 +12,8 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "sip-stream" => streams(),
         "sdp" => SDP.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
-        "at" => AT.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
+        "at" => at(),
+        "clcc" => CLCC.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "dle" => DLE.iter().map(|bytes| bytes.to_vec()).collect(),
         "caller-id" => CALLER_ID.iter().map(|text| text.replace('\n', "\r\n").into_bytes()).collect(),
         "pdu" => PDU.iter().map(|text| text.as_bytes().to_vec()).collect(),
@@ -75,12 +76,41 @@ const SDP: &[&str] = &[
     "v=0\no=- 1 1 IN IP4 h\ns=-\nt=0 0\nm=image 0 udptl t38\nm=audio 4000/2 RTP/SAVP 8\nc=IN IP4 0.0.0.0\na=crypto:1 x y\n",
 ];
 
+/// What modems say, whole and in pieces, before and after the line is in service, with and without wishes of the server.
+fn at() -> Vec<Vec<u8>> {
+    let hows: [[u8; 4]; 8] = [
+        [255, 0xFF, 0x00, 0x80],
+        [64, 0x55, 0x01, 0x81],
+        [40, 0xFF, 0x11, 0x82],
+        [255, 0x0F, 0x03, 0x83],
+        [80, 0xFF, 0x05, 0x84],
+        [16, 0xFF, 0x22, 0x85],
+        [1, 0x01, 0x09, 0x86],
+        [120, 0xAA, 0xFF, 0x07],
+    ];
+    let said = AT.iter().chain(CLCC).map(|text| text.replace('\n', "\r\n").into_bytes());
+    said.flat_map(|text| hows.map(|how| [&how[..], &text].concat())).collect()
+}
+
 const AT: &[&str] = &[
     "\nOK\n\nRING\n\nDATE=0801\n\nTIME=1801\n\nNMBR=8055554567\n\nNAME=SMITH JOHN\n\nRING\n",
     "AT+CLCC\r\n+CLCC: 1,1,4,0,0,\"123456789\",129,\"\",,0\n+CLCC: 2,0,0,0,1\n\nOK\n",
     "\n+CRING: VOICE\n\n+CLIP: \"15550100\",145,\"\",,\"A\",0\n\n+CREG: 2,1,\"00AB\",\"01CD\"\n\n+CSQ: 17,99\n\nOK\n",
     "\n+CME ERROR: 30\n\nNO CARRIER\n\nBUSY\n\nNO DIAL TONE\n\nVCON\nCOMMAND NOT SUPPORT\n\nCONNECT\n",
     "ATE0V1\r\r\nOK\r\n+VSM: 1,\"UNSIGNED PCM\",8,0,(7200,8000),(0),(0)\n0\nOK\n",
+    "+VSM: 128,\"8-BIT LINEAR\",8,0,(7200,8000),(0),(0)\n131,\"ULAW\",8,0,8000,0,00\n140,\"2 Bit ADPCM\",2,0,8000\n+VSM=0-1,8000-8000\nOK\n",
+    "CONNECT\n\x10R\x10s\x10/\x105\x105\x10~\x10b\x10b\x10d\x10l\x10X\nDATE=0801\nNMBR=8055554567\x10.\x10\x03\nOK\n",
+    "^ORIG:1,0\n^CONF:1\n^CONN:1,0\n^DDTMF:5\n^CEND:1,5,29,16\n+CUSD: 0,\"AA180DA6\",15\n^RSSI:20\n",
+    "+QIND: \"ccinfo\",2,0,3,0,0,\"4930300\",129\n+QIND: \"ccinfo\",2,0,-1,0,0,\"4930300\",129\n+QTONEDET: 53\nRDY\n+CPIN: NOT INSERTED\n",
+    "VOICE CALL: BEGIN\n+RXDTMF: 5\nVOICE CALL: END: 000041\n+CCWA: \"4930300\",129,1,,0\n+CSSU: 2\nRING;717171;999999\n",
+];
+
+/// Call lists of the field, and what stands beside them.
+const CLCC: &[&str] = &[
+    "+CLCC: 1,1,4,0,0,\"123456789\",129,\"\",,0\n",
+    "+CLCC: 1,1,0,0,1\n+CLCC: 2,0,1,0,1,\"+491701234567\",145\n+CLCC: 7,1,5,0,0,\"\",128\n",
+    "+CLCC: 1,0,2,0,0,\"12345\",129\n+CLCC: 1,0,3,0,0,\"12345\",129\n+CLCC: 1,0,0,0,0,\"12345\",129\n",
+    "+CLIP: \"1234567\",129,,,,0\n+CLIP: \"\",128,,,,1\nRING\n+CEER: 5,16,Normal call clearing\nCC setup error,17,User busy\n",
 ];
 
 const DLE: &[&[u8]] = &[

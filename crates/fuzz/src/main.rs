@@ -28,14 +28,19 @@ struct Options {
     /// Seed of the first input; another run with the same one is the same run.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Feed this file once instead, to repeat a finding.
-    #[arg(long)]
+    /// Feed this file once to the target instead, to repeat a finding.
+    #[arg(long, requires = "target")]
     file: Option<std::path::PathBuf>,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
+    if let Some(name) = options.target.as_ref().filter(|name| target::ALL.iter().all(|target| target.name != **name)) {
+        let known: Vec<&str> = target::ALL.iter().map(|target| target.name).collect();
+        eprintln!("{name}: no such target; there are {}", known.join(", "));
+        return ExitCode::FAILURE;
+    }
     let mut faults = 0;
     let mut inputs = 0;
     for target in target::ALL {

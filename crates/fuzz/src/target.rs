@@ -14,6 +14,7 @@ pub const ALL: &[Target] = &[
     Target { name: "sip-stream", run: tsp_sip::fuzz::stream },
     Target { name: "sdp", run: tsp_sip::fuzz::sdp },
     Target { name: "at", run: tsp_modem::fuzz::at },
+    Target { name: "clcc", run: tsp_modem::fuzz::clcc },
     Target { name: "dle", run: tsp_modem::fuzz::dle },
     Target { name: "caller-id", run: tsp_modem::fuzz::caller_id },
     Target { name: "pdu", run: tsp_modem::fuzz::pdu },

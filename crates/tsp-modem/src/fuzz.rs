@@ -2,31 +2,130 @@
 
 use crate::voice::{Decoder, Heard, encode};
 use crate::{AT_PORT, AUDIO_PORT, Config, Modem, Profile, caller_id, cause, clcc};
-use tapi::{Cause, DisconnectMode, Time};
-use tspi::{Input, Provider};
+use tapi::{Cause, DisconnectMode, OperationId, Time};
+use tspi::{
+    Action, CallParams, CallRef, Command, CommandId, Frame, Input, LineRef, LocalMedia, Output, Provider, StreamId,
+};
 
-/// Feeds the bytes to a modem of either kind, as what its AT and audio ports say, with time going by.
+/// Profiles whose modems are fed.
+const PROFILES: [&str; 8] = [
+    "v253",
+    "27007",
+    "usr5637",
+    "huawei-e1550",
+    "quectel-ec2x",
+    "rockwell-hashv",
+    "simcom-sim7600",
+    "conexant-cx93001",
+];
+
+/// Feeds the bytes to a modem, as what its AT and audio ports say, with time going by.
+///
+/// The first four octets say how: the length of the pieces, after which of eight the modem's commands are answered, after
+/// which of them the server wants something and what, and of the last one bits 0 to 2 the profile and bit 7 whether the line
+/// is in service before. What follows is what the modem says. Fewer than five octets are said as they are.
 pub fn at(bytes: &[u8]) {
-    for id in ["v253", "27007"] {
-        let Some(profile) = Profile::builtin(id) else { continue };
+    let (how, said) = match bytes {
+        [length, answers, wishes, place, said @ ..] if !said.is_empty() => ([*length, *answers, *wishes, *place], said),
+        said => ([16, 0xFF, 0, 0], said),
+    };
+    let [length, answers, wishes, place] = how;
+    let Some(profile) = PROFILES.get(usize::from(place & 7)).and_then(|id| Profile::builtin(id)) else { return };
+    let mut fed = Fed::new(profile);
+    if place & 0x80 != 0 {
+        (0..60).for_each(|_| fed.obliges());
+    }
+    for (piece, turn) in said.chunks(usize::from(length).max(1)).zip(0u32..) {
+        fed.give(Input::Bytes { port: AT_PORT, bytes: piece });
+        fed.give(Input::Bytes { port: AUDIO_PORT, bytes: piece });
+        if answers >> (turn % 8) & 1 == 1 {
+            fed.obliges();
+        } else {
+            fed.waits();
+        }
+        if wishes >> (turn % 8) & 1 == 1 {
+            fed.wish(turn + u32::from(wishes));
+        }
+    }
+}
+
+/// A modem that is fed, and what it wrote and was not answered.
+struct Fed {
+    modem: Modem,
+    now: Time,
+    wrote: Vec<u8>,
+    wishes: u64,
+}
+
+impl Fed {
+    fn new(profile: Profile) -> Fed {
         let config =
             Config { name: "modem".to_owned(), line_name: "modem:fuzz".to_owned(), audio: true, ..Config::default() };
-        let mut modem = Modem::new(config, profile);
-        let mut now = Time::ZERO;
-        modem.handle(now, Input::Timeout);
-        modem.handle(now, Input::Opened { port: AT_PORT });
-        modem.handle(now, Input::Opened { port: AUDIO_PORT });
-        for chunk in bytes.chunks(16) {
-            modem.handle(now, Input::Bytes { port: AT_PORT, bytes: chunk });
-            modem.handle(now, Input::Bytes { port: AUDIO_PORT, bytes: chunk });
-            if let Some(at) = modem.poll_timeout() {
-                now = now.max(at);
-                modem.handle(now, Input::Timeout);
+        let mut fed = Fed { modem: Modem::new(config, profile), now: Time::ZERO, wrote: Vec::new(), wishes: 0 };
+        fed.give(Input::Timeout);
+        fed.give(Input::Opened { port: AT_PORT });
+        fed.give(Input::Opened { port: AUDIO_PORT });
+        fed
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        self.modem.handle(self.now, input);
+        while let Some(output) = self.modem.poll_output() {
+            if let Output::Write { port: AT_PORT, bytes } = output {
+                self.wrote.extend(bytes);
             }
-            // Answers to whatever was asked let the bytes reach every state.
-            modem.handle(now, Input::Bytes { port: AT_PORT, bytes: b"\r\nOK\r\n" });
-            while modem.poll_output().is_some() {}
         }
+    }
+
+    fn waits(&mut self) {
+        if let Some(at) = self.modem.poll_timeout() {
+            self.now = self.now.max(at);
+            self.give(Input::Timeout);
+        }
+    }
+
+    /// Time goes on to the next deadline, and the commands that were written are taken.
+    fn obliges(&mut self) {
+        self.waits();
+        let wrote = std::mem::take(&mut self.wrote);
+        for line in wrote.split(|byte| *byte == b'\r') {
+            let line = String::from_utf8_lossy(line);
+            let told = match line.trim() {
+                "AT+CPIN?" => "+CPIN: READY\r\n",
+                "AT+CREG?" => "+CREG: 0,1\r\n",
+                "AT+CSQ" => "+CSQ: 20,99\r\n",
+                "AT+VTR" | "AT+VRX" | "AT#VRX" => "CONNECT\r\n",
+                _ => "",
+            };
+            let mark = line.strip_prefix("ATS10=").and_then(|rest| rest.strip_suffix("S10?"));
+            let mark = mark.map(|number| format!("{number}\r\n")).unwrap_or_default();
+            let last = if told.starts_with("CONNECT") { "" } else { "OK\r\n" };
+            if !line.trim().is_empty() {
+                self.give(Input::Bytes { port: AT_PORT, bytes: format!("\r\n{told}{mark}{last}").as_bytes() });
+            }
+        }
+    }
+
+    /// The server wants something.
+    fn wish(&mut self, which: u32) {
+        self.wishes += 1;
+        let (call, media) = (CallRef(1), LocalMedia::Frames { stream: StreamId(7) });
+        let action = match which % 8 {
+            0 | 1 => {
+                let (to, params) = ("5551234".to_owned(), CallParams::default());
+                Action::MakeCall { line: LineRef(0), to, params, media }
+            }
+            2 | 3 => Action::Answer { call, media },
+            4 => Action::Hold { call },
+            5 => Action::Unhold { call },
+            6 => {
+                let (operation, digits) = (OperationId(self.wishes), "12#".to_owned());
+                Action::SendDigits { call, operation, digits, duration_ms: None }
+            }
+            _ => Action::Drop { call, reason: None },
+        };
+        self.give(Input::Command(Command { id: CommandId(self.wishes), action }));
+        self.give(Input::Frame { stream: StreamId(7), frame: &Frame([8_000; tspi::media::FRAME_SAMPLES]) });
     }
 }
 
