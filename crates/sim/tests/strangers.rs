@@ -349,15 +349,19 @@ fn vm_dials_plays_records_and_hears_digits() {
         (process.0.wait().unwrap(), output)
     };
     // It dials, and hangs up.
-    finished(run(&format!("dial -l {tty} {PHONE}")));
+    let (status, output) = finished(run(&format!("dial -l {tty} {PHONE}")));
+    assert!(status.success(), "{status}: {output}");
     assert_eq!(exchange.event("called")["to"], PHONE);
+    assert_eq!(exchange.event("hung_up")["subscriber"], "4930100");
     // It answers, by seizing the line, and records; the caller's tone is in the recording,
     let recording = dir.0.join("message.rmd");
     exchange.order(&format!("call {PHONE} 4930100"));
     exchange.event("rings");
     let recorder = run(&format!("record -c 1 -l {tty} -t -L 4 {}", recording.display()));
     exchange.event("answered");
-    finished(recorder);
+    let (status, output) = finished(recorder);
+    assert!(status.success(), "{status}: {output}");
+    assert_eq!(exchange.event("hung_up")["subscriber"], "4930100");
     let length = std::fs::metadata(&recording).map(|file| file.len()).unwrap_or(0);
     assert!(length > 8_000, "{length} bytes were recorded");
     // It tells the first digit. When it begins to listen is its own matter: the caller presses the key until then.
@@ -369,7 +373,8 @@ fn vm_dials_plays_records_and_hears_digits() {
         std::thread::sleep(Duration::from_secs(1));
         exchange.order(&format!("dtmf {PHONE} 5"));
     }
-    let (_, output) = finished(listener);
+    let (status, output) = finished(listener);
+    assert!(status.success(), "{status}: {output}");
     assert!(output.contains('5'), "the digit was not told: {output}");
     let _ = exchange.event("hung_up");
     // It plays what it recorded to a caller.
@@ -385,5 +390,7 @@ fn vm_dials_plays_records_and_hears_digits() {
         }
         assert!(Instant::now() < end, "what it plays is not heard");
     }
-    finished(player);
+    let (status, output) = finished(player);
+    assert!(status.success(), "{status}: {output}");
+    assert_eq!(exchange.event("hung_up")["subscriber"], "4930100");
 }
