@@ -148,6 +148,8 @@ pub struct Bench {
     /// The exchange: give it orders with [`Bench::now`].
     pub exchange: Exchange,
     began: Instant,
+    /// How far the clock leapt ahead.
+    ahead: Duration,
     ports: Vec<Port>,
 }
 
@@ -171,7 +173,7 @@ impl Bench {
         sockets: &BTreeMap<String, Address>,
     ) -> io::Result<Bench> {
         std::fs::create_dir_all(dir).map_err(|error| explain(dir, &error))?;
-        let mut bench = Bench { exchange, began: Instant::now(), ports: Vec::new() };
+        let mut bench = Bench { exchange, began: Instant::now(), ahead: Duration::ZERO, ports: Vec::new() };
         for (modem, ports) in modems {
             let name = bench.exchange.name(*modem).unwrap_or("modem").to_string();
             for port in 0..*ports {
@@ -188,7 +190,12 @@ impl Bench {
 
     /// The exchange's time now.
     pub fn now(&self) -> Time {
-        Time(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Time(u64::try_from((self.began.elapsed() + self.ahead).as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The clock leaps ahead: all that would have been due meanwhile is due now.
+    pub fn jump(&mut self, by: Duration) {
+        self.ahead += by.min(Duration::from_secs(86_400));
     }
 
     /// Links and what they lead to.

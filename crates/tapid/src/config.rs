@@ -5,7 +5,6 @@
 
 mod account;
 mod calls;
-mod change;
 mod check;
 mod file;
 mod modem;
@@ -14,7 +13,6 @@ mod rights;
 #[cfg(test)]
 mod tests;
 
-pub use change::anew;
 pub use modem::{Found, ModemConfig, ModemsConfig, ProfileSource, TranscriptConfig};
 use serde::{Deserialize, Serialize};
 use std::fmt;

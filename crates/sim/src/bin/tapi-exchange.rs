@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tapi_sim::Address;
 use tapi_sim::exchange::{
-    Behaviour, Clearing, Config, Country, Delay, Direction, Exchange, Faults, ModemId, OrderError, Spoil,
+    Behaviour, Clearing, Config, Country, Exchange, IdentitySent, MessageFormat, ModemId, OrderError, TROUBLES, Trouble,
 };
 use tapi_sim::modem::analogue::{self, Analogue};
 use tapi_sim::modem::cellular::{self, Cellular};
@@ -31,9 +31,10 @@ Orders, one a line on standard input; each is answered by {\"event\":\"ordered\"
   dtmf NUMBER DIGITS    a subscriber sends digits              tone NUMBER HZ MS    a subscriber plays a tone
   unplug NAME           pulls a modem out (analogue0, …)       plug NAME            plugs it in again
   restart NAME          a modem starts anew: gone for 4 s      faults NAME KIND     makes its link faulty, or clean
-  sms FROM TO TEXT…     a text message to a cellular modem     sim NUMBER           its SIM card is pulled out
+  sms FROM TO TEXT…     a text message to a cellular modem     sim NUMBER [in]      its SIM card is pulled out, or put back
   register NUMBER STAT  its network: 0 none, 1 home, 2 searching, 3 denied, 5 roaming
   signal NUMBER RSSI    how strong it is: 0 to 31              waiting NUMBER on|off  a second call may come in
+  fallback NUMBER MS    each of its calls takes so much longer jump MS              the clock leaps so far ahead
   quit                  ends; so does the end of the input, unless --no-orders is given
 
 Events come as lines of JSON on standard output, `at_ms` is the time since the start:
@@ -52,9 +53,7 @@ Families of modems are chosen by number, before or behind it: --analogue usr5637
   cellular: generic, e1550, ec25, sim7600, sara, wavecom
 A PORT is named as its link would be: cellular0, cellular0-audio. On a socket one host at a time is connected:
   --socket cellular0=tcp:127.0.0.1:12345 --socket cellular1=abstract:modem (a NUL and `modem`)
-A KIND of faults is clean, split (each byte alone), slow (300 ms in the middle of lines, now and then), late (1.5 s, now and
-then), lossy (a byte in 500), framing (CR LF missing or doubled), noisy (bits turned over, bytes that nobody sent),
-storm (lines that nobody asked for inside of answers), dead (nothing arrives from the modem).
+A KIND of faults is one of `tapi-exchange --list-faults`, or `any`: then the seed picks one, and it is told which.
 A modem of --replay says what a transcript has (docs/adding-a-modem.md), and has no line.";
 
 /// A small telephone exchange with simulated modems on pseudo-terminals.
@@ -79,6 +78,12 @@ struct Options {
     /// A modem that says what this transcript has; again for more. They are replay0, replay1, ….
     #[arg(long, value_name = "FILE")]
     replay: Vec<PathBuf>,
+    /// A modem whose link, network or manners are bad from the start: analogue0=slow, cellular0=any; again for more.
+    #[arg(long, value_name = "NAME=KIND")]
+    faults: Vec<String>,
+    /// Prints what can be wrong, and ends.
+    #[arg(long)]
+    list_faults: bool,
     /// A port on a socket instead of a pseudo-terminal: tcp:ADDRESS:PORT or abstract:NAME; again for more.
     #[arg(long, value_name = "PORT=SOCKET")]
     socket: Vec<String>,
@@ -88,6 +93,12 @@ struct Options {
     /// Tones, ringing and caller identities of this country.
     #[arg(long, value_name = "NAME", default_value = "us", value_parser = ["us", "de", "gb", "dk"])]
     country: String,
+    /// When two-wire lines are told who calls, where it is not as in that country.
+    #[arg(long, value_name = "WHEN", value_parser = ["after-ring", "before-ring", "tones", "never"])]
+    caller_id: Option<String>,
+    /// Data of who calls are date and number alone (SDMF), as older exchanges send them.
+    #[arg(long)]
+    single_message: bool,
     /// Family of the analogue modems that name none.
     #[arg(long, value_name = "NAME", default_value = "v253")]
     persona: String,
@@ -116,11 +127,21 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
+    if options.list_faults {
+        let mut output = io::stdout().lock();
+        return TROUBLES.iter().try_for_each(|(name, what)| writeln!(output, "{name:<17} {what}"));
+    }
     let clearing = if options.clearing == "busy-tone" { Clearing::BusyTone } else { Clearing::LoopBreak };
-    let country = Country::named(&options.country).unwrap_or(Country::US);
+    let country = country(options);
     let dial_tone = !options.no_dial_tone;
     let mut exchange = Exchange::new(Config { country, seed: options.seed, clearing, dial_tone, ..Config::default() });
     let modems = populate(&mut exchange, options)?;
+    for faults in &options.faults {
+        let (name, kind) = faults.split_once('=').unwrap_or((faults, ""));
+        let modem = modem(&exchange, name).map_err(io::Error::other)?;
+        let kind = trouble(&mut exchange, modem, kind).map_err(io::Error::other)?;
+        eprintln!("tapi-exchange: {name}: {kind}");
+    }
     let mut bench = Bench::with_sockets(exchange, &modems, &options.link_dir, &sockets(options)?)?;
     let ports: Vec<_> = bench.links().iter().map(|(link, tty)| json!({ "link": link, "tty": tty })).collect();
     let sockets: Vec<_> =
@@ -140,12 +161,28 @@ fn run(options: &Options) -> io::Result<()> {
             match order(&mut bench, &line) {
                 Ok(Next::Quit) => return Ok(()),
                 Ok(Next::Go) => say(&json!({ "event": "ordered", "order": line }))?,
+                Ok(Next::Troubled(kind)) => say(&json!({ "event": "ordered", "order": line, "kind": kind }))?,
                 Err(reason) => say(&json!({ "event": "error", "order": line, "reason": reason }))?,
             }
             let happened = bench.carry()?;
             tell(happened)?;
         }
     }
+}
+
+fn country(options: &Options) -> Country {
+    let mut country = Country::named(&options.country).unwrap_or(Country::US);
+    country.identity = match options.caller_id.as_deref() {
+        Some("after-ring") => IdentitySent::AfterFirstRing,
+        Some("before-ring") => IdentitySent::BeforeRing,
+        Some("tones") => IdentitySent::AsTones,
+        Some("never") => IdentitySent::Never,
+        _ => country.identity,
+    };
+    if options.single_message {
+        country.message = MessageFormat::Single;
+    }
+    country
 }
 
 fn populate(exchange: &mut Exchange, options: &Options) -> io::Result<Vec<(ModemId, u32)>> {
@@ -209,22 +246,16 @@ fn sockets(options: &Options) -> io::Result<BTreeMap<String, Address>> {
     options.socket.iter().map(|text| parse(text).map_err(|reason: String| io::Error::other(reason))).collect()
 }
 
-/// A kind of faults by its name.
-fn faults(kind: &str) -> Option<Faults> {
-    let clean = Faults::default();
-    let spoil = Spoil::default();
-    Some(match kind {
-        "clean" => clean,
-        "dead" => Faults { drop_permille: 1_000, ..clean },
-        "split" => Faults { split: true, ..clean },
-        "slow" => Faults { stall: Delay { permille: 300, by: Duration::from_millis(300) }, ..clean },
-        "late" => Faults { late: Delay { permille: 100, by: Duration::from_millis(1_500) }, ..clean },
-        "lossy" => Faults { drop_permille: 2, ..clean },
-        "framing" => Faults { spoil: Spoil { doubled_cr_permille: 300, bare_permille: 200, ..spoil }, ..clean },
-        "noisy" => Faults { spoil: Spoil { flip_permille: 1, insert_permille: 2, ..spoil }, ..clean },
-        "storm" => Faults { unsolicited_permille: 700, unsolicited: "+CREG: 1".into(), ..clean },
-        _ => return None,
-    })
+/// Lets a modem have a trouble, by its name or by chance; its name.
+fn trouble(exchange: &mut Exchange, modem: ModemId, kind: &str) -> Result<String, String> {
+    let kind = if kind == "any" { exchange.any_trouble() } else { kind };
+    let trouble = Trouble::named(kind).ok_or_else(|| format!("`{kind}`: no such kind of faults"))?;
+    exchange.trouble(modem, &trouble).map_err(|error| error.to_string())?;
+    Ok(kind.to_string())
+}
+
+fn modem(exchange: &Exchange, name: &str) -> Result<ModemId, String> {
+    exchange.modem(name).ok_or_else(|| format!("`{name}`: no such modem"))
 }
 
 /// An IMEI with its Luhn digit.
@@ -254,6 +285,8 @@ fn tell(happened: Vec<Happened>) -> io::Result<()> {
 /// Whether the loop goes on.
 enum Next {
     Go,
+    /// It goes on, and a modem has this trouble.
+    Troubled(String),
     Quit,
 }
 
@@ -291,9 +324,11 @@ impl Orders {
 fn order(bench: &mut Bench, line: &str) -> Result<Next, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let now = bench.now();
+    if let ["jump", millis] = words.as_slice() {
+        bench.jump(Duration::from_millis(whole(millis)?));
+        return Ok(Next::Go);
+    }
     let exchange = &mut bench.exchange;
-    let modem =
-        |exchange: &Exchange, name: &str| exchange.modem(name).ok_or_else(|| format!("`{name}`: no such modem"));
     let done = match words.as_slice() {
         [] => return Ok(Next::Go),
         ["quit"] => return Ok(Next::Quit),
@@ -302,8 +337,7 @@ fn order(bench: &mut Bench, line: &str) -> Result<Next, String> {
         ["dtmf", number, digits] => exchange.dtmf(now, number, digits),
         ["tone", number, hz, millis] => {
             let hz: u32 = hz.parse().map_err(|_| format!("`{hz}`: a frequency in Hz is a whole number"))?;
-            let millis: u64 = millis.parse().map_err(|_| format!("`{millis}`: milliseconds are a whole number"))?;
-            exchange.tone(now, number, hz, Duration::from_millis(millis))
+            exchange.tone(now, number, hz, Duration::from_millis(whole(millis)?))
         }
         ["unplug" | "plug" | "restart" | "faults", name, ..] => {
             let modem = modem(exchange, name)?;
@@ -314,6 +348,10 @@ fn order(bench: &mut Bench, line: &str) -> Result<Next, String> {
     done.map(|()| Next::Go).map_err(|error| error.to_string())
 }
 
+fn whole(millis: &str) -> Result<u64, String> {
+    millis.parse().map_err(|_| format!("`{millis}`: milliseconds are a whole number"))
+}
+
 /// Orders for a modem.
 fn at_modem(exchange: &mut Exchange, now: tapi::Time, modem: ModemId, words: &[&str]) -> Result<Next, String> {
     match words {
@@ -321,8 +359,7 @@ fn at_modem(exchange: &mut Exchange, now: tapi::Time, modem: ModemId, words: &[&
         ["plug", _] => exchange.plug(now, modem),
         ["restart", _] => exchange.restart(now, modem),
         ["faults", _, kind] => {
-            let faults = faults(kind).ok_or_else(|| format!("`{kind}`: no such kind of faults"))?;
-            exchange.faults(modem, 0, Direction::ToHost, faults);
+            return Ok(Next::Troubled(trouble(exchange, modem, kind)?));
         }
         _ => return Err(UNKNOWN.to_string()),
     }
@@ -335,6 +372,8 @@ fn at_network(exchange: &mut Exchange, now: tapi::Time, words: &[&str]) -> Resul
     Ok(match words {
         ["sms", from, to, text @ ..] if !text.is_empty() => exchange.message(now, from, to, &text.join(" ")),
         ["sim", to] => exchange.remove_sim(now, to),
+        ["sim", to, "in"] => exchange.insert_sim(now, to),
+        ["fallback", to, millis] => exchange.fallback(to, Duration::from_millis(whole(millis)?)),
         ["register", to, state] => exchange.registration(now, to, number(state)?),
         ["signal", to, rssi] => exchange.level(now, to, number(rssi)?),
         ["waiting", to, how @ ("on" | "off")] => exchange.waiting(to, *how == "on"),
@@ -342,5 +381,5 @@ fn at_network(exchange: &mut Exchange, now: tapi::Time, words: &[&str]) -> Resul
     })
 }
 
-const UNKNOWN: &str = "orders are call, hangup, dtmf, tone, unplug, plug, restart, faults, sms, sim, register, signal, waiting, \
+const UNKNOWN: &str = "orders are call, hangup, dtmf, tone, unplug, plug, restart, faults, sms, sim, register, signal, waiting, fallback, jump, \
                        quit; --help explains them";

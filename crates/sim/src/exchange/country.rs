@@ -9,10 +9,20 @@ pub enum IdentitySent {
     AfterFirstRing,
     /// Before the first one, after a reversal of the line (FSK, British SIN 227).
     BeforeRing,
-    /// Before the first one, as DTMF, which data modems do not understand.
+    /// Before the first one, as DTMF: `A`, the number, `#`; or `D1#` where it is withheld, `D2#` where it is not known. Most
+    /// data modems do not understand it.
     AsTones,
     /// Not at all.
     Never,
+}
+
+/// How the data of a caller's identity are put (ETSI EN 300 659-3, GR-30).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageFormat {
+    /// Parameters, names among them (MDMF).
+    Multiple,
+    /// Date and number alone (SDMF).
+    Single,
 }
 
 /// A country's network. Levels are those at the subscriber's end.
@@ -32,6 +42,8 @@ pub struct Country {
     pub ringing: &'static [u32],
     /// When the caller's identity is sent.
     pub identity: IdentitySent,
+    /// How it is put.
+    pub message: MessageFormat,
 }
 
 impl Country {
@@ -44,6 +56,7 @@ impl Country {
         reorder: &[Segment::new(480.0, 620.0, -240, 250), Segment::silence(250)],
         ringing: &[2_000, 4_000],
         identity: IdentitySent::AfterFirstRing,
+        message: MessageFormat::Multiple,
     };
 
     /// Germany (ITU-T E.180 supplement 2): 425 Hz for everything.
@@ -55,6 +68,7 @@ impl Country {
         reorder: &[Segment::new(425.0, 0.0, -190, 240), Segment::silence(240)],
         ringing: &[1_000, 4_000],
         identity: IdentitySent::AfterFirstRing,
+        message: MessageFormat::Multiple,
     };
 
     /// Great Britain: two bursts a cycle, the caller's identity before the first.
@@ -71,6 +85,7 @@ impl Country {
         reorder: &[Segment::new(400.0, 0.0, -190, 220), Segment::silence(520)],
         ringing: &[400, 200, 400, 2_000],
         identity: IdentitySent::BeforeRing,
+        message: MessageFormat::Multiple,
     };
 
     /// Denmark: as Germany, with the caller's identity as tones.

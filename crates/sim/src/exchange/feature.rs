@@ -70,14 +70,42 @@ impl Exchange {
     pub fn registration(&mut self, now: Time, number: &str, state: u8) -> Result<(), OrderError> {
         self.timeout(now);
         let line = self.line_of(number)?;
-        self.signal(now, line, Signal::Registration(state));
-        if !matches!(state, 1 | 5) {
-            while let Some(call) = self.call_of(line) {
-                self.end(now, call, line, 27);
-            }
-        }
+        self.network(now, line, state);
         self.settle(now);
         Ok(())
+    }
+
+    pub(super) fn network(&mut self, now: Time, line: usize, state: u8) {
+        self.signal(now, line, Signal::Registration(state));
+        if !matches!(state, 1 | 5) {
+            self.lose_calls(now, line);
+        }
+    }
+
+    /// What a network loses, or a card; a line on two wires has neither.
+    fn lose_calls(&mut self, now: Time, line: usize) {
+        if !matches!(self.lines[line].owner, Owner::Cellular { .. }) {
+            return;
+        }
+        while let Some(call) = self.call_of(line) {
+            self.end(now, call, line, 27);
+        }
+    }
+
+    /// Calls of a cellular modem take so much longer, either way: it changes over to another network for each (circuit
+    /// switched fallback, 3GPP TS 23.272).
+    ///
+    /// # Errors
+    /// No such number.
+    pub fn fallback(&mut self, number: &str, takes: Duration) -> Result<(), OrderError> {
+        let line = self.line_of(number)?;
+        self.lines[line].fallback = takes;
+        Ok(())
+    }
+
+    /// Calls from now on sound and ring as in this country.
+    pub fn country(&mut self, country: super::Country) {
+        self.config.country = country;
     }
 
     /// How strong a cellular modem hears the network (`<rssi>` of `+CSQ`).
@@ -98,10 +126,24 @@ impl Exchange {
     pub fn remove_sim(&mut self, now: Time, number: &str) -> Result<(), OrderError> {
         self.timeout(now);
         let line = self.line_of(number)?;
-        while let Some(call) = self.call_of(line) {
-            self.end(now, call, line, 27);
-        }
+        self.take_sim(now, line);
+        self.settle(now);
+        Ok(())
+    }
+
+    pub(super) fn take_sim(&mut self, now: Time, line: usize) {
+        self.lose_calls(now, line);
         self.signal(now, line, Signal::SimRemoved);
+    }
+
+    /// The SIM card is put back.
+    ///
+    /// # Errors
+    /// No such number.
+    pub fn insert_sim(&mut self, now: Time, number: &str) -> Result<(), OrderError> {
+        self.timeout(now);
+        let line = self.line_of(number)?;
+        self.signal(now, line, Signal::SimInserted);
         self.settle(now);
         Ok(())
     }

@@ -36,6 +36,7 @@
 mod audio;
 mod call;
 pub mod country;
+pub mod deed;
 pub mod fault;
 mod feature;
 pub mod link;
@@ -46,13 +47,16 @@ mod robot;
 mod script;
 mod switch;
 pub mod tone;
+pub mod trouble;
 
-pub use country::{Country, IdentitySent};
-pub use fault::{AudioFault, Deed, Mask, Spoil};
+pub use country::{Country, IdentitySent, MessageFormat};
+pub use deed::Deed;
+pub use fault::{AudioFault, Echo, Mask, Spoil};
 pub use link::{Delay, Direction, Faults};
 pub use plant::Exchange;
 pub use recall::Recall;
 pub use robot::{Answering, Behaviour, ParseBehaviourError, Says};
+pub use trouble::{TROUBLES, Trouble};
 
 use crate::modem::Device;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! The exchange as a whole: its modems, its lines, its clock.
 
 use super::call::{Call, State};
-use super::fault::Trap;
+use super::deed::Snares;
 use super::link::{Direction, Faults, Link};
 use super::meter::DtmfDetector;
 use super::recall::Recalled;
@@ -32,10 +32,9 @@ pub(super) struct Modem {
     /// It is pulled or plugged then by itself.
     pub(super) power: Option<(Time, Plug)>,
     pub(super) line: usize,
-    /// Deeds that wait for a command, and the command line so far.
-    pub(super) traps: Vec<Trap>,
-    pub(super) typed: String,
-    to_modem: Vec<Link>,
+    /// What waits to happen to it.
+    pub(super) snares: Snares,
+    pub(super) to_modem: Vec<Link>,
     pub(super) to_host: Vec<Link>,
 }
 
@@ -113,6 +112,8 @@ pub(super) struct Line {
     pub(super) waits: bool,
     /// Where calls are sent, by reason: to which number, after how many seconds.
     pub(super) forwards: BTreeMap<u8, (String, u32)>,
+    /// How much longer a call takes since the modem changes over to another network for it.
+    pub(super) fallback: Duration,
     /// Microseconds of a frame by its own clock.
     pub(super) period: u64,
     pub(super) next_frame: Option<Time>,
@@ -121,7 +122,7 @@ pub(super) struct Line {
 /// A public exchange with everything that is attached to it.
 pub struct Exchange {
     pub(super) config: Config,
-    random: Random,
+    pub(super) random: Random,
     pub(super) modems: Vec<Modem>,
     pub(super) lines: Vec<Line>,
     pub(super) calls: BTreeMap<u32, Call>,
@@ -148,9 +149,9 @@ impl Exchange {
         let links = || (0..device.ports()).map(|_| Link::new()).collect();
         let (to_modem, to_host) = (links(), links());
         let power = None;
-        let (traps, typed) = (Vec::new(), String::new());
+        let snares = Snares::default();
         let name = name.to_string();
-        self.modems.push(Modem { name, device, plug: Plug::In, power, line, traps, typed, to_modem, to_host });
+        self.modems.push(Modem { name, device, plug: Plug::In, power, line, snares, to_modem, to_host });
         ModemId(modem as u32)
     }
 
@@ -177,6 +178,7 @@ impl Exchange {
             beep: Player::default(),
             waits: false,
             forwards: BTreeMap::new(),
+            fallback: Duration::ZERO,
             period: 20_000,
             next_frame: None,
         });
@@ -199,7 +201,7 @@ impl Exchange {
             Direction::ToHost => &mut modem.to_host,
         };
         if let Some(link) = links.get_mut(port as usize) {
-            link.spoil(faults);
+            link.faults = faults;
         }
     }
 
@@ -234,7 +236,8 @@ impl Exchange {
         {
             link.push(now, Kind::Stream, bytes, &mut self.random);
             if port == 0 {
-                self.spring(now, modem.0 as usize, bytes);
+                self.echo(now, modem.0 as usize, bytes);
+                self.watch(now, modem.0 as usize, bytes);
             }
             self.feed(now, modem.0 as usize);
             self.settle(now);
@@ -316,6 +319,7 @@ impl Exchange {
     }
 
     fn step(&mut self, now: Time) {
+        self.deeds(now);
         self.power(now);
         for modem in 0..self.modems.len() {
             if self.modems[modem].plug == Plug::Out {
@@ -351,7 +355,8 @@ impl Exchange {
             State::Talking => None,
         });
         let power = self.modems.iter().filter_map(|modem| modem.power.map(|(due, _)| due));
-        modems.chain(lines).chain(calls).chain(power).min()
+        let deeds = self.modems.iter().filter_map(|modem| modem.snares.due());
+        modems.chain(lines).chain(calls).chain(power).chain(deeds).min()
     }
 
     /// The next output, until there is none.
@@ -364,7 +369,7 @@ impl Exchange {
     }
 
     /// Gives a modem what has arrived for it.
-    fn feed(&mut self, now: Time, modem: usize) {
+    pub(super) fn feed(&mut self, now: Time, modem: usize) {
         for port in 0..self.modems[modem].to_modem.len() {
             loop {
                 let at = &mut self.modems[modem];
@@ -383,10 +388,13 @@ impl Exchange {
     /// Gives the host what has arrived for it.
     fn deliver(&mut self, now: Time, modem: usize) {
         for port in 0..self.modems[modem].to_host.len() {
-            self.modems[modem].to_host[port].chat(now, &mut self.random);
-            while let Some(bytes) = self.modems[modem].to_host[port].pop(now, usize::MAX) {
-                let broken = self.modems[modem].to_host[port].is_broken();
+            while let Some(mut bytes) = self.modems[modem].to_host[port].pop(now, usize::MAX) {
+                let cut = self.modems[modem].snares.cut(port, &mut bytes);
+                let broken = cut || self.modems[modem].to_host[port].is_broken();
                 self.out.push_back(Output::Bytes { modem: ModemId(modem as u32), port: port as u32, bytes });
+                if cut {
+                    self.modems[modem].power = Some((now, Plug::Out));
+                }
                 if broken {
                     return self.pull(now, modem);
                 }
@@ -399,7 +407,10 @@ impl Exchange {
         while let Some(effect) = self.modems[modem].device.poll_output() {
             let line = self.modems[modem].line;
             match effect {
-                Effect::Bytes { port, kind, bytes } if self.modems[modem].plug == Plug::In => {
+                Effect::Bytes { port, kind, mut bytes } if self.modems[modem].plug == Plug::In => {
+                    if kind == Kind::Stream {
+                        self.spoil_audio(now, modem, port as usize, &mut bytes);
+                    }
                     if let Some(link) = self.modems[modem].to_host.get_mut(port as usize) {
                         link.push(now, kind, &bytes, &mut self.random);
                     }
@@ -457,7 +468,8 @@ impl Exchange {
     fn has_audio(&self, line: usize) -> bool {
         let sounds = |call: &Call| call.has(line) && call.sounds(line);
         match &self.lines[line].owner {
-            Owner::TwoWire { wires, .. } => !matches!(wires, Loop::OnHook | Loop::Ringing { .. }),
+            Owner::TwoWire { wires: Loop::OnHook | Loop::Ringing { .. }, .. } => !self.lines[line].beep.is_empty(),
+            Owner::TwoWire { .. } => true,
             Owner::Cellular { .. } => self.calls.values().any(sounds),
             Owner::Robot { .. } => self.calls.values().any(|call| sounds(call) && call.state == State::Talking),
         }

@@ -149,11 +149,7 @@ pub(super) struct Robot {
     detector: DtmfDetector,
     second: Vec<i16>,
     stopwatch: Option<Stopwatch>,
-    overheard: Option<Vec<Frame>>,
 }
-
-/// So much of what it hears is kept: 20 minutes.
-const KEPT: usize = 60_000;
 
 const SECOND: usize = 8_000;
 
@@ -167,7 +163,6 @@ impl Robot {
             detector: DtmfDetector::default(),
             second: Vec::new(),
             stopwatch: None,
-            overheard: None,
         };
         robot.begin();
         robot
@@ -195,11 +190,6 @@ impl Robot {
         self.stopwatch = Some(Stopwatch { hz, frames: 0 });
     }
 
-    /// What it heard since the last time; it is kept from now on.
-    pub(super) fn overhear(&mut self) -> Vec<Frame> {
-        self.overheard.replace(Vec::new()).unwrap_or_default()
-    }
-
     fn echoed(&mut self, heard: &Frame) -> Option<Noticed> {
         let Stopwatch { hz, frames } = self.stopwatch?;
         // A fifth of the power and above -40 dBm0 (rms 160): it is there, whatever else is.
@@ -219,9 +209,6 @@ impl Robot {
             noticed.push(Noticed::Digit(digit, millis));
         }
         noticed.extend(self.echoed(heard));
-        if let Some(kept) = self.overheard.as_mut().filter(|kept| kept.len() < KEPT) {
-            kept.push(*heard);
-        }
         self.second.extend_from_slice(&heard.0);
         if self.second.len() + FRAME_SAMPLES > SECOND {
             noticed.push(Noticed::Heard(read(&self.second)));

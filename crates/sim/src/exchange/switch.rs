@@ -5,7 +5,7 @@ use super::country::IdentitySent;
 use super::meter::DtmfDetector;
 use super::plant::{ClearStep, Exchange, Loop, Owner, RingStep, Waiting};
 use super::robot::Answering;
-use super::tone::Cadence;
+use super::tone::{Cadence, Player};
 use super::{Clearing, Event};
 use crate::modem::{Act, CallRef, Hold, Identity, Signal};
 use std::time::Duration;
@@ -30,6 +30,21 @@ fn millis(millis: u32) -> Duration {
 /// Digits of a number: what separates them, and a leading `+`, is left out.
 pub(super) fn digits(number: &str) -> String {
     number.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '#')).collect()
+}
+
+/// Milliseconds of each digit of an identity, and of the silence behind it.
+const TONE_MS: u32 = 70;
+
+/// Plays an identity as DTMF; how long it takes.
+fn tell_by_tones(player: &mut Player, identity: &Identity) -> Duration {
+    let told = match identity {
+        Identity::Known { number, .. } => format!("A{number}#"),
+        Identity::Private => "D1#".to_string(),
+        Identity::OutOfArea => "D2#".to_string(),
+    };
+    player.clear();
+    told.chars().for_each(|digit| player.digit(digit, TONE_MS, TONE_MS));
+    millis(2 * TONE_MS * u32::try_from(told.len()).unwrap_or(0))
 }
 
 impl Exchange {
@@ -81,7 +96,10 @@ impl Exchange {
         };
         self.tell(now, Event::OffHook { subscriber: self.lines[line].number.clone() });
         match ringing {
-            Some(call) => self.answer(now, call),
+            Some(call) => {
+                self.lines[line].beep.clear();
+                self.answer(now, call);
+            }
             None => {
                 let state = self.dial_tone();
                 self.set_wires(line, state);
@@ -154,7 +172,9 @@ impl Exchange {
     pub(super) fn place(&mut self, now: Time, line: usize, name: Option<CallRef>, to: &str, withheld: bool) {
         let id = self.next_call;
         self.next_call = (self.next_call + 1) & 0x7fff_ffff;
-        let due = now + if name.is_some() { CELLULAR_ROUTING } else { ROUTING };
+        let called = self.line_of(&digits(to)).map_or(Duration::ZERO, |called| self.lines[called].fallback);
+        let fallback = self.lines[line].fallback + called;
+        let due = now + fallback + if name.is_some() { CELLULAR_ROUTING } else { ROUTING };
         let state = State::Routing { due, to: digits(to), withheld };
         self.calls
             .insert(id, Call::new(Party::new(line, name.unwrap_or(CallRef(id))), state, self.config.country.ringback));
@@ -269,11 +289,15 @@ impl Exchange {
                     *wires = Loop::Ringing { call: id, due, step: RingStep::First };
                     self.signal(now, called, Signal::RingBegins);
                 }
-                sent @ (IdentitySent::BeforeRing | IdentitySent::AsTones) => {
+                IdentitySent::BeforeRing => {
                     *wires = Loop::Ringing { call: id, due: now + IDENTITY_AFTER, step: RingStep::Before };
-                    if sent == IdentitySent::BeforeRing {
-                        self.signal(now, called, Signal::CallerId { date, identity: from });
-                    }
+                    let message = country.message;
+                    self.signal(now, called, Signal::CallerId { message, date, identity: from });
+                }
+                IdentitySent::AsTones => {
+                    let takes = tell_by_tones(&mut self.lines[called].beep, &from);
+                    let due = now + takes + IDENTITY_AFTER;
+                    self.set_wires(called, Loop::Ringing { call: id, due, step: RingStep::Before });
                 }
             },
             Owner::Cellular { .. } => self.signal(now, called, Signal::Incoming { call: CallRef(id), from }),
@@ -311,7 +335,8 @@ impl Exchange {
                 let Some((caller, withheld)) = self.calls.get(&id).map(|call| (call.caller.line, call.withheld)) else {
                     return;
                 };
-                Signal::CallerId { date: self.date(now), identity: self.identity(caller, withheld) }
+                let (date, identity) = (self.date(now), self.identity(caller, withheld));
+                Signal::CallerId { message: country.message, date, identity }
             }
             RingStep::Pause(at) => {
                 let next = (at + 1) % cadence.len();
@@ -430,6 +455,7 @@ impl Exchange {
                 Loop::Ringing { step, .. } => {
                     let burst = matches!(step, RingStep::First | RingStep::Burst(_));
                     *wires = Loop::OnHook;
+                    self.lines[line].beep.clear();
                     if burst {
                         self.signal(now, line, Signal::RingEnds);
                     }

@@ -16,6 +16,7 @@ pub mod analogue;
 pub(crate) mod at;
 pub mod cellular;
 
+use crate::exchange::MessageFormat;
 use tapi::Time;
 use tspi::Frame;
 
@@ -59,8 +60,10 @@ pub enum Signal {
     RingBegins,
     /// Two-wire: the burst is over.
     RingEnds,
-    /// Two-wire: the caller's identity was sent between two bursts.
+    /// Two-wire: the caller's identity was sent as data, between two bursts or before the first.
     CallerId {
+        /// How it is put.
+        message: MessageFormat,
         /// Month, day, hour, minute.
         date: (u8, u8, u8, u8),
         /// Who calls.
@@ -110,6 +113,8 @@ pub enum Signal {
     Level(u8),
     /// Cellular: the card was pulled out.
     SimRemoved,
+    /// Cellular: the card was put back.
+    SimInserted,
     /// Cellular: a text message arrives.
     Message {
         /// From which number.

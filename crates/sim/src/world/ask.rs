@@ -14,6 +14,7 @@ use tapi::{
     Reply, Request, RequestId, Time, reply,
 };
 use tapi_core::{ClientId, Input, Peer as Credentials, ProviderId};
+use tsp_modem::transcript::{Numbers, Recorder};
 use tspi::media::DescriptorId;
 
 /// The world's name for an application.
@@ -306,6 +307,16 @@ impl World {
     /// The network.
     pub fn net(&mut self) -> &mut Net {
         &mut self.net
+    }
+
+    /// From now on what crosses the ports of a provider's modem is written down, as a daemon with `transcript = true` does.
+    pub fn transcribe(&mut self, id: ProviderId, numbers: Numbers) {
+        self.recorder = Some((id, Recorder::new(numbers), String::new()));
+    }
+
+    /// What was written down.
+    pub fn transcript(&self) -> &str {
+        self.recorder.as_ref().map_or("", |(_, _, text)| text)
     }
 
     /// Something is done in the exchange.

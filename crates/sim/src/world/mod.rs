@@ -30,6 +30,7 @@ use crate::net::Net;
 use std::collections::{BTreeMap, VecDeque};
 use tapi::{LineId, Time};
 use tapi_core::{ClientId, ProviderId, Server};
+use tsp_modem::transcript::Recorder;
 
 /// The world.
 pub struct World {
@@ -53,6 +54,8 @@ pub struct World {
     next_client: u64,
     next_descriptor: u64,
     queues: Queues,
+    /// Whose ports are written down, and what came of it.
+    recorder: Option<(ProviderId, Recorder, String)>,
     steps: u64,
     /// The latest things that were processed, audio aside: shown when something is broken.
     trail: VecDeque<String>,

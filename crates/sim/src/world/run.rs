@@ -89,6 +89,11 @@ impl World {
         self.run_until(self.now + duration);
     }
 
+    /// The clock leaps ahead: all that would have been due meanwhile is due now.
+    pub fn jump(&mut self, by: Duration) {
+        self.now = self.now + by;
+    }
+
     /// Does everything that waits, without letting time go on.
     pub fn settle(&mut self) {
         while !self.queues.is_empty() {
@@ -280,9 +285,16 @@ impl World {
         if let ProviderInput::Command(command) = input {
             running.rules.command(command);
         }
+        let mut recorder = self.recorder.as_mut().filter(|(of, ..)| *of == id);
+        if let Some((_, recorder, text)) = &mut recorder {
+            text.push_str(&recorder.input(self.now, &input.as_input()));
+        }
         running.provider.handle(self.now, input.as_input());
         let mut outputs = Vec::new();
         while let Some(output) = running.provider.poll_output() {
+            if let Some((_, recorder, text)) = &mut recorder {
+                text.push_str(&recorder.output(self.now, &output));
+            }
             outputs.push(output);
         }
         let mut broken = None;

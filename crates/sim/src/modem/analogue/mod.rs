@@ -16,10 +16,12 @@ mod settings;
 mod stream;
 mod watch;
 
-pub use persona::{Cancel, Coding, Dialect, Digits, Framing, IdentityStyle, Listing, Method, Persona, RingReport};
+pub use persona::{Coding, Dialect, Digits, Framing, IdentityStyle, Listing, Method, Persona, RingReport};
 
 use super::at::{Command, Typed, Typist};
 use super::{Access, Act, Device, Effect, Identity, Kind, Signal};
+use crate::exchange::MessageFormat;
+use crate::exchange::meter::{DtmfDetector, Key};
 use crate::exchange::tone::Player;
 use dial::Dial;
 use settings::Settings;
@@ -86,6 +88,9 @@ pub struct Analogue {
     info: Vec<u8>,
     watch: Watch,
     rings: u32,
+    /// Tones of a caller's identity, and what they told so far.
+    on_hook: DtmfDetector,
+    told: String,
     last_dialled: String,
     reads: bool,
     active: Time,
@@ -109,6 +114,8 @@ impl Analogue {
             info: Vec::new(),
             watch: Watch::new(),
             rings: 0,
+            on_hook: DtmfDetector::default(),
+            told: String::new(),
             last_dialled: String::new(),
             reads: true,
             active: Time::ZERO,
@@ -259,8 +266,7 @@ impl Analogue {
             Then::Stream(way) => {
                 self.watch.begin();
                 let bare = self.persona.dialect == Dialect::Rockwell;
-                let Persona { buffer, cancel, .. } = self.persona;
-                Mode::Streaming(Box::new(Stream::new(way, self.settings.method, buffer, bare, cancel)))
+                Mode::Streaming(Box::new(Stream::new(way, self.settings.method, self.persona.buffer, bare)))
             }
         };
     }
@@ -282,7 +288,7 @@ impl Analogue {
         }
     }
 
-    fn caller(&mut self, date: (u8, u8, u8, u8), identity: &Identity) {
+    fn caller(&mut self, message: MessageFormat, date: (u8, u8, u8, u8), identity: &Identity) {
         if self.hook == Hook::Off || !matches!(self.mode, Mode::Command) {
             return;
         }
@@ -297,15 +303,44 @@ impl Analogue {
             1 => {
                 let is = if self.persona.identity == IdentityStyle::Tight { "=" } else { " = " };
                 let mut text = format!("\r\nDATE{is}{date}\r\nTIME{is}{time}\r\nNMBR{is}{number}\r\n");
-                if let Some(name) = name {
+                if let (Some(name), MessageFormat::Multiple) = (name, message) {
                     text += &format!("NAME{is}{name}\r\n");
                 }
                 text
             }
-            2 => format!("\r\nMESG = {}\r\n", settings::multiple_data_message(&date, &time, identity)),
+            2 => {
+                let hex = match message {
+                    MessageFormat::Multiple => settings::multiple_data_message(&date, &time, identity),
+                    MessageFormat::Single => settings::single_data_message(&date, &time, identity),
+                };
+                format!("\r\nMESG = {hex}\r\n")
+            }
             _ => return,
         };
         self.send(Kind::Text, lines.into_bytes());
+    }
+
+    /// 20 ms of a line on hook: an identity in tones has no date.
+    fn tone_caller(&mut self, heard: &Frame) {
+        let Some(Key::Down(digit)) = self.on_hook.hear(heard) else { return };
+        match digit {
+            'A' | 'D' => self.told = digit.to_string(),
+            '#' | 'C' => {
+                let told = std::mem::take(&mut self.told);
+                let number = match told.split_at_checked(1) {
+                    Some(("A", number)) if !number.is_empty() => number,
+                    Some(("D", "1")) => "P",
+                    Some(("D", _)) => "O",
+                    _ => return,
+                };
+                let is = if self.persona.identity == IdentityStyle::Tight { "=" } else { " = " };
+                if self.settings.identity == 1 && matches!(self.mode, Mode::Command) {
+                    self.send(Kind::Text, format!("\r\nNMBR{is}{number}\r\n").into_bytes());
+                }
+            }
+            digit if !self.told.is_empty() && self.told.len() < 32 => self.told.push(digit),
+            _ => {}
+        }
     }
 
     /// Who knocks: lines in a complex report, where the modem hears type 2 identities.
@@ -383,7 +418,7 @@ impl Device for Analogue {
     fn signal(&mut self, now: Time, signal: Signal) {
         match signal {
             Signal::RingBegins => self.ring(now),
-            Signal::CallerId { date, identity } => self.caller(date, &identity),
+            Signal::CallerId { message, date, identity } => self.caller(message, date, &identity),
             Signal::LoopBreak if matches!(self.mode, Mode::Dialling(_) | Mode::Training { .. }) => {
                 self.hang_up();
                 self.finish(now, Final::NoCarrier);
@@ -400,7 +435,10 @@ impl Device for Analogue {
             Mode::Streaming(stream) if stream.receives() => self.settings.silence_frames(),
             _ => 0,
         };
-        let codes = self.watch.hear(heard, self.persona.digits, silence, self.settings.quiet());
+        if self.hook == Hook::On && self.persona.tone_identity {
+            self.tone_caller(heard);
+        }
+        let codes = self.watch.hear(heard, self.persona.digits, silence);
         let mut said = Frame::SILENCE;
         match &mut self.mode {
             Mode::Streaming(stream) => {

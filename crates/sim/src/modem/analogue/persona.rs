@@ -96,15 +96,6 @@ pub enum Framing {
     Glued,
 }
 
-/// What `<DLE><CAN>` does while the modem plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancel {
-    /// It clears what is buffered, as V.253 has it; `<DLE><ETX>` ends the stream.
-    Clears,
-    /// It ends the stream too.
-    Ends,
-}
-
 /// A firmware.
 #[derive(Clone, Debug)]
 pub struct Persona {
@@ -138,6 +129,8 @@ pub struct Persona {
     pub identity: IdentityStyle,
     /// Whether it tells who knocks while the line is in use.
     pub waiting_identity: bool,
+    /// Whether it understands an identity that is sent as DTMF.
+    pub tone_identity: bool,
     /// Event codes that it never tells, whatever the mask.
     pub never: &'static [u8],
     /// Framing of read-backs.
@@ -152,8 +145,6 @@ pub struct Persona {
     pub answer_result: &'static str,
     /// Final result of a stream: `OK` or `VCON`.
     pub stream_result: &'static str,
-    /// What `<DLE><CAN>` does.
-    pub cancel: Cancel,
     /// Bytes that the transmit and receive buffers hold.
     pub buffer: usize,
     /// Bytes a second to the host: 11 520 at 115 200 bit/s.
@@ -188,6 +179,7 @@ impl Persona {
             ring: RingReport::Code,
             identity: IdentityStyle::Spaced,
             waiting_identity: true,
+            tone_identity: false,
             never: b"",
             framing: Framing::Paired,
             lead: "\r\n",
@@ -195,7 +187,6 @@ impl Persona {
             accepts: &["+VRID", "-SCID", "-STE"],
             answer_result: "OK",
             stream_result: "OK",
-            cancel: Cancel::Clears,
             buffer: 2_048,
             host_rate: 46_080,
             latency_ms: 5,
@@ -220,7 +211,6 @@ impl Persona {
             ring: RingReport::Text,
             identity: IdentityStyle::Tight,
             framing: Framing::Glued,
-            duplex: false,
             latency_ms: 12,
             ..Persona::v253()
         }
@@ -248,7 +238,6 @@ impl Persona {
             never: b"vdK",
             identity: IdentityStyle::Tight,
             duplex: false,
-            cancel: Cancel::Ends,
             buffer: 1_024,
             latency_ms: 20,
             ..Persona::v253()

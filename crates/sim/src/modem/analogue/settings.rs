@@ -1,7 +1,6 @@
 //! What the host has set.
 
 use super::persona::{Coding, Method, Persona};
-use crate::exchange::meter::QUIET;
 use crate::modem::Identity;
 use std::collections::BTreeMap;
 
@@ -153,16 +152,29 @@ impl Settings {
         self.mask.iter().map(|digit| format!("{digit:X}")).collect()
     }
 
-    /// Mean square below which what is no tone counts as silence: -45 dBm0, and with a sensitivity of `+VSD` above its usual
-    /// 128 a decibel more for each 8.
-    pub(super) fn quiet(&self) -> f64 {
-        QUIET * 10f64.powf(f64::from(self.silence.0.saturating_sub(128)) / 80.0)
-    }
-
     /// Frames of silence until it is told; 0 when it is not.
     pub(super) fn silence_frames(&self) -> u32 {
         if self.silence.0 == 0 { 0 } else { self.silence.1 * 5 }
     }
+}
+
+/// A caller's identity in single data message format, as hexadecimal digits: its date and number, or why there is none.
+pub(super) fn single_data_message(date: &str, time: &str, identity: &Identity) -> String {
+    let number = match identity {
+        Identity::Known { number, .. } => number,
+        Identity::Private => "P",
+        Identity::OutOfArea => "O",
+    };
+    framed(0x04, &date.bytes().chain(time.bytes()).chain(number.bytes().take(50)).collect::<Vec<u8>>())
+}
+
+/// A message with its type, length and checksum, as hexadecimal digits.
+fn framed(kind: u8, body: &[u8]) -> String {
+    let mut message = vec![kind, body.len() as u8];
+    message.extend(body);
+    let sum = message.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    message.push(0u8.wrapping_sub(sum));
+    message.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// A caller's identity in multiple data message format, as hexadecimal digits (Bellcore GR-30, `MESG`).
@@ -184,9 +196,5 @@ pub(super) fn multiple_data_message(date: &str, time: &str, identity: &Identity)
         Identity::Private => add(0x04, "P"),
         Identity::OutOfArea => add(0x04, "O"),
     }
-    let mut message = vec![0x80, body.len() as u8];
-    message.extend(body);
-    let sum = message.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    message.push(0u8.wrapping_sub(sum));
-    message.iter().map(|byte| format!("{byte:02X}")).collect()
+    framed(0x80, &body)
 }

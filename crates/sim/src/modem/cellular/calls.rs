@@ -235,6 +235,11 @@ impl Cellular {
                 self.unsolicited(now, "+CPIN: NOT INSERTED");
                 self.registers(now);
             }
+            Signal::SimInserted => {
+                self.sim = Sim::new(self.persona.sim);
+                self.unsolicited(now, &format!("+CPIN: {}", self.persona.sim));
+                self.registers(now);
+            }
             Signal::Message { from, text, part, date } => self.received(now, &from, &text, part, date),
             Signal::Connected(call) => self.connected(now, call),
             Signal::Incoming { call, from } => self.offered(now, call, from),
