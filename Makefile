@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
-.PHONY: help deps build release demo hil check fmt clippy size test doc fuzz fuzz-short bench deb system-test vm-test deny clean
+.PHONY: help deps build release demo hil hil-short check fmt clippy size test doc fuzz fuzz-short bench deb system-test vm-test deny clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,12 @@ demo: release ## a SIP call and a modem call: placed, answered, bridged, heard, 
 hil: release ## calls over the modems of tests/hil/rig.toml, or over simulated ones: measured, into target/hil
 	@python3 tests/hil/run.py --bin target/release
 
-check: deps fmt clippy size test doc fuzz-short ## everything that must pass
+hil-short: deps ## tests of hil's judgement, and a few of its scenarios on simulated modems, in two minutes
+	@python3 -m unittest discover -q -s tests/hil -p 'test_*.py'
+	$(CARGO) build --workspace --all-features --bins
+	@python3 tests/hil/run.py --short --bin $${CARGO_TARGET_DIR:-target}/debug --results target/hil-short
+
+check: deps fmt clippy size test doc fuzz-short hil-short ## everything that must pass
 	@echo "check: all passed"
 
 fmt: ## formatting

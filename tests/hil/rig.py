@@ -10,11 +10,11 @@ import threading
 import time
 import tomllib
 
+import judgement
+
 # Keys of [[modem]] that are the suite's; all others go into the daemon's configuration as they are.
-OWN = {"number", "near", "dead", "unplug", "plug", "reset", "withholds", "waiting"}
+OWN = {"number", "near", "dead", "unplug", "plug", "reset", "withholds", "waiting", "duplex"}
 NUMBERS = {"busy", "echo"}
-# What a rig may raise or lower: delay each way, longest gap, SINAD and deviation of level after the path, share of digits.
-LIMITS = {"delay_ms": 1000, "gap_ms": 200, "sinad_db": 20, "level_db": 6, "dtmf": 0.95}
 PATIENCE = {"answer": 60, "service": 90, "clear": 30}
 
 
@@ -74,13 +74,17 @@ class Program:
                 self.process.wait(5)
 
 
-Modem = collections.namedtuple("Modem", "name line number near dead unplug plug reset withholds waiting daemon")
+Modem = collections.namedtuple("Modem", "name line number near dead unplug plug reset withholds waiting duplex daemon")
 Sip = collections.namedtuple("Sip", "name line number echo daemon user_agent")
 
 
 class Rig:
     """Modems by name, SIP peers, fixed numbers."""
     simulated = False
+    # What still passes, unless the file says otherwise.
+    passes = judgement.RIG
+    # Parts of the names of scenarios that cannot be tried; None: whatever is missing is said, and is no failure.
+    cannot = None
 
     def __init__(self, data, path):
         self.path = path
@@ -91,7 +95,9 @@ class Rig:
         if set(self.numbers) - NUMBERS:
             raise BadRig(f"{path}: [numbers] has {', '.join(sorted(NUMBERS))}, not {', '.join(set(self.numbers) - NUMBERS)}")
         self.patience = PATIENCE | data.get("patience_s", {})
-        self.limits = LIMITS | data.get("limits", {})
+        self.limits = self.passes | data.get("limits", {})
+        if set(self.limits) - set(self.passes):
+            raise BadRig(f"{path}: [limits] has {', '.join(sorted(self.passes))}")
         self.daemon = {name: data.get(name, {}) for name in ("daemon", "rtp")}
         self.modems = [self._modem(entry) for entry in data.get("modem", [])]
         self.peers = [self._sip(entry) for entry in data.get("sip", [])]
@@ -112,7 +118,7 @@ class Rig:
         line = daemon.setdefault("line_name", f"modem:{entry['name']}")
         return Modem(entry["name"], line, number, entry.get("near", not entry.get("dead")), entry.get("dead", False),
                      entry.get("unplug"), entry.get("plug"), entry.get("reset"), entry.get("withholds", False),
-                     entry.get("waiting", False), daemon)
+                     entry.get("waiting", False), entry.get("duplex", True), daemon)
 
     def _sip(self, entry):
         if not {"name", "user", "domain"} <= set(entry):
@@ -156,32 +162,48 @@ class Rig:
 
 
 BUSY, ECHO = "4930901", "4930902"
+# What the simulated rig cannot try, and why; anything else that it does not try is a failure.
+CANNOT = [
+    "SIP peer, echo number",  # There is none: both ends of SIP are the suite's.
+    "usr5637: bridge, echo number",  # It hears nothing while it plays.
+]
+
+
+# What each simulated modem is: its family in tapi-exchange, its profile in the daemon, and whether it is tested itself or is only the
+# other end. A modem that carries both directions at once and one that carries one at a time and leaves answers, busy and ends to be
+# heard in its audio; a dongle as the standard has it, and one that orders its audio in the call and has words of its own.
+FAMILIES = {
+    "analogue": [("v253", "v253", True), ("v253", "v253", False), ("usr5637", "usr5637", True)],
+    "cellular": [("generic", "27007", True), ("generic", "27007", False), ("e1550", "huawei-e1550", True)],
+}
 
 
 class Simulated(Rig):
-    """Two analogue and two cellular modems at a simulated exchange, and a modem at a line without dial tone."""
+    """Analogue and cellular modems of several families at a simulated exchange, and a modem at a line without dial tone."""
     simulated = True
+    passes = judgement.SIMULATED
+    cannot = CANNOT
 
     def __init__(self, programs, directory, seed):
         self.directory = directory
         self.command = [os.path.join(programs, "tapi-exchange"), "--link-dir", directory, "--seed", str(seed)]
         self.dead_directory = os.path.join(directory, "dead")
         modems = []
-        for kind, profile in (("analogue", "v253"), ("cellular", "27007")):
-            for at in range(2):
-                entry = {"name": f"{kind}{at}", "device": os.path.join(directory, f"{kind}{at}"), "profile": profile,
-                         "number": f"49301{0 if kind == 'analogue' else 5}{at}", "near": at == 0,
-                         "unplug": "order", "plug": "order", "reset": "order"}
+        for kind, families in FAMILIES.items():
+            for at, (family, profile, near) in enumerate(families):
+                port, number = f"{kind}{at}", f"49301{0 if kind == 'analogue' else 5}{at}"
+                entry = {"name": family if near else f"{family}-far", "device": os.path.join(directory, port), "profile": profile,
+                         "number": number, "near": near, "unplug": port, "plug": port, "reset": port}
                 if kind == "cellular":
-                    entry |= {"audio_device": os.path.join(directory, f"{kind}{at}-audio"), "withholds": True, "waiting": True}
+                    entry |= {"audio_device": os.path.join(directory, f"{port}-audio"), "withholds": True, "waiting": True}
+                elif near:
+                    entry |= {"office": "pbx", "waiting": True, "duplex": family != "usr5637"}
                 modems.append(entry)
+                self.command += [f"--{kind}", f"{family}@{number}"]
         modems.append({"name": "unconnected", "device": os.path.join(self.dead_directory, "analogue0"), "profile": "v253",
                        "dead": True})
         super().__init__({"modem": modems, "numbers": {"busy": BUSY, "echo": ECHO},
                           "patience_s": {"answer": 25, "service": 30, "clear": 15}}, "simulated")
-        for modem in self.modems:
-            if not modem.dead:
-                self.command += [f"--{modem.name[:-1]}", modem.number]
         for number, words in ((BUSY, "busy"), (ECHO, "echo")):
             self.command += ["--subscriber", f"{number}={words}"]
 
@@ -203,7 +225,7 @@ class Simulated(Rig):
                 program.stop()
 
     def switch(self, modem, how):
-        self.exchange.order(f"{'restart' if how == 'reset' else how} {modem.name}")
+        self.exchange.order(f"{'restart' if how == 'reset' else how} {getattr(modem, how)}")
 
 
 def load(path):

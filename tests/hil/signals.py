@@ -83,18 +83,20 @@ def dbm0(mean_square):
 
 
 def purity(samples, hz):
-    """Median level in dBm0 and median SINAD in dB over blocks of 100 ms that hold the tone throughout, or None."""
+    """Median level in dBm0, and SINAD in dB, its median and that which nine tenths reach, over blocks of 100 ms between the first and
+    the last that hold the tone, or None. What is missing there is the business of `gaps`."""
     size = RATE // 10
     fits = [fit(samples[at:at + size], hz) for at in range(0, len(samples) - size + 1, size)]
     if not fits:
         return None
     loudest = max(power for power, _ in fits)
-    good = [pair for pair in fits if pair[0] > loudest / 2 and dbm0(pair[0]) > -45]
+    # The first and the last hold the tone's ends.
+    good = [pair for pair in fits if pair[0] > loudest / 2 and dbm0(pair[0]) > -45][1:-1]
     if len(good) < 3:
         return None
     levels = sorted(dbm0(power) for power, _ in good)
     ratios = sorted(10 * math.log10((power + rest) / max(rest, 1e-6)) for power, rest in good)
-    return levels[len(levels) // 2], ratios[len(ratios) // 2]
+    return levels[len(levels) // 2], ratios[len(ratios) // 2], ratios[len(ratios) // 10]
 
 
 def tone_windows(samples, hz, millis=10):
@@ -106,7 +108,7 @@ def tone_windows(samples, hz, millis=10):
 
 
 def gaps(samples, hz, millis=10):
-    """(seconds of the tone, how many gaps, the longest in ms) between a tone's first and last window."""
+    """(seconds that hold the tone, how many gaps, the longest in ms) between a tone's first and last window."""
     held = tone_windows(samples, hz, millis)
     if True not in held:
         return 0.0, 0, 0
@@ -119,7 +121,7 @@ def gaps(samples, hz, millis=10):
         run += 1
         count += run == 1
         longest = max(longest, run)
-    return (last + 1 - first) * millis / 1000, count, longest * millis
+    return sum(held) * millis / 1000, count, longest * millis
 
 
 def onset(samples, hz):

@@ -5,21 +5,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "demo"))
 import audio  # noqa: E402  (the tones and levels of the demonstration)
 from tapi_client import Client, Refused  # noqa: E402
 
+import judgement  # noqa: E402
+from judgement import Failed  # noqa: E402
 from phone import Phone  # noqa: E402
 from rig import Absent  # noqa: E402
 
 RINGING_OVER = 10
 SIP_LINE, SIP_USER = "sip:suite", "100"
-
-
-class Failed(Exception):
-    """A scenario saw something that must not be."""
 
 
 def toml(value):
@@ -30,6 +29,28 @@ def toml(value):
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
     return json.dumps(value)
+
+
+class Lateness:
+    """How late the machine is with what is due: a thread that wakes every 5 ms notes when it was not woken."""
+    EVERY = 0.005
+
+    def __init__(self):
+        self.found = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            due = time.monotonic() + self.EVERY
+            time.sleep(self.EVERY)
+            late = (time.monotonic() - due) * 1000
+            if late > 5:
+                self.found.append((due, late))
+
+    def since(self, moment):
+        """The worst and the sum since a moment, in ms."""
+        found = [late for at, late in list(self.found) if at >= moment]
+        return max(found, default=0.0), sum(found)
 
 
 class Leg:
@@ -108,7 +129,7 @@ class Station:
     def __init__(self, rig, programs, directory, transcripts):
         self.rig, self.programs, self.directory, self.transcripts = rig, programs, directory, transcripts
         self.socket = os.path.join(directory, "api.sock")
-        self.phone = Phone()
+        self.phone, self.lateness = Phone(), Lateness()
         self.lines, self.legs, self.recorded, self.generated, self.fresh = {}, {}, {}, {}, []
         self.line_events = []
         self.process = self.client = None
@@ -191,6 +212,24 @@ class Station:
                 self._take(event)
         return True
 
+    def limits(self, since):
+        """What passes, of what was measured since a moment."""
+        if not self.rig.simulated:
+            return self.rig.limits
+        worst, total = self.lateness.since(since)
+        return judgement.eased(self.rig.limits, worst, total, max(time.monotonic() - since, 1.0))
+
+    def measured(self, measure):
+        """What a measurement found. On a simulated rig one that failed is taken again, twice at most: a machine with other work spoils some, and
+        what is wrong with the path spoils all."""
+        for left in (2, 1, 0):
+            try:
+                return measure()
+            except Failed:
+                if not (left and self.rig.simulated):
+                    raise
+                self.rest(2)
+
     def rest(self, seconds):
         """Time goes on."""
         self.pump(lambda: False, seconds)
@@ -255,7 +294,8 @@ class Station:
             try:
                 leg.ask("drop")
             except Refused as refusal:
-                if refusal.code not in ("INVALCALLSTATE", "INVALCALLHANDLE", "DISCONNECTED"):
+                # The last: an exchange that ends none of two calls alone ends both once both are dropped.
+                if refusal.code not in ("INVALCALLSTATE", "INVALCALLHANDLE", "DISCONNECTED", "OPERATIONUNAVAIL"):
                     raise
 
     def clear(self):

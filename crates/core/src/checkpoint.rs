@@ -17,7 +17,8 @@ use crate::{Config, Peer, ProviderId, Server};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tapi::{
-    CallId, Cause, DisconnectMode, End, ForwardRule, Generation, LineId, MediaMode, OperationId, SessionId, Time,
+    CallId, Cause, DisconnectMode, End, ForwardRule, Generation, LineFeature, LineId, MediaMode, Names, OperationId,
+    SessionId, Time,
 };
 use tspi::media::Command as Media;
 use tspi::{CallRef, LineDescription, LineRef, ReleasedBy, Report};
@@ -101,6 +102,9 @@ struct LineEntry {
     message_waiting: Option<bool>,
     #[serde(default)]
     forwarding: Vec<ForwardRule>,
+    /// What its provider said can be done with it.
+    #[serde(default)]
+    able: Option<Names<LineFeature>>,
     opens: BTreeMap<SessionId, Open>,
 }
 
@@ -181,6 +185,7 @@ impl Server {
                 operator: line.operator.clone(),
                 message_waiting: line.message_waiting,
                 forwarding: line.forwarding.clone(),
+                able: line.able.clone(),
                 opens: std::mem::take(&mut line.opens),
             };
             let bytes = serde_json::to_vec(&entry).unwrap_or_default();
@@ -305,7 +310,7 @@ impl Server {
                 operator: entry.operator,
                 message_waiting: entry.message_waiting,
                 forwarding: entry.forwarding,
-                able: None,
+                able: entry.able,
                 opens: entry.opens,
                 calls: BTreeSet::new(),
                 counts: Counts::default(),

@@ -235,8 +235,15 @@ impl Server {
         let service = std::mem::replace(&mut description.service, line.description.service.clone());
         let caps_changed = line.description.caps != description.caps;
         line.description = description;
+        // Its provider began anew: what it said could not be done then is told again, or can.
+        let features = line.features();
+        line.able = None;
+        let able_changed = line.features() != features;
         if caps_changed {
             self.emit_line_state(now, id, LineStateKind::CapsChange, None);
+        }
+        if able_changed {
+            self.emit_line_state(now, id, LineStateKind::Features, None);
         }
         self.line_changed(now, id, LineChange::Service(service));
     }

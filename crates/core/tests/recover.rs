@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use tapi::request::*;
-use tapi::{CallState, ConnectedMode, Privilege, Reply};
+use tapi::{CallState, ConnectedMode, LineFeature, Names, Privilege, Reply};
 use tapi_core::{EntryKind, Server};
 use tspi::{Direction, MediaWire, media};
 
@@ -60,6 +60,29 @@ fn a_call_that_its_provider_lost_ends_with_a_reason_and_its_owner_hears_of_it() 
     assert_eq!(world.told(back), ["disconnected (temp_failure) as owner"], "the one that was being set up");
     assert_eq!(world.server.summary().live_calls, 1);
     assert_eq!(world.server.summary().streams, 1);
+}
+
+#[test]
+fn a_line_that_takes_no_call_takes_none_after_a_crash_until_its_provider_begins_anew() {
+    let mut world = World::new();
+    let (app, token) = world.app_that_lingers("app", 0);
+    let line = world.open(app, "trunk", &[Privilege::Owner]);
+    let takes_calls = |world: &mut World, client| {
+        let Reply::Lines(lines) = world.ok(client, LineList {}) else { panic!("no lines") };
+        let found = lines.lines.into_iter().find(|found| found.line == line).unwrap();
+        found.status.features.contains(&LineFeature::MakeCall)
+    };
+    assert!(takes_calls(&mut world, app));
+    let change = tspi::LineChange::Features(Names::new());
+    world.tell(tspi::Event::LineChanged { line: tspi::LineRef(0), change });
+    assert!(!takes_calls(&mut world, app));
+    let seen = world.server.position().1;
+    world.crash(&[]);
+    let back = world.connect();
+    world.ok(back, resume(&token, seen));
+    assert!(!takes_calls(&mut world, back), "it was said before the crash");
+    world.add_line(0, common::line("trunk", MediaWire::Rtp));
+    assert!(takes_calls(&mut world, back), "the provider knows of nothing that stands against it");
 }
 
 #[test]

@@ -311,7 +311,15 @@ fn faults_do_what_they_say() {
     rig.ask(modem, "ATE0", 50);
     let unsolicited = Faults { unsolicited_permille: 1_000, unsolicited: "^RSSI: 20".into(), ..Faults::default() };
     rig.exchange.faults(modem, 0, Direction::ToHost, unsolicited);
-    assert_eq!(rig.ask(modem, "AT+GMI", 50), "\r\ntapi-exchange\r\n\r\n^RSSI: 20\r\nOK\r\n");
+    let said = rig.ask(modem, "AT+GMI", 50);
+    assert_eq!(said.replace("\n^RSSI: 20\r\n", "\n"), "\r\ntapi-exchange\r\n\r\nOK\r\n", "{said}");
+    assert!(said.contains("\n^RSSI: 20\r\n"), "{said}");
+    let chatter = std::time::Duration::from_secs(2);
+    let chats = Faults { chatter, unsolicited: "one\ntwo".into(), noise_permille: 1_000, ..Faults::default() };
+    rig.exchange.faults(modem, 0, Direction::ToHost, chats);
+    let said = rig.ask(modem, "AT", 8_000);
+    assert!(said.contains("\r\none\r\n") && said.contains("\r\ntwo\r\n"), "{said}");
+    assert!(!said.contains("\r\nOK\r\n") && said.contains("OK\r\n"), "{said}");
     let late = tapi_sim::exchange::link::Delay { permille: 1_000, by: std::time::Duration::from_secs(3) };
     rig.exchange.faults(modem, 0, Direction::ToHost, Faults { late, ..Faults::default() });
     assert_eq!(rig.ask(modem, "AT", 2_900), "");

@@ -5,6 +5,7 @@ mod modem_rig;
 use modem_rig::{ANALOGUE, CELLULAR, OTHER, Rig};
 use tapi_sim::exchange::{Event, meter};
 use tapi_sim::modem::AUDIO_PORT;
+use tspi::Frame;
 
 fn rig(subscribers: &[(&str, &str)]) -> Rig {
     let mut rig = Rig::new(subscribers);
@@ -176,13 +177,23 @@ fn the_two_modems_talk_to_each_other() {
 
 #[test]
 fn clocks_that_differ_slip_a_frame_and_no_more() {
-    let mut rig = rig(&[(OTHER, "echo,answer:100ms")]);
-    let modem = rig.cellular;
-    rig.exchange.skew(OTHER, 100).unwrap();
-    rig.ask(modem, "ATD4930300;", 2_000);
-    rig.take(modem, AUDIO_PORT);
-    rig.run(600_000);
-    assert_eq!(rig.take(modem, AUDIO_PORT).len(), 30_000 * 320);
-    rig.ok(modem, "AT+CHUP");
-    assert!(rig.exchange.is_quiet());
+    // 100 parts in a million of ten minutes are three frames of 20 ms. One more may wait before the first is left out.
+    for (ppm, holes, slips) in [(0, 0, 0), (100, 0, 2), (-100, 3, 3), (500, 0, 14), (-500, 15, 15)] {
+        let mut rig = rig(&[(OTHER, "tone:1012,answer:100ms")]);
+        let modem = rig.cellular;
+        rig.exchange.skew(OTHER, ppm).unwrap();
+        rig.ask(modem, "ATD4930300;", 2_000);
+        rig.take(modem, AUDIO_PORT);
+        rig.run(600_000);
+        let bytes = rig.take(modem, AUDIO_PORT);
+        assert_eq!(bytes.len(), 30_000 * 320, "{ppm}: the modem's own clock");
+        let samples: Vec<i16> = bytes.chunks(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        let frames: Vec<Frame> = samples.chunks_exact(160).map(|frame| Frame(frame.try_into().unwrap())).collect();
+        let steady = meter::steadiness(&frames, 1_012.0);
+        println!("{ppm}: {steady:?}");
+        assert!(steady.holes.abs_diff(holes) <= 1 && steady.slips.abs_diff(slips) <= 1, "{ppm}: {steady:?}");
+        assert_eq!(steady.held + steady.holes, 30_000, "{ppm}: {steady:?}");
+        rig.ok(modem, "AT+CHUP");
+        assert!(rig.exchange.is_quiet());
+    }
 }

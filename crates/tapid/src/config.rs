@@ -5,6 +5,7 @@
 
 mod account;
 mod calls;
+mod change;
 mod check;
 mod file;
 mod modem;
@@ -13,6 +14,7 @@ mod rights;
 #[cfg(test)]
 mod tests;
 
+pub use change::anew;
 pub use modem::{Found, ModemConfig, ModemsConfig, ProfileSource, TranscriptConfig};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -250,6 +250,7 @@ impl Core {
             Message::Alive { provider } => self.pulse.heard(provider),
             // The phase is looked at after every message.
             Message::ProviderParked => {}
+            Message::Inventory => self.inventory(),
             Message::Stop => self.stop(),
             Message::Park => self.park(),
         }

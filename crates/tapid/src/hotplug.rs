@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{Config, Kind, ModemConfig, ProviderConfig, name};
 use crate::core::Message;
 use crate::provider::{First, Parked};
-use groups::{Groups, Modem, Said};
+use groups::{Groups, Modem, Said, Settle};
 use inhibit::{Inhibitor, Standing};
 use naming::Names;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,7 +145,7 @@ impl Hotplug {
         let configured = wanted.iter().map(|wanted| wanted.path.clone()).collect();
         let directories: Vec<&std::path::Path> = config.modems.profiles.iter().map(PathBuf::as_path).collect();
         let (catalogue, _) = Catalogue::load(&directories);
-        let settle = Duration::from_millis(config.modems.settle_ms);
+        let settle = config.modems.settle_ms.map(Duration::from_millis).map_or_else(Settle::default, Settle::after);
         let mut hotplug = Hotplug {
             groups: Groups::new(settle, catalogue, configured),
             udev: None,
@@ -158,7 +158,7 @@ impl Hotplug {
             providers: JoinSet::new(),
             asking: JoinSet::new(),
             deferred: BTreeMap::new(),
-            names: Names::default(),
+            names: Names::new(config.modems.locks.clone()),
             inhibitor: Inhibitor::new(config.modems.modem_manager.clone()),
             waiting: Vec::new(),
             going_on: BTreeSet::new(),
@@ -168,20 +168,31 @@ impl Hotplug {
                 .lines
                 .insert((*name).to_owned(), Line { plug: state::Sender::new(Plug::Unknown), turn: 0, name: None });
         }
-        for (_, provider, first) in begin {
-            if let Some(found) = provider.kind.found() {
-                hotplug.groups.remember(&found.group, &found.key);
-            }
-            if matches!(first, First::Parked(..)) {
-                hotplug.going_on.insert(provider.name.clone());
-            }
-        }
+        begin.iter().for_each(|(_, provider, first)| hotplug.goes_on(provider, first));
         hotplug.begin(wanted, monitor);
         let completes = |modem: &ModemConfig| name::is_template(&modem.modem.line_name);
         let completed =
             named.iter().filter(|(_, modem)| completes(modem)).map(|(name, _)| (*name).to_owned()).collect();
         hotplug.tell_configured(&completed);
         hotplug
+    }
+
+    /// What an earlier process knew of a modem holds as long as its port was open all the time. Another one may be in its
+    /// place otherwise: it is looked at as if it were plugged in now.
+    fn goes_on(&mut self, provider: &ProviderConfig, first: &First) {
+        if let (Kind::Modem(modem), Some(name)) = (&provider.kind, first.line_name())
+            && let Some(line) = self.lines.get_mut(&provider.name)
+            && name::is_template(&modem.modem.line_name)
+        {
+            self.names.keep(&provider.name, &modem.modem.line_name);
+            line.name = Some(name);
+        }
+        if first.is_connected() {
+            self.going_on.insert(provider.name.clone());
+            if let Some(found) = provider.kind.found() {
+                self.groups.remember(&found.group, &found.key);
+            }
+        }
     }
 
     /// Opens the sources and takes what they know.
@@ -243,8 +254,13 @@ impl Hotplug {
     /// A modem that was found by an earlier process goes on.
     pub fn adopt(&mut self, id: ProviderId, config: ProviderConfig, first: First, settled: oneshot::Sender<()>) {
         self.next = self.next.max(id.0.saturating_add(1));
-        let plug = if self.groups.is_plugged(&config.name) { Plug::Unknown } else { Plug::Absent };
-        self.start(id, config, first, plug, settled, None);
+        let here = self.going_on.contains(&config.name) && self.groups.is_plugged(&config.name);
+        let plug = if here { Plug::Unknown } else { Plug::Absent };
+        let name = first.line_name().filter(|_| self.config.line_name.is_some());
+        if let Some(template) = self.config.line_name.as_ref().filter(|_| name.is_some()) {
+            self.names.keep(&config.name, template);
+        }
+        self.start(id, config, first, plug, settled, name);
     }
 
     /// Tells the providers what is known by now; begins those of modems that were found.
@@ -287,13 +303,15 @@ impl Hotplug {
                 tracing::info!(modem = key, "unplugged");
                 self.waiting.retain(|one| !matches!(&one.said, Said::Plugged(modem) if modem.key == key));
                 self.names.forget(&key);
+                self.going_on.remove(&key);
                 if let Some(line) = self.lines.get(&key) {
                     line.plug.send_replace(Plug::Absent);
                 }
             }
             Said::Ask { group, node, .. } => {
+                let locks = self.config.locks.clone();
                 self.asking.spawn(async move {
-                    let imei = imei::ask(node).await;
+                    let imei = imei::ask(node, locks).await;
                     (group, imei)
                 });
             }

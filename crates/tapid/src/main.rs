@@ -57,7 +57,8 @@ struct Arguments {
 
 const AFTER_HELP: &str = "\
 Signals: TERM and INT hang every call up and end (a second one: at once). USR2 puts calls into the service manager's
-descriptor store and ends, so that the next process goes on with them (RestartKillSignal=SIGUSR2). HUP does the\nsame once the configuration was read and is good; a bad one changes nothing.";
+descriptor store and ends, so that the next process goes on with them (RestartKillSignal=SIGUSR2). HUP does the\nsame once the configuration was read and is good; a bad one changes nothing. USR1 says in the log how much there is of
+everything: tasks, descriptors, calls, streams.";
 
 /// Each call needs a socket, and shells commonly start programs with a soft limit of 1,024: take what we may have.
 fn raise_descriptor_limit() {

@@ -2,6 +2,7 @@
 
 mod any;
 mod farewell;
+pub mod pins;
 pub mod ports;
 pub mod pressure;
 mod supervise;
@@ -15,6 +16,7 @@ use crate::journal::Journal;
 pub use any::AnyProvider;
 pub use farewell::farewell;
 use msp_engine::FramePort;
+use pins::Pins;
 use ports::{Inbound, Ports, Ready};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,6 +86,8 @@ pub struct Driver {
     pub through: Through,
     /// How busy the core is, as the provider knows it.
     pub pressure: pressure::Pressure,
+    /// Where PINs are kept that its card refuses.
+    pub pins: Pins,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -105,6 +109,9 @@ impl Driver {
             let mut events = Vec::new();
             while let Some(output) = self.provider.machine().poll_output() {
                 self.perform(output, &mut events);
+            }
+            if let AnyProvider::Modem(modem) = &mut self.provider {
+                std::iter::from_fn(|| modem.pin_refused()).for_each(|refused| self.pins.keep(refused));
             }
             self.ports.flush();
             if !events.is_empty() {

@@ -307,6 +307,11 @@ impl Analogue {
                 }
             }
             Some(Heard::Code(code)) => {
+                // What the modem itself heard is what the answer is concluded from.
+                if let Phase::Supervising { talk } = &self.phase {
+                    let told = format!("<DLE>{}", char::from(code).escape_default());
+                    context.out.trace(Some(talk.call), false, context.name, &told);
+                }
                 let told = context.profile.events.get(&char::from(code)).copied();
                 self.voice_event(context, told.unwrap_or_else(|| VoiceEvent::of(code)));
             }

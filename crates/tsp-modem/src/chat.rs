@@ -22,6 +22,7 @@ use std::time::Duration;
 use tapi::Time;
 
 mod resync;
+mod retime;
 #[cfg(test)]
 mod tests;
 

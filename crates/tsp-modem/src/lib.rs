@@ -44,7 +44,7 @@ pub mod voice;
 mod vsm;
 
 pub use config::{Cellular as CellularConfig, Config, Pin, RefusedPin};
-pub use modem::Modem;
+pub use modem::{Modem, ProfileFrom};
 pub use office::Office;
 pub use pcm::SampleFormat;
 pub use profile::{Catalogue, Clues, Profile, ProfileError};

@@ -59,9 +59,10 @@ impl Assembler {
         self.state = State::Collecting;
     }
 
-    /// The line so far, without blanks at its ends. Bytes above 0x7F become the characters of Latin-1.
+    /// The line so far, without blanks at its ends. Bytes above 0x7F become the characters of Latin-1; before a line they
+    /// are noise.
     fn take(&mut self) -> Option<String> {
-        let line: String = self.partial.iter().copied().map(char::from).collect();
+        let line: String = self.partial.iter().copied().skip_while(|byte| !byte.is_ascii()).map(char::from).collect();
         self.partial.clear();
         let line = line.trim();
         (!line.is_empty()).then(|| line.to_owned())
@@ -85,6 +86,7 @@ mod tests {
             b"\nRING\r\nOK\r",
             b"\r\nRING\r\r\n\r\nOK\r\r\n",
             b"\0\r\nRI\0NG\r\n\r\nOK\r\n\0",
+            b"\xff\r\n\xfeRING\r\n\x80\r\n\0\xff\xaaOK\r\n",
             b"\x13\x11RING\r\n\x13\r\nO\x11K\r\n",
         ] {
             assert_eq!(lines(bytes), ["RING", "OK"], "{bytes:?}");

@@ -16,6 +16,7 @@ use crate::init::{self, Step};
 use crate::profile::Kind;
 use crate::{AT_PORT, AUDIO_PORT, Config, Profile, RefusedPin};
 use identify::{Auto, Identifying};
+pub use reconfigure::ProfileFrom;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use tspi::{
 };
 
 mod identify;
+mod reconfigure;
 mod recovery;
 mod services;
 mod through;
@@ -120,6 +122,11 @@ impl Modem {
     /// Its profile: the shell finds the serial port's settings there.
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    /// The permanent name of its line.
+    pub fn line_name(&self) -> &str {
+        &self.config.line_name
     }
 
     /// The next PIN that a card refused. The shell asks after every input, and keeps what it is told where a later process finds

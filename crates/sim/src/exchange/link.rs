@@ -30,7 +30,7 @@ pub struct Delay {
 pub struct Faults {
     /// Every byte arrives on its own.
     pub split: bool,
-    /// Time that each byte takes (a slow line; 0: none).
+    /// Time that each byte of text takes (a slow line; 0: none). What a stream carries goes at its own pace.
     pub pace: Duration,
     /// Bytes are gathered for so long and arrive in one piece (0: not).
     pub coalesce: Duration,
@@ -38,10 +38,14 @@ pub struct Faults {
     pub stall: Delay,
     /// A piece of text, and all after it, is late.
     pub late: Delay,
-    /// Chance in a thousand that an unsolicited line is put into a response, before its last line. Text only.
+    /// Chance in a thousand that an unsolicited line is put into a response, between two of its lines. Text only.
     pub unsolicited_permille: u32,
-    /// The unsolicited line, without CR and LF.
+    /// An unsolicited line comes about so often by itself while no stream runs (0: never).
+    pub chatter: Duration,
+    /// The unsolicited lines, which take turns: one each line, without CR.
     pub unsolicited: String,
+    /// Chance in a thousand, for each line of text, of a byte before it that is no text: NUL, or one above 0x7F.
+    pub noise_permille: u32,
     /// Chance in a thousand for each byte to be lost.
     pub drop_permille: u32,
     /// What is done to the bytes themselves.
@@ -69,11 +73,26 @@ pub(super) struct Link {
     lag: Duration,
     /// Bytes lost since the queue was full.
     pub(super) lost: u64,
+    carries: Carries,
+    /// Unsolicited lines so far, and when the next one comes by itself.
+    told: usize,
+    chatter: Option<Time>,
+}
+
+/// What was put in last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carries {
+    Text,
+    /// Samples: a line among them would be taken for more of them.
+    Stream,
 }
 
 impl Link {
     pub(super) fn new() -> Link {
         Link {
+            carries: Carries::Text,
+            told: 0,
+            chatter: None,
             faults: Faults::default(),
             queue: VecDeque::new(),
             held: 0,
@@ -93,7 +112,13 @@ impl Link {
         self.passed = 0;
         self.faults.unplug_after = None;
         (self.hushed, self.muted) = (Time::ZERO, Time::ZERO);
+        (self.carries, self.chatter) = (Carries::Text, None);
         self.lag = Duration::ZERO;
+    }
+
+    /// Makes it faulty, or sound again.
+    pub(super) fn spoil(&mut self, faults: Faults) {
+        (self.faults, self.chatter) = (faults, None);
     }
 
     /// The next piece is late by so much, and what follows it with it.
@@ -121,9 +146,12 @@ impl Link {
         if now < self.muted {
             return;
         }
+        let streams = kind == Kind::Stream || bytes.windows(7).any(|word| word == b"CONNECT");
+        self.carries = if streams { Carries::Stream } else { Carries::Text };
         self.faults.spoil.apply(kind, &mut bytes, random);
-        if kind == Kind::Text && self.faults.unsolicited_permille > 0 {
+        if kind == Kind::Text {
             self.interrupt(&mut bytes, random);
+            self.noise(&mut bytes, random);
         }
         if self.faults.drop_permille > 0 {
             bytes.retain(|_| random.below(1_000) >= u64::from(self.faults.drop_permille));
@@ -135,26 +163,63 @@ impl Link {
         if kind == Kind::Text && bytes.len() > 1 && chance(self.faults.stall, random) {
             let cut = 1 + random.below(bytes.len() as u64 - 1) as usize;
             let rest = bytes.split_off(cut);
-            self.schedule(at, bytes);
+            self.schedule(at, kind, bytes);
             at = at.max(self.last) + self.faults.stall.by;
             bytes = rest;
         }
-        self.schedule(at, bytes);
+        self.schedule(at, kind, bytes);
     }
 
-    /// Puts the unsolicited line before the last line of a response.
-    fn interrupt(&self, bytes: &mut Vec<u8>, random: &mut Random) {
-        if random.below(1_000) >= u64::from(self.faults.unsolicited_permille) {
+    /// The next unsolicited line.
+    fn news(&mut self) -> Option<String> {
+        let line = self.faults.unsolicited.lines().cycle().nth(self.told)?;
+        self.told = (self.told + 1) % self.faults.unsolicited.lines().count().max(1);
+        Some(format!("{line}\r\n"))
+    }
+
+    /// Puts an unsolicited line before one of the lines of a response.
+    fn interrupt(&mut self, bytes: &mut Vec<u8>, random: &mut Random) {
+        if !happens(self.faults.unsolicited_permille, random) {
             return;
         }
-        let end = bytes.iter().rposition(|byte| *byte != b'\r' && *byte != b'\n');
-        let line = end.and_then(|end| bytes[..end].iter().rposition(|byte| *byte == b'\n'));
-        let Some(line) = line else { return };
-        let text = format!("{}\r\n", self.faults.unsolicited);
-        bytes.splice(line + 1..line + 1, text.into_bytes());
+        let begins = begins(bytes);
+        // What is no line, an echo, is left alone.
+        let Some(at) = begins.get(random.below(begins.len().max(1) as u64) as usize).copied() else { return };
+        if let Some(line) = self.news() {
+            bytes.splice(at..at, line.into_bytes());
+        }
     }
 
-    fn schedule(&mut self, at: Time, bytes: Vec<u8>) {
+    /// Puts bytes that are no text before lines.
+    fn noise(&self, bytes: &mut Vec<u8>, random: &mut Random) {
+        if self.faults.noise_permille == 0 {
+            return;
+        }
+        for at in begins(bytes).into_iter().rev() {
+            if happens(self.faults.noise_permille, random) {
+                bytes.insert(at, if random.below(2) == 0 { 0 } else { 0x80 | random.below(0x80) as u8 });
+            }
+        }
+    }
+
+    /// What the modem says by itself, once its time has come.
+    pub(super) fn chat(&mut self, now: Time, random: &mut Random) {
+        let begins = self.chatter.is_none();
+        if self.faults.chatter == Duration::ZERO || self.chatter.is_some_and(|due| now < due) {
+            return;
+        }
+        let about = u64::try_from(self.faults.chatter.as_micros()).unwrap_or(u64::MAX);
+        self.chatter = Some(now + Duration::from_micros(about / 2 + random.below(about.max(1))));
+        if !begins
+            && self.carries == Carries::Text
+            && let Some(line) = self.news()
+        {
+            let at = now.max(self.last).max(self.hushed);
+            self.schedule(at, Kind::Text, format!("\r\n{line}").into_bytes());
+        }
+    }
+
+    fn schedule(&mut self, at: Time, kind: Kind, bytes: Vec<u8>) {
         let mut at = at;
         if self.faults.coalesce > Duration::ZERO {
             match self.queue.back_mut() {
@@ -166,9 +231,10 @@ impl Link {
                 None => at += self.faults.coalesce,
             }
         }
-        if self.faults.split || self.faults.pace > Duration::ZERO {
+        let pace = if kind == Kind::Text { self.faults.pace } else { Duration::ZERO };
+        if self.faults.split || pace > Duration::ZERO {
             for byte in bytes {
-                at += self.faults.pace;
+                at += pace;
                 self.append(at, vec![byte]);
             }
         } else {
@@ -186,7 +252,7 @@ impl Link {
 
     /// When the next bytes arrive.
     pub(super) fn due(&self) -> Option<Time> {
-        self.queue.front().map(|(at, _)| *at)
+        self.queue.front().map(|(at, _)| *at).into_iter().chain(self.chatter).min()
     }
 
     /// At most `room` bytes that have arrived.
@@ -212,5 +278,16 @@ impl Link {
 }
 
 fn chance(delay: Delay, random: &mut Random) -> bool {
-    delay.permille > 0 && random.below(1_000) < u64::from(delay.permille)
+    happens(delay.permille, random)
+}
+
+fn happens(permille: u32, random: &mut Random) -> bool {
+    permille > 0 && random.below(1_000) < u64::from(permille)
+}
+
+/// Where lines of text begin.
+fn begins(bytes: &[u8]) -> Vec<usize> {
+    let is_end = |byte: u8| byte == b'\r' || byte == b'\n';
+    let begins = |at: &usize| *at > 0 && bytes[*at - 1] == b'\n' && !is_end(bytes[*at]);
+    (0..bytes.len()).filter(begins).collect()
 }

@@ -25,7 +25,7 @@ pub fn mean_square(samples: &[i16]) -> f64 {
 }
 
 /// Mean square below which a line counts as silent: -45 dBm0.
-const QUIET: f64 = 8_115.0;
+pub(crate) const QUIET: f64 = 8_115.0;
 
 fn loudest(samples: &[i16], bank: &[f64; 4]) -> (usize, f64) {
     let mut best = (0, 0.0);
@@ -209,5 +209,76 @@ fn crossings(samples: &[i16], swing: f64) -> u32 {
     match first {
         Some(first) if count > 0 => (f64::from(count) * RATE / (last - first)).round() as u32,
         _ => 0,
+    }
+}
+
+/// How a steady tone came through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steadiness {
+    /// Frames of 20 ms between its first and its last that hold it.
+    pub held: usize,
+    /// Those that do not.
+    pub holes: usize,
+    /// How often it skips: its phase is not where its frequency had taken it.
+    pub slips: usize,
+}
+
+/// By so much of a turn a phase may move in 20 ms: clocks that differ by hundreds of parts in a million move it by less.
+const TURN: f64 = 0.06;
+
+/// How steady a tone of this frequency is in these frames. A frame left out or told twice is a slip where 20 ms are no whole number of the
+/// tone's periods: 1012 Hz has 20.24.
+pub fn steadiness(frames: &[Frame], hz: f64) -> Steadiness {
+    let phases: Vec<Option<f64>> = frames.iter().enumerate().map(|(at, frame)| phase(at, &frame.0, hz)).collect();
+    let first = phases.iter().position(Option::is_some).unwrap_or(phases.len());
+    let last = phases.iter().rposition(Option::is_some).map_or(first, |last| last + 1);
+    let mut steady = Steadiness::default();
+    let (mut before, mut slipping) = (None::<f64>, false);
+    for phase in phases.get(first..last).unwrap_or_default() {
+        let Some(phase) = phase else {
+            steady.holes += 1;
+            continue;
+        };
+        steady.held += 1;
+        let moved = before.map_or(0.0, |before| phase - before);
+        let slips = (moved - moved.round()).abs() > TURN;
+        // What skips within a frame moves the phases of two.
+        steady.slips += usize::from(slips && !slipping);
+        (before, slipping) = (Some(*phase), slips);
+    }
+    steady
+}
+
+/// Where in its turn a tone is that fills a frame, beside an oscillator that runs from the first frame on.
+fn phase(at: usize, samples: &[i16], hz: f64) -> Option<f64> {
+    if power_at(samples, hz) < mean_square(samples) / 2.0 || mean_square(samples) < QUIET {
+        return None;
+    }
+    let start = at * samples.len();
+    let (mut sine, mut cosine) = (0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        let turned = (TAU * hz * (start + n) as f64 / RATE).sin_cos();
+        sine += f64::from(*sample) * turned.0;
+        cosine += f64::from(*sample) * turned.1;
+    }
+    Some(cosine.atan2(sine) / TAU)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::tone::Steady;
+
+    #[test]
+    fn frames_left_out_told_twice_and_silent_are_counted() {
+        let mut tone = Steady::new(1_012.0, -160);
+        let mut frames: Vec<Frame> = (0..100).map(|_| tone.frame()).collect();
+        assert_eq!(steadiness(&frames, 1_012.0), Steadiness { held: 100, holes: 0, slips: 0 });
+        frames.remove(70);
+        frames.insert(40, frames[40]);
+        frames[20] = Frame::SILENCE;
+        frames.push(Frame::SILENCE);
+        assert_eq!(steadiness(&frames, 1_012.0), Steadiness { held: 99, holes: 1, slips: 2 });
+        assert_eq!(steadiness(&[], 1_012.0), Steadiness::default());
     }
 }

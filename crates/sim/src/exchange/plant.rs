@@ -201,7 +201,7 @@ impl Exchange {
             Direction::ToHost => &mut modem.to_host,
         };
         if let Some(link) = links.get_mut(port as usize) {
-            link.faults = faults;
+            link.spoil(faults);
         }
     }
 
@@ -388,6 +388,7 @@ impl Exchange {
     /// Gives the host what has arrived for it.
     fn deliver(&mut self, now: Time, modem: usize) {
         for port in 0..self.modems[modem].to_host.len() {
+            self.modems[modem].to_host[port].chat(now, &mut self.random);
             while let Some(mut bytes) = self.modems[modem].to_host[port].pop(now, usize::MAX) {
                 let cut = self.modems[modem].snares.cut(port, &mut bytes);
                 let broken = cut || self.modems[modem].to_host[port].is_broken();

@@ -149,7 +149,11 @@ pub(super) struct Robot {
     detector: DtmfDetector,
     second: Vec<i16>,
     stopwatch: Option<Stopwatch>,
+    overheard: Option<Vec<Frame>>,
 }
+
+/// So much of what it hears is kept: 20 minutes.
+const KEPT: usize = 60_000;
 
 const SECOND: usize = 8_000;
 
@@ -163,6 +167,7 @@ impl Robot {
             detector: DtmfDetector::default(),
             second: Vec::new(),
             stopwatch: None,
+            overheard: None,
         };
         robot.begin();
         robot
@@ -190,6 +195,11 @@ impl Robot {
         self.stopwatch = Some(Stopwatch { hz, frames: 0 });
     }
 
+    /// What it heard since the last time; it is kept from now on.
+    pub(super) fn overhear(&mut self) -> Vec<Frame> {
+        self.overheard.replace(Vec::new()).unwrap_or_default()
+    }
+
     fn echoed(&mut self, heard: &Frame) -> Option<Noticed> {
         let Stopwatch { hz, frames } = self.stopwatch?;
         // A fifth of the power and above -40 dBm0 (rms 160): it is there, whatever else is.
@@ -209,6 +219,9 @@ impl Robot {
             noticed.push(Noticed::Digit(digit, millis));
         }
         noticed.extend(self.echoed(heard));
+        if let Some(kept) = self.overheard.as_mut().filter(|kept| kept.len() < KEPT) {
+            kept.push(*heard);
+        }
         self.second.extend_from_slice(&heard.0);
         if self.second.len() + FRAME_SAMPLES > SECOND {
             noticed.push(Noticed::Heard(read(&self.second)));

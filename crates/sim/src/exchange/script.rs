@@ -5,6 +5,7 @@ use super::plant::{Exchange, Owner};
 use super::tone::Segment;
 use std::time::Duration;
 use tapi::Time;
+use tspi::Frame;
 
 impl Exchange {
     /// A subscriber that is no modem calls a number.
@@ -47,6 +48,16 @@ impl Exchange {
             robot.listen_for(hz);
         }
         Ok(())
+    }
+
+    /// Keeps what a subscriber that is no modem hears in its calls from now on, 20 minutes at most, and gives what it heard since the last
+    /// time this was asked.
+    pub fn overhear(&mut self, number: &str) -> Result<Vec<Frame>, OrderError> {
+        let line = self.robot_of(number)?;
+        match &mut self.lines[line].owner {
+            Owner::Robot { robot, .. } => Ok(robot.overhear()),
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn play(&mut self, now: Time, number: &str, tones: impl Iterator<Item = Segment>) -> Result<(), OrderError> {

@@ -31,6 +31,8 @@ pub struct Setup {
     pub idle_grace_ms: u64,
     /// Events kept for clients that come back.
     pub replay_events: usize,
+    /// The country of the exchange: tones, ringing, caller identities.
+    pub country: exchange::Country,
 }
 
 impl Default for Setup {
@@ -43,6 +45,7 @@ impl Default for Setup {
             rtp_ports: (0..16).map(|number| 40_000 + 2 * number).collect(),
             idle_grace_ms: 30_000,
             replay_events: 1_000,
+            country: exchange::Country::US,
         }
     }
 }
@@ -73,7 +76,11 @@ impl World {
             providers: BTreeMap::new(),
             media: Media::new(Msp::new(seed(2))),
             net: Net::new(setup.seed, setup.net),
-            exchange: Exchange::new(exchange::Config { seed: setup.seed, ..exchange::Config::default() }),
+            exchange: Exchange::new(exchange::Config {
+                seed: setup.seed,
+                country: setup.country,
+                ..exchange::Config::default()
+            }),
             exchange_log: Vec::new(),
             peers: Vec::new(),
             zone: crate::dns::Zone::new(),

@@ -4,13 +4,23 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that fails shows why")]
 
 use std::time::Duration;
-use tapi::{CallId, CallState, DisconnectMode, LineId, PartyFlag};
+use tapi::request::{CallDrop, LineSelector, LineTrace};
+use tapi::{CallId, CallState, DisconnectMode, End, EventBody, LineId, PartyFlag, Reply, Request};
 use tapi_sim::exchange::{BoxedDevice, Direction, Event, Faults, ModemId};
 use tapi_sim::modem::{analogue, cellular};
 use tapi_sim::world::{AppId, Setup, World};
 use tsp_modem::Office;
 
 pub const NUMBER: &str = "4930100";
+
+/// Who can be called, and what they do.
+pub const SUBSCRIBERS: [(&str, &str); 5] = [
+    ("4930300", "tone:800,answer:2s"),
+    ("4930301", "busy"),
+    ("4930302", "never"),
+    ("4930303", "silence,withheld,answer:2s"),
+    ("4930304", "silence"),
+];
 
 /// Families of the simulator, and the profiles that drive them.
 pub const FAMILIES: [(&str, &str); 12] = [
@@ -62,13 +72,7 @@ impl Desk {
     pub fn over(family: &'static str, faults: Faults, seed: u64, office: &str) -> Desk {
         let office = Office::named(office).expect("services");
         let mut world = World::new(Setup { seed, snapshots: false, ..Setup::default() });
-        for (number, words) in [
-            ("4930300", "tone:800,answer:2s"),
-            ("4930301", "busy"),
-            ("4930302", "never"),
-            ("4930303", "silence,withheld,answer:2s"),
-            ("4930304", "silence"),
-        ] {
+        for (number, words) in SUBSCRIBERS {
             world.in_exchange(|_, exchange| exchange.subscribe(number, words.parse().unwrap()));
         }
         let profile = FAMILIES.iter().find(|(name, _)| *name == family).unwrap().1;
@@ -78,6 +82,7 @@ impl Desk {
         let mut desk = Desk { world, app: AppId(0), line: LineId(0), modem, family, faults };
         desk.spoil();
         desk.app = desk.world.open_app("app", 0);
+        desk.back();
         desk.line = desk.world.open_line(desk.app, "modem:one");
         desk
     }
@@ -117,9 +122,79 @@ impl Desk {
         self.world.exchange_log.iter().any(|(_, event)| wanted(event))
     }
 
+    /// The line comes back into service; over a bad line that takes several attempts.
+    pub fn back(&mut self) {
+        for _ in 0..300 {
+            let lines = self.world.snapshot(self.app).lines;
+            if lines.iter().any(|line| line.name == "modem:one" && line.status.service.is_in()) {
+                return;
+            }
+            self.world.run_for(Duration::from_secs(1));
+        }
+        panic!("out of service for five minutes");
+    }
+
+    /// What the application was told of answers of the modem that did not come in time: the line out of service, a
+    /// request refused, digits that were not sent.
+    pub fn told_of_silence(&mut self) -> Option<String> {
+        let line = LineSelector::Id(self.line);
+        let Ok(Reply::LineTrace(trace)) = self.world.ask(self.app, Request::LineTrace(LineTrace { line, full: false }))
+        else {
+            return None;
+        };
+        let app = self.world.app(self.app);
+        let out = trace.entries.into_iter().map(|entry| entry.summary).find(|summary| {
+            let reason = summary.strip_prefix("out of service: ");
+            reason.is_some_and(|reason| reason.contains("answer") || reason.contains("does not end"))
+        });
+        let refused = app.replies.values().find_map(|reply| {
+            let error = reply.as_ref().err().filter(|error| error.message.contains("no answer in time"));
+            error.map(|error| error.message.clone())
+        });
+        let ended = app.events.iter().find_map(|told| match &told.event.body {
+            EventBody::CallState { cause: Some(cause), .. } if cause.mode == DisconnectMode::Unavail => {
+                cause.text.clone().filter(|text| text.contains("answer") || text.contains("does not end"))
+            }
+            _ => None,
+        });
+        let unsent = app
+            .events
+            .iter()
+            .any(|told| matches!(told.event.body, EventBody::CallGenerated { ref end, .. } if *end != End::Done));
+        out.or(refused).or(ended).or(unsent.then(|| "digits were not sent".to_string()))
+    }
+
+    fn drop_all(&mut self) {
+        for call in self.world.snapshot(self.app).calls {
+            let call = call.info.call;
+            drop(self.world.ask(self.app, Request::CallDrop(CallDrop { call, reason: None })));
+        }
+    }
+
+    /// Whatever it came to: everybody hangs up, and the line is good for a call over a sound link.
+    pub fn picks_up_the_pieces(&mut self) {
+        self.faults = Faults::default();
+        self.spoil();
+        let modem = self.modem;
+        self.exchange(|now, exchange| {
+            exchange.plug(now, modem);
+            exchange.dead(false);
+            drop(exchange.registration(now, NUMBER, 1));
+        });
+        self.drop_all();
+        self.world.run_for(Duration::from_secs(30));
+        for number in SUBSCRIBERS {
+            self.exchange(|now, exchange| drop(exchange.hang_up(now, number.0)));
+        }
+        self.world.run_for(Duration::from_secs(60));
+        self.drop_all();
+        self.back();
+        busy(self);
+    }
+
     /// The line is as it was before: it takes a call, and nothing is left of what was.
     pub fn ends(&mut self) {
-        self.world.await_line(self.app, "modem:one");
+        self.back();
         let calls = self.world.snapshot(self.app).calls;
         let alive: Vec<_> = calls.iter().filter(|known| !known.status.state.is_over()).collect();
         assert!(alive.is_empty(), "ghosts: {alive:?}");

@@ -3,6 +3,7 @@
 use super::check::Checker;
 use super::{Config, Kind, NetworkConfig, ProviderConfig, name};
 use crate::dbus::Bus;
+use crate::provider::pins;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -13,6 +14,9 @@ use tsp_modem::{Catalogue, CellularConfig, Office, Pin, Profile};
 
 /// Where profiles are when nobody says otherwise: the package's, and above them the administrator's.
 const PROFILES: [&str; 2] = ["/usr/share/tapid/modems.d", "/etc/tapid/modems.d"];
+
+/// Where lock files of serial ports are when nobody says otherwise (FHS 3.0, 5.9: /var/lock is a link to it).
+const LOCKS: &str = "/run/lock";
 
 /// A modem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,12 @@ pub struct ModemConfig {
     /// By what ModemManager knows the device; absent: its path in /sys.
     #[serde(default)]
     pub physical_device: Option<String>,
+    /// Where PINs are kept that its card refused.
+    #[serde(default)]
+    pub refused_pins: Option<PathBuf>,
+    /// Where lock files of its ports are.
+    #[serde(default)]
+    pub locks: Option<PathBuf>,
     /// How it was found, where the file does not name it.
     pub found: Option<Found>,
 }
@@ -78,8 +88,8 @@ pub struct ModemsConfig {
     pub directory: Option<PathBuf>,
     /// Where profiles are, beside the built-in ones; the last one is above the others.
     pub profiles: Vec<PathBuf>,
-    /// How long a device must have been quiet before it is opened.
-    pub settle_ms: u64,
+    /// How long a device must have been quiet before it is opened; absent: as long as such devices need.
+    pub settle_ms: Option<u64>,
     /// The services of the exchange that analogue modems which were found are at.
     pub office: Office,
     /// What a modem that was found is told, as a cellular one.
@@ -90,6 +100,10 @@ pub struct ModemsConfig {
     pub line_name: Option<String>,
     /// The bus with the ModemManager that is to keep off modems that are ours.
     pub modem_manager: Bus,
+    /// Where PINs are kept that cards refused.
+    pub refused_pins: Option<PathBuf>,
+    /// Where lock files of serial ports are; none: there are none.
+    pub locks: Option<PathBuf>,
 }
 
 impl Default for ModemsConfig {
@@ -98,12 +112,14 @@ impl Default for ModemsConfig {
             discover: true,
             directory: None,
             profiles: PROFILES.map(PathBuf::from).to_vec(),
-            settle_ms: 300,
+            settle_ms: None,
             office: Office::default(),
             cellular: CellularConfig::default(),
             transcripts: None,
             line_name: None,
             modem_manager: Bus::default(),
+            refused_pins: None,
+            locks: Some(PathBuf::from(LOCKS)),
         }
     }
 }
@@ -122,6 +138,7 @@ pub struct Modems {
     pub transcript_numbers: bool,
     pub line_name: Option<Spanned<String>>,
     pub modem_manager: Option<Spanned<String>>,
+    pub lock_directory: Option<Spanned<PathBuf>>,
 }
 
 /// `[[modem]]`
@@ -229,12 +246,13 @@ impl Checker<'_> {
         }
         if let Some(settle) = &modems.settle_ms {
             self.within(settle, "settle_ms", 1..=60_000);
-            of.settle_ms = *settle.as_ref();
+            of.settle_ms = Some(*settle.as_ref());
         }
         if let Some(office) = &modems.office {
             of.office = self.office(office);
         }
         of.cellular = self.cellular(modems.cellular);
+        of.refused_pins = config.state_directory.as_ref().map(|directory| directory.join(pins::FILE));
         let state = config.state_directory.clone();
         let numbers = modems.transcript_numbers;
         config.modems.transcripts = modems.transcript.and_then(|transcript| {
@@ -257,6 +275,12 @@ impl Checker<'_> {
         }
         if let Some(bus) = &modems.modem_manager {
             config.modems.modem_manager = self.bus(bus, "modem_manager").unwrap_or_default();
+        }
+        if let Some(locks) = &modems.lock_directory {
+            config.modems.locks = Some(locks.as_ref().clone()).filter(|path| path != Path::new("off"));
+            if config.modems.locks.is_some() {
+                self.absolute(locks, "lock_directory");
+            }
         }
         let directories: Vec<&Path> = config.modems.profiles.iter().map(PathBuf::as_path).collect();
         let (catalogue, wrong) = Catalogue::load(&directories);
@@ -311,6 +335,8 @@ impl Checker<'_> {
             flow: modem.flow,
             transcript,
             physical_device: modem.physical_device,
+            refused_pins: config.modems.refused_pins.clone(),
+            locks: config.modems.locks.clone(),
             found: None,
         }));
         Some(ProviderConfig { name, kind, network: NetworkConfig::default() })

@@ -80,6 +80,31 @@ impl Core {
         self.show_status();
     }
 
+    /// One line in the log: how much there is of everything that must not grow for ever.
+    pub(super) fn inventory(&self) {
+        let there = self.server.summary();
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        tracing::info!(
+            tasks,
+            descriptors,
+            clients = there.clients,
+            sessions = there.sessions,
+            providers = there.providers,
+            lines = there.lines,
+            calls = there.calls,
+            live_calls = there.live_calls,
+            streams = there.streams,
+            rtp_ports = there.ports_in_use,
+            operations = there.operations,
+            pending = there.pending,
+            timers = there.timers,
+            events = there.kept_events,
+            unexpected = there.unexpected,
+            "inventory"
+        );
+    }
+
     /// One line for `systemctl status`: what is there, and what is not.
     pub(super) fn show_status(&mut self) {
         let status = status(&self.server);

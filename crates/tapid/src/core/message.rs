@@ -104,6 +104,8 @@ pub enum Message {
     },
     /// A provider's task has put its state down.
     ProviderParked,
+    /// Say in the log how much there is of everything.
+    Inventory,
     /// Hang up and end; said again: end at once.
     Stop,
     /// Put everything down so that a new process can go on.

@@ -19,6 +19,28 @@ use tsp_modem::{AT_PORT, AUDIO_PORT, Catalogue, Clues};
 /// Devices that are known at one time.
 const MOST: usize = 256;
 
+/// How long a device must have been quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// One that comes with all that it has.
+    plain: Duration,
+    /// A dongle, whose ports come one after the other.
+    siblings: Duration,
+}
+
+impl Settle {
+    /// Any device: so long.
+    pub fn after(quiet: Duration) -> Settle {
+        Settle { plain: quiet, siblings: quiet }
+    }
+}
+
+impl Default for Settle {
+    fn default() -> Settle {
+        Settle { plain: Duration::from_millis(300), siblings: Duration::from_millis(1_500) }
+    }
+}
+
 /// How long the audio port of a device is waited for once its AT port is there.
 const INCOMPLETE: Duration = Duration::from_secs(10);
 
@@ -85,7 +107,7 @@ struct Group {
 /// All devices.
 #[derive(Debug)]
 pub struct Groups {
-    settle: Duration,
+    settle: Settle,
     catalogue: Catalogue,
     /// Paths of modems that the configuration names.
     configured: BTreeSet<PathBuf>,
@@ -100,7 +122,7 @@ pub struct Groups {
 
 impl Groups {
     /// No devices. `configured`: ports that are modems of the configuration, whatever they are a part of.
-    pub fn new(settle: Duration, catalogue: Catalogue, configured: BTreeSet<PathBuf>) -> Groups {
+    pub fn new(settle: Settle, catalogue: Catalogue, configured: BTreeSet<PathBuf>) -> Groups {
         Groups {
             settle,
             catalogue,
@@ -145,11 +167,12 @@ impl Groups {
                 if full || self.ttys.len() >= MOST * 8 {
                     return;
                 }
-                let until = now + self.settle;
-                let fresh = || Group { first: now, state: State::Settling { until }, imei: None };
+                let settle = self.settle_of(&tty);
+                let fresh = || Group { first: now, state: State::Settling { until: now + settle }, imei: None };
                 let group = self.groups.entry(tty.group.clone()).or_insert_with(fresh);
                 if let State::Settling { until: quiet } = &mut group.state {
-                    *quiet = until;
+                    // Ports that come and come are not waited for for ever.
+                    *quiet = (now + settle).min(group.first + INCOMPLETE).max(now);
                 }
                 let name = tty.group.clone();
                 self.ttys.insert(tty.id.clone(), tty);
@@ -160,19 +183,32 @@ impl Groups {
             }
             Fact::Removed(id) => {
                 let Some(tty) = self.ttys.remove(&id) else { return };
+                let settle = self.settle_of(&tty);
                 let Some(group) = self.groups.get_mut(&tty.group) else { return };
                 if let State::Plugged { key, used } = &group.state
                     && used.contains(&id)
                 {
                     self.said.push_back(Said::Unplugged { key: key.clone() });
-                    group.state = State::Settling { until: now + self.settle };
+                    group.state = State::Settling { until: now + settle };
                     group.first = now;
                 }
                 if !self.ttys.values().any(|other| other.group == tty.group) {
+                    self.known.remove(&tty.group);
                     self.groups.remove(&tty.group);
                 }
             }
         }
+    }
+
+    /// How long the device of this port must have been quiet: longer where further ports are to be expected.
+    fn settle_of(&self, tty: &Tty) -> Duration {
+        let alone = tty.usb.is_none() || matches!(tty.naming, Naming::Given(_));
+        if alone || !self.is_cellular(tty) { self.settle.plain } else { self.settle.siblings }
+    }
+
+    fn is_cellular(&self, tty: &Tty) -> bool {
+        let named = tty.profile.as_deref().and_then(|id| self.catalogue.named(id));
+        named.or_else(|| self.catalogue.pick(&clues(tty))).is_some_and(|profile| profile.kind == Kind::Cellular)
     }
 
     /// What is there now is complete: it is not waited for.
@@ -183,6 +219,9 @@ impl Groups {
             }
         }
         self.timeout(now);
+        // Whoever comes to a place where nobody is now may be another one.
+        let there = &self.groups;
+        self.known.retain(|group, _| there.contains_key(group));
     }
 
     /// When it must look again.

@@ -13,9 +13,9 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// The most that is read of it, in bytes.
 const LONGEST: usize = 4_096;
 
-/// The IMEI; none where the modem does not tell it.
-pub async fn ask(node: PathBuf) -> Option<String> {
-    let mut port = match Serial::open(node, 115_200, Flow::None).await {
+/// The IMEI, asked at a port whose lock file is in `locks`; none where the modem does not tell it.
+pub async fn ask(node: PathBuf, locks: Option<PathBuf>) -> Option<String> {
+    let mut port = match Serial::open(node, 115_200, Flow::None, locks).await {
         Ok(port) => port,
         Err(error) => {
             tracing::info!(%error, "a modem cannot be asked for its IMEI");

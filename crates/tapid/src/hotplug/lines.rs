@@ -56,7 +56,10 @@ impl Hotplug {
         }
         let Some(template) = self.template(&modem) else { return self.present(modem, None) };
         let imei = modem.key.strip_prefix("imei-").map(str::to_owned);
-        let insist = self.deferred.contains_key(&modem.key) || self.lines.contains_key(&modem.key);
+        // One that told none before is not waited for.
+        let nameless = format!("modem:{}", modem.key);
+        let known = self.lines.get(&modem.key).and_then(|line| line.name.as_ref());
+        let insist = self.deferred.contains_key(&modem.key) || known.is_some_and(|name| *name != nameless);
         self.names.keep(&modem.key, &template);
         if name::needs_imei(&template) && imei.is_none() && self.names.ask(modem.clone(), insist) {
             return;
@@ -123,10 +126,7 @@ impl Hotplug {
             Some(profile) => ProfileSource::Is(Box::new(profile.clone())),
             None => ProfileSource::Auto { directories },
         };
-        let transcript = self.config.transcripts.as_ref().map(|transcript| TranscriptConfig {
-            file: transcript.file.join(format!("{name}.transcript")),
-            numbers: transcript.numbers,
-        });
+        let transcript = self.config.transcripts.as_ref().map(|all| TranscriptConfig::of(all, &name));
         let kind = Kind::Modem(Box::new(ModemConfig {
             modem: tsp_modem::Config {
                 name: name.clone(),
@@ -143,6 +143,8 @@ impl Hotplug {
             flow: None,
             transcript,
             physical_device: None,
+            refused_pins: self.config.refused_pins.clone(),
+            locks: self.config.locks.clone(),
             found: Some(Found { key: name.clone(), group: modem.group.clone() }),
         }));
         ProviderConfig { name, kind, network: NetworkConfig::default() }

@@ -22,10 +22,17 @@ pub struct Names {
     /// Modems that are asked.
     asked: BTreeMap<String, (u64, Modem, AbortHandle)>,
     next: u64,
+    /// Where lock files of serial ports are.
+    locks: Option<PathBuf>,
     tasks: JoinSet<(String, u64, Option<String>)>,
 }
 
 impl Names {
+    /// None yet. `locks`: where lock files of serial ports are.
+    pub fn new(locks: Option<PathBuf>) -> Names {
+        Names { locks, ..Names::default() }
+    }
+
     /// The line of a modem is to be called so.
     pub fn keep(&mut self, key: &str, template: &str) {
         self.templates.insert(key.to_owned(), template.to_owned());
@@ -41,9 +48,9 @@ impl Names {
         let Some(node) = modem.ports.get(&AT_PORT).cloned() else { return false };
         self.forget(&modem.key);
         self.next = self.next.saturating_add(1);
-        let (key, turn) = (modem.key.clone(), self.next);
+        let (key, turn, locks) = (modem.key.clone(), self.next, self.locks.clone());
         let task = self.tasks.spawn(async move {
-            let imei = learn(node, insist).await;
+            let imei = learn(node, locks, insist).await;
             (key, turn, imei)
         });
         self.asked.insert(modem.key.clone(), (turn, modem, task));
@@ -76,9 +83,9 @@ impl Names {
     }
 }
 
-async fn learn(node: PathBuf, insist: bool) -> Option<String> {
+async fn learn(node: PathBuf, locks: Option<PathBuf>, insist: bool) -> Option<String> {
     for attempt in 1.. {
-        let imei = imei::ask(node.clone()).await;
+        let imei = imei::ask(node.clone(), locks.clone()).await;
         if imei.is_some() || (!insist && attempt >= ATTEMPTS) {
             return imei;
         }

@@ -1,11 +1,13 @@
 //! The providers that this daemon has.
 
 use crate::clock;
-use crate::config::{Kind, ProfileSource, ProviderConfig};
+use crate::config::{Kind, ProfileSource, ProviderConfig, anew};
 use crate::journal::{Journal, Key};
+use crate::provider::pins;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use tsp_modem::ProfileFrom;
 use tspi::{CallRef, Provider};
 
 /// The kind of a journal's entries that are calls.
@@ -37,7 +39,7 @@ impl AnyProvider {
                 Ok(AnyProvider::Sip(tsp_sip::Sip::new(sip, seed)))
             }
             Kind::Modem(modem) => {
-                let told = modem.modem.clone();
+                let told = pins::told(modem);
                 Ok(AnyProvider::Modem(match &modem.profile {
                     ProfileSource::Is(profile) => tsp_modem::Modem::new(told, (**profile).clone()),
                     ProfileSource::Auto { directories } => {
@@ -67,11 +69,32 @@ impl AnyProvider {
         Ok(Some((AnyProvider::Sip(sip), calls)))
     }
 
-    /// Takes up another configuration without letting go of calls. `false`: it cannot.
-    pub fn reconfigure(&mut self, config: &ProviderConfig) -> bool {
+    /// Takes up another configuration than `before` without letting go of calls. `Err`: it cannot, for that reason.
+    pub fn reconfigure(&mut self, before: &ProviderConfig, config: &ProviderConfig) -> Result<(), String> {
+        let changed = || "its configuration has changed".to_owned();
         match (self, &config.kind) {
-            (AnyProvider::Sip(sip), Kind::Sip(new)) => sip.reconfigure(clock::now(), (**new).clone()),
-            _ => false,
+            (AnyProvider::Sip(sip), Kind::Sip(new)) => {
+                let goes_on = before == config || sip.reconfigure(clock::now(), (**new).clone());
+                goes_on.then_some(()).ok_or_else(changed)
+            }
+            // Its profiles may have changed in their files, too.
+            (AnyProvider::Modem(modem), Kind::Modem(new)) => {
+                let keys = anew(before, config);
+                if !keys.is_empty() {
+                    return Err(format!("{}: {}", changed(), keys.join(", ")));
+                }
+                modem.reconfigure(clock::now(), pins::told(new), profile_from(&new.profile));
+                Ok(())
+            }
+            _ => (before == config).then_some(()).ok_or_else(changed),
+        }
+    }
+
+    /// The permanent name of a modem's line.
+    pub fn line_name(&self) -> Option<&str> {
+        match self {
+            AnyProvider::Modem(modem) => Some(modem.line_name()),
+            _ => None,
         }
     }
 
@@ -110,6 +133,13 @@ impl AnyProvider {
             #[cfg(test)]
             AnyProvider::Broken => panic!("broken on purpose"),
         }
+    }
+}
+
+fn profile_from(source: &ProfileSource) -> ProfileFrom {
+    match source {
+        ProfileSource::Is(profile) => ProfileFrom::Named(profile.clone()),
+        ProfileSource::Auto { directories } => ProfileFrom::Among(Box::new(catalogue(directories))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a provider that an earlier process put down and that nobody goes on with: it ends its calls, and puts its
 //! device on hook, before the port is somebody else's or nobody's.
 
+use super::pins::Pins;
 use super::ports::Ports;
 use super::supervise::{Parked, resume, specs};
 use super::{Driver, INBOX, Through, ToProvider};
@@ -20,7 +21,7 @@ const LAST: CommandId = CommandId(u64::MAX - 2);
 
 /// Ends it. What it says is nobody's any more: the server has ended its calls already.
 pub async fn farewell(parked: Parked, descriptors: BTreeMap<String, OwnedFd>) {
-    let (id, name) = (parked.id, parked.config.name.clone());
+    let (id, name, pins) = (parked.id, parked.config.name.clone(), Pins::of(&parked.config));
     let ports = Ports::new(specs(&parked.config), &parked.config.network);
     let (provider, ports, _) = match resume(parked, descriptors, ports) {
         Ok(resumed) => resumed,
@@ -43,6 +44,7 @@ pub async fn farewell(parked: Parked, descriptors: BTreeMap<String, OwnedFd>) {
         transcript: None,
         through: Through::default(),
         pressure: Default::default(),
+        pins,
     };
     let _ = orders.send(ToProvider::Command(Command { id: LAST, action: Action::Shutdown })).await;
     let answered = async {

@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod dns;
+mod lock;
 mod plug;
 mod serial;
 mod streams;
@@ -17,7 +18,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use streams::{Listening, News, Out, Streams};
 use tls::Tls;
@@ -54,6 +55,9 @@ pub enum Spec {
         baud: u32,
         /// Its flow control.
         flow: tsp_modem::profile::Flow,
+        /// Where lock files are, where they are written.
+        #[serde(default)]
+        locks: Option<PathBuf>,
     },
 }
 
@@ -169,6 +173,14 @@ impl Ports {
         self.bound.insert(port, socket);
     }
 
+    /// Where lock files of serial ports are.
+    pub fn locks(&self, port: PortId) -> Option<&Path> {
+        match self.specs.get(&port) {
+            Some(Spec::Serial { locks, .. }) => locks.as_deref(),
+            _ => None,
+        }
+    }
+
     /// A port that is open already, as the provider knows.
     pub fn restore(&mut self, port: PortId, open: Port) {
         self.asked.insert(port);
@@ -237,7 +249,9 @@ impl Ports {
             let opened = match spec {
                 Spec::Listen { .. } => Err(io::Error::other("a port that listens is opened otherwise")),
                 Spec::Udp(address) => UdpSocket::bind(address).await.map(Port::Udp),
-                Spec::Serial { device, baud, flow } => Serial::open(device, baud, flow).await.map(Port::Serial),
+                Spec::Serial { device, baud, flow, locks } => {
+                    Serial::open(device, baud, flow, locks).await.map(Port::Serial)
+                }
             };
             Done::Opened(port, opened)
         });

@@ -1,6 +1,7 @@
 //! What starts a provider, and starts it anew when it dies.
 
 use super::farewell::farewell;
+use super::pins::Pins;
 use super::ports::{Port, Ports, Serial, Spec};
 use super::{AnyProvider, Driver, Finished, INBOX, Through, ToProvider, Transcript, port_name};
 use crate::config::{Kind, ProfileSource, ProviderConfig};
@@ -56,6 +57,25 @@ pub enum First {
     Parked(Box<Parked>, BTreeMap<String, OwnedFd>),
     /// Nothing, once what an earlier process put down has ended its calls.
     After(Box<Parked>, BTreeMap<String, OwnedFd>),
+}
+
+impl First {
+    /// What the line of a modem is called that an earlier process put down.
+    pub fn line_name(&self) -> Option<String> {
+        match self {
+            First::Parked(parked, _) => parked.provider.line_name().map(str::to_owned),
+            First::Fresh(_) | First::Recovered(..) | First::After(..) => None,
+        }
+    }
+
+    /// Whether the modem is the one that the earlier process had: its port came through, and was not hung up meanwhile.
+    pub fn is_connected(&self) -> bool {
+        let First::Parked(parked, descriptors) = self else { return false };
+        let at = parked.ports.iter().find(|port| port.port == tsp_modem::AT_PORT);
+        let descriptor = at.and_then(|port| descriptors.get(&port.descriptor));
+        // A terminal that was hung up knows no requests any more.
+        descriptor.is_some_and(|descriptor| rustix::termios::tcgetattr(descriptor).is_ok())
+    }
 }
 
 /// What a provider's task leaves to a new process.
@@ -127,6 +147,7 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     transcript: transcript(&config),
                     through: Through::default(),
                     pressure: Default::default(),
+                    pins: Pins::of(&config),
                 };
                 driver.plugged();
                 let restored = matches!(beginning, Beginning::Parked(_) | Beginning::Recovered);
@@ -254,7 +275,9 @@ pub(super) fn specs(config: &ProviderConfig) -> BTreeMap<PortId, Spec> {
                 ProfileSource::Auto { .. } => Default::default(),
             };
             let (baud, flow) = (modem.baud.unwrap_or(line.dte_speed), modem.flow.unwrap_or(line.flow));
-            let serial = |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud, flow };
+            let locks = modem.locks.clone();
+            let serial =
+                |device: &std::path::PathBuf| Spec::Serial { device: device.clone(), baud, flow, locks: locks.clone() };
             let audio = modem.audio_device.as_ref().map(|device| (tsp_modem::AUDIO_PORT, serial(device)));
             BTreeMap::from_iter([Some((tsp_modem::AT_PORT, serial(&modem.device))), audio].into_iter().flatten())
         }
@@ -312,7 +335,7 @@ pub(super) fn resume(
     for port in parked.ports {
         let open = descriptors.remove(&port.descriptor).and_then(|descriptor| {
             let open = if port.serial {
-                Serial::restore(descriptor, port.unwritten).map(Port::Serial)
+                Serial::restore(descriptor, port.unwritten, ports.locks(port.port)).map(Port::Serial)
             } else {
                 udp(std::net::UdpSocket::from(descriptor)).map(Port::Udp)
             };

@@ -117,18 +117,18 @@ fn providers(
         parked.into_iter().map(|parked| (parked.config.name.clone(), parked)).collect();
     for provider in &config.providers {
         let earlier = parked.get_mut(&provider.name);
-        let goes_on = earlier.is_some_and(|it| it.config == *provider || it.provider.reconfigure(provider));
-        match parked.remove(&provider.name) {
-            Some(mut earlier) if goes_on => {
+        let goes_on = earlier.map_or(Ok(()), |it| it.provider.reconfigure(&it.config, provider));
+        match (parked.remove(&provider.name), goes_on) {
+            (Some(mut earlier), Ok(())) => {
                 earlier.config = provider.clone();
                 let id = earlier.id;
                 earlier.commands.extend(late.take_commands(id));
                 let kept = kept(inherited, &earlier);
                 supervised.push((id, provider.clone(), First::Parked(Box::new(earlier), kept)));
             }
-            Some(earlier) => {
+            (Some(earlier), Err(reason)) => {
                 let (id, kept) = (earlier.id, kept(inherited, &earlier));
-                inputs.push(stopped(id, "its configuration has changed"));
+                inputs.push(stopped(id, &reason));
                 let first = match &provider.kind {
                     Kind::Modem(_) => First::After(Box::new(earlier), kept),
                     Kind::Sip(_) | Kind::Loopback(_) => {
@@ -138,7 +138,7 @@ fn providers(
                 };
                 supervised.push((id, provider.clone(), first));
             }
-            None => {
+            (None, _) => {
                 supervised.push((ProviderId(next), provider.clone(), fresh(provider)?));
                 next = next.saturating_add(1);
             }
@@ -147,6 +147,7 @@ fn providers(
     for mut gone in parked.into_values() {
         // A modem that was found is one still, or waits to be plugged in again.
         if gone.config.kind.found().is_some() && (config.modems.discover || config.modems.directory.is_some()) {
+            take_up(&mut gone, config);
             gone.commands.extend(late.take_commands(gone.id));
             let kept = kept(inherited, &gone);
             supervised.push((gone.id, gone.config.clone(), First::Parked(Box::new(gone), kept)));
@@ -159,6 +160,18 @@ fn providers(
         }
     }
     Ok(supervised)
+}
+
+/// What the file says of modems that are found, for one that was.
+fn take_up(parked: &mut Parked, config: &Config) {
+    let mut now = parked.config.clone();
+    if let Kind::Modem(modem) = &mut now.kind {
+        modem.take_up(&config.modems);
+    }
+    match parked.provider.reconfigure(&parked.config, &now) {
+        Ok(()) => parked.config = now,
+        Err(error) => tracing::error!(modem = parked.config.name, error, "it goes on as it was configured"),
+    }
 }
 
 /// The descriptors of a provider's ports.

@@ -14,6 +14,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     park: Signal,
+    inventory: Signal,
     hang_up: Signal,
 }
 
@@ -27,6 +28,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             park: signal(SignalKind::user_defined2())?,
+            inventory: signal(SignalKind::user_defined1())?,
             hang_up: signal(SignalKind::hangup())?,
         })
     }
@@ -44,6 +46,7 @@ impl Signals {
                 ended = &mut core => return ended.map_err(|error| io::Error::other(format!("core: {error}"))),
                 _ = self.terminate.recv() => Message::Stop,
                 _ = self.interrupt.recv() => Message::Stop,
+                _ = self.inventory.recv() => Message::Inventory,
                 _ = self.park.recv() => self.park(accepting),
                 _ = self.hang_up.recv() => match self.reload(config, accepting) {
                     Some(message) => message,

@@ -53,6 +53,19 @@ impl Exchange {
         writeln!(self.child.stdin.as_mut().unwrap(), "{words}").unwrap();
     }
 
+    /// Gives it an order, and waits until it is carried out, or refused: whether it is carried out.
+    pub fn ordered(&mut self, words: &str) -> bool {
+        self.order(words);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let event = self.events.recv_timeout(wait).unwrap_or_else(|_| panic!("no answer to {words}"));
+            if event["order"] == words {
+                return event["event"] == "ordered";
+            }
+        }
+    }
+
     /// The next event of this kind; others are passed over.
     pub fn told(&self, kind: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;

@@ -114,7 +114,7 @@ fn a_reload_adds_modems_and_takes_them_away_and_leaves_the_others_calls_alone() 
     let [same, changed, gone, dongle] =
         ["modem:same", "modem:changed", "modem:gone", "modem:dongle"].map(|line| app.call(line));
 
-    let changed_modem = format!("{ANALOGUE}\naddress = \"+4930101\"");
+    let changed_modem = format!("{ANALOGUE}\nbaud = 57600");
     configure(
         &root,
         &[("same", "analogue0", ANALOGUE), ("changed", "analogue1", &changed_modem), ("added", "analogue3", ANALOGUE)],

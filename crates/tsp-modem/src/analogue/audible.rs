@@ -6,10 +6,22 @@ use crate::profile::Listen;
 use tapi::ProgressTone;
 
 impl Analogue {
+    /// Whether its calls have audio.
+    pub(crate) fn is_audible(&self) -> bool {
+        self.sound == Sound::Duplex
+    }
+
     /// Has the audio listened to, where the modem does not tell what is heard.
     pub(super) fn listen(&self, context: &mut Context<'_>, call: CallRef, on: bool) {
         if voice_of(context).supervise.listen != Listen::Never {
             context.out.event(Event::Listen { call, on });
+        }
+    }
+
+    /// A call that came in was answered: what is left to hear is its end.
+    pub(super) fn listen_for_its_end(&self, context: &mut Context<'_>, call: CallRef) {
+        if voice_of(context).supervise.listen == Listen::Calls {
+            self.listen(context, call, true);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Commands of the server, and the answers of the modem to ours.
 
 use super::*;
-use crate::profile::Listen;
 
 impl Analogue {
     /// Places a call. It is taken when `ATD` is written.
@@ -299,9 +298,7 @@ impl Analogue {
                 context.out.report(call, Report::Answered(AnswerEvidence::Local));
                 let talk = Talk::new(call, stream, context.now);
                 self.phase = Phase::Connected { talk };
-                if voice_of(context).supervise.listen == Listen::Calls {
-                    self.listen(context, call, true);
-                }
+                self.listen_for_its_end(context, call);
                 self.start_stream(context);
             }
             outcome => {

@@ -276,6 +276,7 @@ impl Analogue {
                 context.out.report(talk.call, Report::Held);
                 context.out.report(knock.call, Report::Answered(AnswerEvidence::Local));
                 self.other = Other::Held(talk, Beside::Waited);
+                self.listen_for_its_end(context, knock.call);
                 self.phase = Phase::Connected { talk: Talk::new(knock.call, stream, context.now) };
             }
             (Wish::Join, Phase::Connected { talk }, Other::Held(held, _)) => {

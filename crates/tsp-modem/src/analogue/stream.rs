@@ -113,6 +113,10 @@ impl Analogue {
             talk.loud = context.now;
         }
         self.set_sound(context, Sound::Duplex);
+        // Something was said while it turned round to listen.
+        if self.way == Way::Listen && !self.waiting.is_empty() && !self.deaf_to_play {
+            self.turn(context);
+        }
         if self.way == Way::Both || self.told_media != Some(talk.call) {
             self.told_media = Some(talk.call);
             self.tell_media(context, talk.call, Direction::SendRecv);
@@ -138,7 +142,10 @@ impl Analogue {
         let (bytes, drain) = match flow.way() {
             Way::Both => (&audio.end_duplex, 0),
             Way::Listen => (&audio.end_record, 0),
-            Way::Play if talking || audio.abort_play.0.is_empty() => (&audio.end_play, 2 * audio.max_queue_ms + 1_000),
+            // Where one modem ends its stream another only clears what it has: the second time it is asked in the standard's way.
+            Way::Play if talking || *tries > 1 || audio.abort_play.0.is_empty() => {
+                (&audio.end_play, 2 * audio.max_queue_ms + 1_000)
+            }
             Way::Play => (&audio.abort_play, 0),
         };
         let shown = bytes.0.iter().map(|byte| shown(*byte)).collect::<String>();
@@ -185,6 +192,8 @@ impl Analogue {
         self.way = match self.way {
             Way::Listen => Way::Play,
             way @ Way::Both => way,
+            // Something was said meanwhile: it goes on playing.
+            Way::Play if !self.waiting.is_empty() => Way::Play,
             Way::Play => Way::Listen,
         };
         self.start_stream(context);
@@ -222,7 +231,9 @@ impl Analogue {
             }
             Duplex::Open(flow) => flow.send(context.now, context.out, audio, stream, frame),
             Duplex::Ending { .. } | Duplex::Starting | Duplex::Closing if self.way != Way::Both => {
-                let wanted = self.way == Way::Play || !self.waiting.is_empty();
+                let plays = matches!((&self.duplex, self.way), (Duplex::Starting, Way::Play));
+                let said = audio.loud(frame) && self.errands.is_empty() && !audio.play.is_empty() && !self.deaf_to_play;
+                let wanted = plays || said || !self.waiting.is_empty();
                 if wanted && matches!(self.phase, Phase::Connected { .. }) {
                     self.waiting.push(frame);
                 }

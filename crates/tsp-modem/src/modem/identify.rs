@@ -13,6 +13,13 @@ pub(super) struct Auto {
     clues: Clues,
 }
 
+impl Auto {
+    /// Profiles are found among these from now on.
+    pub(super) fn consult(&mut self, catalogue: Catalogue) {
+        self.catalogue = catalogue;
+    }
+}
+
 /// What was asked last, and what is known by now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identifying {

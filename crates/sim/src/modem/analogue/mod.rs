@@ -16,7 +16,7 @@ mod settings;
 mod stream;
 mod watch;
 
-pub use persona::{Coding, Dialect, Digits, Framing, IdentityStyle, Listing, Method, Persona, RingReport};
+pub use persona::{Cancel, Coding, Dialect, Digits, Framing, IdentityStyle, Listing, Method, Persona, RingReport};
 
 use super::at::{Command, Typed, Typist};
 use super::{Access, Act, Device, Effect, Identity, Kind, Signal};
@@ -266,7 +266,8 @@ impl Analogue {
             Then::Stream(way) => {
                 self.watch.begin();
                 let bare = self.persona.dialect == Dialect::Rockwell;
-                Mode::Streaming(Box::new(Stream::new(way, self.settings.method, self.persona.buffer, bare)))
+                let Persona { buffer, cancel, .. } = self.persona;
+                Mode::Streaming(Box::new(Stream::new(way, self.settings.method, buffer, bare, cancel)))
             }
         };
     }
@@ -438,7 +439,7 @@ impl Device for Analogue {
         if self.hook == Hook::On && self.persona.tone_identity {
             self.tone_caller(heard);
         }
-        let codes = self.watch.hear(heard, self.persona.digits, silence);
+        let codes = self.watch.hear(heard, self.persona.digits, silence, self.settings.quiet());
         let mut said = Frame::SILENCE;
         match &mut self.mode {
             Mode::Streaming(stream) => {

@@ -96,6 +96,15 @@ pub enum Framing {
     Glued,
 }
 
+/// What `<DLE><CAN>` does while the modem plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It clears what is buffered, as V.253 has it; `<DLE><ETX>` ends the stream.
+    Clears,
+    /// It ends the stream too.
+    Ends,
+}
+
 /// A firmware.
 #[derive(Clone, Debug)]
 pub struct Persona {
@@ -145,6 +154,8 @@ pub struct Persona {
     pub answer_result: &'static str,
     /// Final result of a stream: `OK` or `VCON`.
     pub stream_result: &'static str,
+    /// What `<DLE><CAN>` does.
+    pub cancel: Cancel,
     /// Bytes that the transmit and receive buffers hold.
     pub buffer: usize,
     /// Bytes a second to the host: 11 520 at 115 200 bit/s.
@@ -187,6 +198,7 @@ impl Persona {
             accepts: &["+VRID", "-SCID", "-STE"],
             answer_result: "OK",
             stream_result: "OK",
+            cancel: Cancel::Clears,
             buffer: 2_048,
             host_rate: 46_080,
             latency_ms: 5,
@@ -211,6 +223,7 @@ impl Persona {
             ring: RingReport::Text,
             identity: IdentityStyle::Tight,
             framing: Framing::Glued,
+            duplex: false,
             latency_ms: 12,
             ..Persona::v253()
         }
@@ -238,6 +251,7 @@ impl Persona {
             never: b"vdK",
             identity: IdentityStyle::Tight,
             duplex: false,
+            cancel: Cancel::Ends,
             buffer: 1_024,
             latency_ms: 20,
             ..Persona::v253()

@@ -1,6 +1,7 @@
 //! What the host has set.
 
 use super::persona::{Coding, Method, Persona};
+use crate::exchange::meter::QUIET;
 use crate::modem::Identity;
 use std::collections::BTreeMap;
 
@@ -150,6 +151,12 @@ impl Settings {
 
     pub(super) fn mask(&self) -> String {
         self.mask.iter().map(|digit| format!("{digit:X}")).collect()
+    }
+
+    /// Mean square below which what is no tone counts as silence: -45 dBm0, and with a sensitivity of `+VSD` above its usual
+    /// 128 a decibel more for each 8.
+    pub(super) fn quiet(&self) -> f64 {
+        QUIET * 10f64.powf(f64::from(self.silence.0.saturating_sub(128)) / 80.0)
     }
 
     /// Frames of silence until it is told; 0 when it is not.

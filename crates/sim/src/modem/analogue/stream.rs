@@ -1,6 +1,6 @@
 //! The audio streams between modem and host, with what is shielded by DLE (V.253 clause 9, Annex A).
 
-use super::persona::{Coding, Method};
+use super::persona::{Cancel, Coding, Method};
 use super::rate::Converter;
 use std::collections::VecDeque;
 use tspi::Frame;
@@ -54,6 +54,7 @@ pub(super) struct Stream {
     capacity: usize,
     /// Whether a bare character other than DLE ends a recording.
     bare: bool,
+    cancel: Cancel,
     speaking: Converter,
     hearing: Converter,
     shielded: bool,
@@ -65,12 +66,13 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(way: Way, method: Method, capacity: usize, bare: bool) -> Stream {
+    pub(super) fn new(way: Way, method: Method, capacity: usize, bare: bool, cancel: Cancel) -> Stream {
         Stream {
             way,
             coding: method.coding,
             capacity,
             bare,
+            cancel,
             speaking: Converter::new(method.rate, 8_000),
             hearing: Converter::new(8_000, method.rate),
             shielded: false,
@@ -108,7 +110,12 @@ impl Stream {
                 self.sample(DLE);
             }
             (ETX, Way::Transmit | Way::Duplex) => self.sending = Sending::Ending,
-            (CAN, Way::Transmit | Way::Duplex) => self.to_line.clear(),
+            (CAN, Way::Transmit | Way::Duplex) => {
+                self.to_line.clear();
+                if self.cancel == Cancel::Ends && self.way == Way::Transmit {
+                    self.over = Some(Over::Played);
+                }
+            }
             (b'!', Way::Receive | Way::Duplex) => {
                 self.to_host.clear();
                 self.over = Some(Over::Ended);
@@ -286,7 +293,7 @@ mod tests {
 
     #[test]
     fn shielded_bytes_are_data_or_orders() {
-        let mut stream = Stream::new(Way::Transmit, Method::new(1, "", Coding::Unsigned8), 100, false);
+        let mut stream = Stream::new(Way::Transmit, Method::new(1, "", Coding::Unsigned8), 100, false, Cancel::Clears);
         for byte in [0x80, DLE, DLE, DLE, SUB, DLE, DLE, DLE, ETX, 1] {
             stream.take(byte);
         }

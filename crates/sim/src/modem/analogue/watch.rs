@@ -1,7 +1,7 @@
 //! What a modem hears on its line, as the event codes of V.253.
 
 use super::persona::Digits;
-use crate::exchange::meter::{DtmfDetector, Ear, Key, Sound};
+use crate::exchange::meter::{DtmfDetector, Ear, Key, Sound, mean_square};
 use tspi::Frame;
 
 /// What else a call's set-up waits for.
@@ -70,10 +70,14 @@ impl Watch {
         self.heard
     }
 
-    /// Takes 20 ms; gives the event codes it led to. `silence` is +VSD's interval in frames, 0 for none.
-    pub(super) fn hear(&mut self, frame: &Frame, digits: Digits, silence: u32) -> Vec<u8> {
+    /// Takes 20 ms; gives the event codes it led to. `silence` is +VSD's interval in frames, 0 for none;
+    /// `quiet` the mean square below which what is no tone is no voice.
+    pub(super) fn hear(&mut self, frame: &Frame, digits: Digits, silence: u32, quiet: f64) -> Vec<u8> {
         let sound = self.ear.hear(frame);
-        let sound = self.named(sound);
+        let sound = match self.named(sound) {
+            Sound::Voice if mean_square(&frame.0) < quiet => Sound::Quiet,
+            sound => sound,
+        };
         for since in [&mut self.since_dial, &mut self.since_busy, &mut self.since_voice] {
             *since = since.saturating_add(1);
         }
@@ -182,6 +186,27 @@ impl Watch {
         if interval > 0 && self.quiet >= interval {
             self.quiet = 0;
             codes.push(if self.voiced == Voiced::Heard { b'q' } else { b's' });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::meter::QUIET;
+    use crate::exchange::tone::{Player, Segment};
+
+    #[test]
+    fn a_voice_is_told_once_and_louder_than_the_sensitivity_says() {
+        for (level, quiet, told) in [(-160, QUIET, 1), (-400, QUIET, 1), (-400, 10.0 * QUIET, 0), (-500, QUIET, 0)] {
+            let mut watch = Watch::new();
+            let mut player = Player::default();
+            player.push(Segment::new(800.0, 0.0, level, 1_000));
+            let mut codes = Vec::new();
+            while let Some(frame) = player.frame() {
+                codes.extend(watch.hear(&frame, Digits::Simple, 0, quiet));
+            }
+            assert_eq!(codes.iter().filter(|code| **code == b'v').count(), told, "{level}: {codes:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ fn tty(device: &str, interface: u8, usb: (u16, u16), serial: Option<&str>) -> Tt
 }
 
 fn groups() -> Groups {
-    Groups::new(Duration::from_millis(300), Catalogue::builtin().clone(), BTreeSet::new())
+    Groups::new(Settle::after(Duration::from_millis(300)), Catalogue::builtin().clone(), BTreeSet::new())
 }
 
 const IMEI: &str = "867962041234567";
@@ -75,6 +75,36 @@ fn a_device_of_many_ports_is_one_modem_once_it_is_quiet() {
     let again = plugged(&mut groups);
     assert_eq!(again.key, modem.key);
     assert_eq!(again.ports[&AT_PORT], Path::new("/dev/tty1-4-2"));
+}
+
+#[test]
+fn a_dongle_is_given_time_for_its_further_ports_and_a_voice_modem_is_not() {
+    let mut groups = Groups::new(Settle::default(), Catalogue::builtin().clone(), BTreeSet::new());
+    let huawei = (0x12d1, 0x1001);
+    let now = Time(1_000_000);
+    groups.fact(now, Fact::Added(tty("1-1", 0, CONEXANT, Some("77AA88BB"))));
+    assert_eq!(groups.deadline(), Some(now + 300 * MS));
+    groups.timeout(now + 300 * MS);
+    plugged(&mut groups);
+    // Its first port is that of the modem, and the others follow.
+    groups.fact(now, Fact::Added(tty("1-2", 0, huawei, None)));
+    assert_eq!(groups.deadline(), Some(now + 1_500 * MS));
+    groups.fact(now + 1_400 * MS, Fact::Added(tty("1-2", 2, huawei, None)));
+    assert_eq!(groups.deadline(), Some(now + 2_900 * MS));
+    groups.fact(now + 2_800 * MS, Fact::Added(tty("1-2", 1, huawei, None)));
+    groups.timeout(now + 4_300 * MS);
+    assert_eq!(plugged(&mut groups).ports.len(), 2);
+}
+
+#[test]
+fn ports_that_come_and_go_for_ever_are_not_waited_for_for_ever() {
+    let mut groups = Groups::new(Settle::default(), Catalogue::builtin().clone(), BTreeSet::new());
+    let now = Time(1_000_000);
+    for at in 0..20u8 {
+        groups.fact(now + u32::from(at) * 1_000 * MS, Fact::Added(tty("1-2", at, (0x12d1, 0x1001), None)));
+        groups.timeout(now + u32::from(at) * 1_000 * MS);
+    }
+    assert!(groups.poll().is_some(), "after 10 s");
 }
 
 #[test]
@@ -138,9 +168,32 @@ fn a_dongle_without_a_serial_number_is_named_by_its_imei() {
 }
 
 #[test]
+fn a_dongle_keeps_the_name_that_an_earlier_process_knew_and_whoever_comes_in_its_place_does_not() {
+    let mut groups = groups();
+    let now = Time(1_000_000);
+    for place in ["1-2", "1-3"] {
+        groups.remember(place, &format!("imei-known-{place}"));
+    }
+    let add = |groups: &mut Groups, place: &str| {
+        (0..3).for_each(|port| groups.fact(now, Fact::Added(tty(place, port, (0x12d1, 0x1001), None))));
+    };
+    add(&mut groups, "1-2");
+    groups.settled(now);
+    assert_eq!(plugged(&mut groups).key, "imei-known-1-2");
+    (0..3).for_each(|port| groups.fact(now, Fact::Removed(format!("1-2/{port}"))));
+    assert!(matches!(groups.poll(), Some(Said::Unplugged { .. })));
+    // One that was not there at the start either.
+    for place in ["1-2", "1-3"] {
+        add(&mut groups, place);
+        groups.settled(now);
+        assert!(matches!(groups.poll(), Some(Said::Ask { group, .. }) if group == place), "{place}");
+    }
+}
+
+#[test]
 fn what_the_configuration_names_is_not_found_too() {
     let configured = BTreeSet::from([PathBuf::from("/dev/serial/by-id/1-2-2")]);
-    let mut groups = Groups::new(Duration::from_millis(300), Catalogue::builtin().clone(), configured);
+    let mut groups = Groups::new(Settle::after(Duration::from_millis(300)), Catalogue::builtin().clone(), configured);
     for interface in [1, 2, 3] {
         groups.fact(Time(1), Fact::Added(tty("1-2", interface, QUECTEL, None)));
     }

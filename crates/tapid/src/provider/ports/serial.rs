@@ -1,13 +1,16 @@
 //! A serial port: raw, 8N1, ours alone.
 
+use super::lock::Lock;
 use crate::sys;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
-use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr, ttyname};
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio_serial::FlowControl;
@@ -21,6 +24,8 @@ const MAX_UNWRITTEN: usize = 64 << 10;
 pub struct Serial {
     port: AsyncFd<OwnedFd>,
     unwritten: VecDeque<u8>,
+    /// Goes after the port is closed.
+    _lock: Option<Lock>,
 }
 
 impl AsFd for Serial {
@@ -30,9 +35,9 @@ impl AsFd for Serial {
 }
 
 impl Serial {
-    /// Opens a device: without making it the controlling terminal, and so that nobody else can have it too. Its line hangs
-    /// up when it is closed.
-    pub async fn open(device: PathBuf, baud: u32, flow: Flow) -> io::Result<Serial> {
+    /// Opens a device: without making it the controlling terminal, and so that nobody else can have it too. `locks`: where
+    /// lock files are. Its line hangs up when it is closed.
+    pub async fn open(device: PathBuf, baud: u32, flow: Flow, locks: Option<PathBuf>) -> io::Result<Serial> {
         let flow = match flow {
             Flow::Rtscts => FlowControl::Hardware,
             Flow::Xonxoff => FlowControl::Software,
@@ -40,18 +45,32 @@ impl Serial {
         };
         let opened = tokio::task::spawn_blocking(move || {
             let path = device.to_string_lossy();
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
+            let lock = locks.map_or(Ok(None), |locks| Lock::take(&locks, &device)).map_err(named)?;
             let open = || tokio_serial::new(path.as_ref(), baud).flow_control(flow).open_native();
             let port = open().map_err(|error| io::Error::other(format!("{path}: {error}"))).map(sys::owned)?;
             hang_up_on_close(&port)?;
-            Ok::<_, io::Error>(port)
+            Ok::<_, io::Error>((port, lock))
         });
-        Serial::restore(opened.await.map_err(io::Error::other)??, Vec::new())
+        let (port, lock) = opened.await.map_err(io::Error::other)??;
+        Serial::with(port, Vec::new(), lock)
     }
 
-    /// Goes on with a port that is open, and with what was not yet written.
-    pub fn restore(port: OwnedFd, unwritten: Vec<u8>) -> io::Result<Serial> {
+    /// Goes on with a port that is open, and with what was not yet written. It is ours, whatever lock files say.
+    pub fn restore(port: OwnedFd, unwritten: Vec<u8>, locks: Option<&Path>) -> io::Result<Serial> {
+        let device = ttyname(&port, Vec::new()).ok().map(|name| PathBuf::from(OsString::from_vec(name.into_bytes())));
+        let lock = locks.zip(device.as_deref()).and_then(|(locks, device)| {
+            Lock::take(locks, device).unwrap_or_else(|error| {
+                tracing::warn!(device = %device.display(), %error, "the port is open here all the same");
+                None
+            })
+        });
+        Serial::with(port, unwritten, lock)
+    }
+
+    fn with(port: OwnedFd, unwritten: Vec<u8>, lock: Option<Lock>) -> io::Result<Serial> {
         fcntl_setfl(&port, fcntl_getfl(&port)? | OFlags::NONBLOCK)?;
-        Ok(Serial { port: sys::watched(port)?, unwritten: unwritten.into() })
+        Ok(Serial { port: sys::watched(port)?, unwritten: unwritten.into(), _lock: lock })
     }
 
     /// How much is not yet written, in bytes.
