@@ -48,9 +48,9 @@ impl Assembler {
         }
     }
 
-    /// Whether nothing of a line came yet.
+    /// Whether nothing of a line came yet, noise aside.
     pub(crate) fn is_empty(&self) -> bool {
-        self.partial.is_empty() && self.state == State::Collecting
+        self.state == State::Collecting && self.partial.iter().all(|byte| !byte.is_ascii())
     }
 
     /// Forgets what was begun.
@@ -90,6 +90,15 @@ mod tests {
             b"\x13\x11RING\r\n\x13\r\nO\x11K\r\n",
         ] {
             assert_eq!(lines(bytes), ["RING", "OK"], "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn noise_alone_is_not_the_beginning_of_a_line() {
+        let mut assembler = Assembler::default();
+        for (byte, empty) in [(0, true), (0xff, true), (b'>', false), (b'\r', true)] {
+            assembler.push(byte);
+            assert_eq!(assembler.is_empty(), empty, "{byte:#x}");
         }
     }
 

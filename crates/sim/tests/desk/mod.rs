@@ -87,9 +87,16 @@ impl Desk {
         desk
     }
 
+    /// The link to the host becomes faulty; where it cuts at every byte, so do the other way and the port with audio.
     pub fn spoil(&mut self) {
         let (modem, faults) = (self.modem, self.faults.clone());
-        self.world.in_exchange(|_, exchange| exchange.faults(modem, 0, Direction::ToHost, faults));
+        self.world.in_exchange(|_, exchange| {
+            let split = Faults { split: faults.split, ..Faults::default() };
+            for (port, way) in [(0, Direction::ToModem), (1, Direction::ToHost), (1, Direction::ToModem)] {
+                exchange.faults(modem, port, way, split.clone());
+            }
+            exchange.faults(modem, 0, Direction::ToHost, faults);
+        });
     }
 
     pub fn exchange(&mut self, what: impl Fn(tapi::Time, &mut tapi_sim::exchange::Exchange)) {
