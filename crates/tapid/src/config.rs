@@ -10,12 +10,13 @@ mod check;
 mod file;
 mod modem;
 pub mod name;
+mod pin;
 mod rights;
 #[cfg(test)]
 mod tests;
 
 pub use change::anew;
-pub use modem::{Found, ModemConfig, ModemsConfig, ProfileSource, TranscriptConfig};
+pub use modem::{Found, ModemConfig, ModemsConfig, ProfileSource, TranscriptConfig, UsbReset};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

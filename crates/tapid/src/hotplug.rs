@@ -7,16 +7,18 @@ mod imei;
 mod inhibit;
 mod lines;
 mod naming;
+pub mod power;
 mod tty;
 mod udev;
 mod uevent;
 mod watch;
 
 use crate::clock;
-use crate::config::{Config, Kind, ModemConfig, ProviderConfig, name};
+use crate::config::{Config, Kind, ModemConfig, ProviderConfig, UsbReset, name};
 use crate::core::Message;
 use crate::provider::{First, Parked};
 use groups::{Groups, Modem, Said, Settle};
+pub use inhibit::Inhibition;
 use inhibit::{Inhibitor, Standing};
 use naming::Names;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +81,7 @@ struct Line {
     turn: u64,
     /// What its line is called, where the modem completed the name.
     name: Option<String>,
+    switch: power::Switch,
 }
 
 /// A provider of the configuration that begins when its modem completed the name of its line.
@@ -102,6 +105,24 @@ enum Clearance {
     InUse,
 }
 
+/// What it begins with beside the configuration.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// udev's monitor, where the service manager opened it.
+    pub monitor: Option<OwnedFd>,
+    /// What an earlier process keeps ModemManager off, each with its connection to the bus.
+    pub inhibitions: Vec<(Inhibition, OwnedFd)>,
+}
+
+/// What it leaves.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The tasks of the modems that were found.
+    pub providers: JoinSet<Option<Parked>>,
+    /// What ModemManager keeps off, as long as these connections are open.
+    pub inhibitions: Vec<(Inhibition, OwnedFd)>,
+}
+
 /// The task that looks out for modems.
 pub struct Hotplug {
     groups: Groups,
@@ -122,16 +143,17 @@ pub struct Hotplug {
     waiting: Vec<Waiting>,
     /// Modems that an earlier process used: they are not waited for.
     going_on: BTreeSet<String>,
+    /// Modems whose devices are to be reset.
+    resets: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
 
 impl Hotplug {
-    /// Looks at what is there. `begin`: what providers begin with; modems that an earlier process found go on. `monitor`:
-    /// udev's, where the service manager opened it.
+    /// Looks at what is there. `begin`: what providers begin with; modems that an earlier process found go on.
     pub fn new(
         config: &Config,
         begin: &[(ProviderId, ProviderConfig, First)],
         core: &mpsc::Sender<Message>,
-        monitor: Option<OwnedFd>,
+        handed: Handed,
     ) -> Hotplug {
         let named: Vec<(&str, &ModemConfig)> = config
             .providers
@@ -159,17 +181,21 @@ impl Hotplug {
             asking: JoinSet::new(),
             deferred: BTreeMap::new(),
             names: Names::new(config.modems.locks.clone()),
-            inhibitor: Inhibitor::new(config.modems.modem_manager.clone()),
+            inhibitor: Inhibitor::new(config.modems.modem_manager.clone(), handed.inhibitions),
             waiting: Vec::new(),
             going_on: BTreeSet::new(),
+            resets: power::requests(),
         };
-        for (name, _) in &named {
-            hotplug
-                .lines
-                .insert((*name).to_owned(), Line { plug: state::Sender::new(Plug::Unknown), turn: 0, name: None });
+        for (name, modem) in &named {
+            let mut switch = power::Switch::default();
+            if let Some(UsbReset::At(path)) = &modem.usb_reset {
+                switch.is_at(Some(path.clone()));
+            }
+            let line = Line { plug: state::Sender::new(Plug::Unknown), turn: 0, name: None, switch };
+            hotplug.lines.insert((*name).to_owned(), line);
         }
         begin.iter().for_each(|(_, provider, first)| hotplug.goes_on(provider, first));
-        hotplug.begin(wanted, monitor);
+        hotplug.begin(wanted, handed.monitor);
         let completes = |modem: &ModemConfig| name::is_template(&modem.modem.line_name);
         let completed =
             named.iter().filter(|(_, modem)| completes(modem)).map(|(name, _)| (*name).to_owned()).collect();
@@ -251,6 +277,12 @@ impl Hotplug {
         self.lines.get(provider).map(|line| line.plug.subscribe())
     }
 
+    /// How a modem's provider has its device reset, where the configuration allows it.
+    pub fn reset(&self, config: &ProviderConfig) -> Option<power::Reset> {
+        let Kind::Modem(modem) = &config.kind else { return None };
+        modem.usb_reset.as_ref().map(|_| power::Reset::new(&config.name, &self.resets.0))
+    }
+
     /// A modem that was found by an earlier process goes on.
     pub fn adopt(&mut self, id: ProviderId, config: ProviderConfig, first: First, settled: oneshot::Sender<()>) {
         self.next = self.next.max(id.0.saturating_add(1));
@@ -329,14 +361,17 @@ impl Hotplug {
         self.waiting.iter().filter(unknown).map(|one| one.until).min()
     }
 
-    /// Looks out until the daemon ends. What is returned are the tasks of the modems that were found.
-    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> JoinSet<Option<Parked>> {
+    /// Looks out until the daemon ends.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Left {
         loop {
             self.tell();
             let patience = self.patience();
             let deadline = patience.map_or(deadline(&self.groups), |patience| patience.min(deadline(&self.groups)));
             let facts = tokio::select! {
-                _ = &mut stop => return self.providers,
+                _ = &mut stop => {
+                    let inhibitions = self.inhibitor.put_down();
+                    return Left { providers: self.providers, inhibitions };
+                }
                 facts = news(self.udev.as_mut(), self.paths.as_mut()) => facts,
                 Some(Ok((group, imei))) = self.asking.join_next() => {
                     if imei.is_none() {
@@ -346,6 +381,12 @@ impl Hotplug {
                     continue;
                 }
                 () = self.inhibitor.changed() => continue,
+                Some(modem) = self.resets.1.recv() => {
+                    if let Some(line) = self.lines.get_mut(&modem) {
+                        line.switch.cycle(&modem);
+                    }
+                    continue;
+                }
                 (modem, imei) = self.names.answer() => {
                     self.completed(modem, imei.as_deref());
                     continue;

@@ -11,7 +11,7 @@ mod transcript;
 
 use crate::clock::{self, Alarm};
 use crate::core::Message;
-use crate::hotplug::Plug;
+use crate::hotplug::{Plug, power::Reset};
 use crate::journal::Journal;
 pub use any::AnyProvider;
 pub use farewell::farewell;
@@ -88,6 +88,8 @@ pub struct Driver {
     pub pressure: pressure::Pressure,
     /// Where PINs are kept that its card refuses.
     pub pins: Pins,
+    /// How its device is reset, where that is allowed.
+    pub reset: Option<Reset>,
 }
 
 /// How a provider's task ended, other than by a panic.
@@ -272,7 +274,15 @@ impl Driver {
             Output::Datagram { port, to, bytes } => self.ports.send(port, to, bytes),
             Output::Write { port, bytes } => self.ports.write(port, bytes),
             Output::Open { port } => self.ports.open(port),
-            Output::Close { port } => self.ports.close(port),
+            Output::Close { port } => {
+                self.ports.close(port);
+                if let (AnyProvider::Modem(modem), Some(reset)) = (&self.provider, &self.reset)
+                    && port == tsp_modem::AT_PORT
+                    && modem.is_past_help()
+                {
+                    reset.request();
+                }
+            }
             Output::Connect { port, to, security } => self.ports.connect(port, to, security),
             Output::Lookup { query } => self.ports.look_up(query),
             Output::Raw { call, bytes } => self.through.write(call, &bytes),

@@ -10,7 +10,7 @@ use crate::config::{Config, MediaThreads, ProviderConfig};
 use crate::core::{Core, Ending, Message, Start};
 use crate::dbus;
 use crate::files::Directories;
-use crate::hotplug::Hotplug;
+use crate::hotplug::{Handed, Hotplug, Left};
 use crate::journal::Journal;
 use crate::listen::{self, Accept, Gate};
 use crate::provider::{First, Parked, Supervised, bind, supervise};
@@ -57,12 +57,12 @@ pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: 
     let ids = Ids::start(config.state_directory.as_deref()).map_err(|error| named("state_directory", &error))?;
     let mut parts = begin(&config, &ids, &mut inherited)?;
     let (listener, own_listener) = listener(&config, &mut inherited)?;
-    let monitor = inherited.monitor.take();
+    let handed = Handed { monitor: inherited.monitor.take(), inhibitions: std::mem::take(&mut parts.kept.inhibitions) };
     drop(inherited);
     parts.begin_journal();
     let (core_sender, messages) = mpsc::channel(MESSAGES);
     let supervised = std::mem::take(&mut parts.supervised);
-    let mut hotplug = Hotplug::new(&config, &supervised, &core_sender, monitor);
+    let mut hotplug = Hotplug::new(&config, &supervised, &core_sender, handed);
     let providers = start_providers(supervised, &mut hotplug, &core_sender);
     hotplug.tell();
     let (stop_hotplug, stop) = oneshot::channel();
@@ -92,11 +92,11 @@ pub async fn run(config: Config, path: Option<&std::path::Path>, mut inherited: 
     on_bus.abort();
     reserving.abort();
     let _ = stop_hotplug.send(());
-    let found = hotplug.await.unwrap_or_default();
+    let Left { providers: found, inhibitions } = hotplug.await.unwrap_or_default();
     match ending {
         Ending::Parked(parked) => {
             let own = own_listener.then_some(&listener);
-            park::put_away(*parked, park::gather(providers, found).await, own, rtp)
+            park::put_away(*parked, park::gather(providers, found).await, inhibitions, own, rtp)
         }
         Ending::Stopped => {
             if own_listener {
@@ -164,8 +164,8 @@ fn start_providers(supervised: Vec<ToSupervise>, hotplug: &mut Hotplug, core: &m
             continue;
         }
         let Some((config, first)) = hotplug.defer(id, config, first) else { continue };
-        let (core, plug) = (core.clone(), hotplug.plug(&config.name));
-        providers.tasks.spawn(supervise(Supervised { id, config, first, core, settled, plug, line_name: None }));
+        let (core, plug, reset) = (core.clone(), hotplug.plug(&config.name), hotplug.reset(&config));
+        providers.tasks.spawn(supervise(Supervised { id, config, first, core, settled, plug, line_name: None, reset }));
     }
     providers
 }

@@ -1,6 +1,7 @@
 //! The state as bytes: what one process writes into a sealed memory file, and the next one reads.
 
 use crate::core::{Late, Wire};
+use crate::hotplug::Inhibition;
 use crate::provider::Parked;
 use rustix::fs::{MemfdFlags, SealFlags, SeekFrom, fcntl_add_seals, memfd_create, seek};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub struct State {
     pub outstanding: BTreeSet<(ProviderId, CommandId)>,
     /// What was said too late.
     pub late: Late,
+    /// What ModemManager keeps off, by the names of the connections that it does so for.
+    #[serde(default)]
+    pub inhibitions: BTreeMap<String, Inhibition>,
 }
 
 /// Writes a state, and the media's, into a sealed memory file.

@@ -22,6 +22,9 @@ pub const MONITOR: &str = "udev";
 /// Name of all RTP sockets: they are known by their ports.
 pub const RTP: &str = "tapid-rtp";
 
+/// What the names of connections begin with that keep ModemManager off devices.
+pub const INHIBITION: &str = "tapid-inhibition-";
+
 /// What the names of journals begin with.
 pub const JOURNAL: &str = "tapid-journal-";
 
@@ -76,6 +79,8 @@ pub struct Inherited {
     pub rtp: BTreeMap<u16, UdpSocket>,
     /// Providers' ports by name.
     pub ports: BTreeMap<String, OwnedFd>,
+    /// Connections that keep ModemManager off devices, by name.
+    pub inhibitions: BTreeMap<String, OwnedFd>,
     /// Journals by the name of who wrote them, the newest last.
     pub journals: BTreeMap<String, Vec<OwnedFd>>,
 }
@@ -108,6 +113,7 @@ impl Inherited {
         self.state = None;
         self.rtp.clear();
         self.ports.clear();
+        self.inhibitions.clear();
         for journal in std::mem::take(&mut self.journals).into_keys() {
             let_go_of_journal(&journal);
         }
@@ -131,6 +137,7 @@ impl Inherited {
                 let of = journal.get(JOURNAL.len() + 2..).unwrap_or_default().to_string();
                 self.journals.entry(of).or_default().push(descriptor);
             }
+            inhibition if inhibition.starts_with(INHIBITION) => drop(self.inhibitions.insert(name, descriptor)),
             port if port.starts_with(PORT) => drop(self.ports.insert(name, descriptor)),
             _ => tracing::info!(name, "a descriptor of an unknown name was closed"),
         }

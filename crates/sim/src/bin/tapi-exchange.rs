@@ -87,6 +87,9 @@ struct Options {
     /// A port on a socket instead of a pseudo-terminal: tcp:ADDRESS:PORT or abstract:NAME; again for more.
     #[arg(long, value_name = "PORT=SOCKET")]
     socket: Vec<String>,
+    /// The SIM card of a cellular modem wants this PIN; again for more.
+    #[arg(long, value_name = "NUMBER=PIN")]
+    pin: Vec<String>,
     /// A line's audio clock runs fast by so many parts in a million, or slow; again for more.
     #[arg(long, value_name = "NUMBER=PPM", allow_hyphen_values = true)]
     skew: Vec<String>,
@@ -206,7 +209,12 @@ fn populate(exchange: &mut Exchange, options: &Options) -> io::Result<Vec<(Modem
         let family = cellular::Persona::named(family).ok_or_else(|| no_family(family))?;
         let imei = with_check_digit(&format!("{}{at:02}", &family.imei[..12]));
         let ports = if family.audio == cellular::Audio::None { 1 } else { 2 };
-        let persona = cellular::Persona { number: Some(number.to_string()), imei, ..family };
+        let mut persona = cellular::Persona { number: Some(number.to_string()), imei, ..family };
+        let pins = options.pin.iter().filter_map(|pin| pin.split_once('='));
+        for (_, pin) in pins.filter(|(of, _)| *of == number) {
+            persona.sim = "SIM PIN";
+            persona.pin.0 = pin.to_string();
+        }
         modems.push((exchange.attach(&format!("cellular{at}"), number, Box::new(Cellular::new(persona))), ports));
     }
     for (at, file) in options.replay.iter().enumerate() {

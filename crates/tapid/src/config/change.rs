@@ -1,6 +1,6 @@
 //! What of a modem's configuration may change while its calls go on, and what needs its port anew.
 
-use super::{Kind, ModemConfig, ModemsConfig, ProfileSource, ProviderConfig, TranscriptConfig};
+use super::{Kind, ModemConfig, ModemsConfig, ProfileSource, ProviderConfig, TranscriptConfig, UsbReset};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -73,6 +73,7 @@ impl ModemConfig {
         self.modem.cellular = modems.cellular.clone();
         self.refused_pins.clone_from(&modems.refused_pins);
         self.locks.clone_from(&modems.locks);
+        self.usb_reset = modems.usb_reset.then_some(UsbReset::Found);
         self.transcript = modems.transcripts.as_ref().map(|of| TranscriptConfig::of(of, &self.modem.name));
         if let ProfileSource::Auto { directories } = &mut self.profile {
             directories.clone_from(&modems.profiles);

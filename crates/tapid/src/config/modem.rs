@@ -1,12 +1,11 @@
 //! Modems: those that the file names, and how others are found.
 
 use super::check::Checker;
+use super::pin::PinText;
 use super::{Config, Kind, NetworkConfig, ProviderConfig, name};
 use crate::dbus::Bus;
 use crate::provider::pins;
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use std::fmt;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use tsp_modem::profile::Flow;
@@ -44,6 +43,9 @@ pub struct ModemConfig {
     /// Where lock files of its ports are.
     #[serde(default)]
     pub locks: Option<PathBuf>,
+    /// Whether its USB device may be switched off and on when nothing else brings it back.
+    #[serde(default)]
+    pub usb_reset: Option<UsbReset>,
     /// How it was found, where the file does not name it.
     pub found: Option<Found>,
 }
@@ -55,6 +57,16 @@ pub struct Found {
     pub key: String,
     /// Where it was plugged in.
     pub group: String,
+}
+
+/// What switches a modem's USB device off and on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsbReset {
+    /// What /sys has for it.
+    Found,
+    /// This file.
+    At(PathBuf),
 }
 
 /// Where a modem's profile is from.
@@ -104,6 +116,8 @@ pub struct ModemsConfig {
     pub refused_pins: Option<PathBuf>,
     /// Where lock files of serial ports are; none: there are none.
     pub locks: Option<PathBuf>,
+    /// Whether their USB devices may be switched off and on when nothing else brings them back.
+    pub usb_reset: bool,
 }
 
 impl Default for ModemsConfig {
@@ -120,6 +134,7 @@ impl Default for ModemsConfig {
             modem_manager: Bus::default(),
             refused_pins: None,
             locks: Some(PathBuf::from(LOCKS)),
+            usb_reset: false,
         }
     }
 }
@@ -139,6 +154,7 @@ pub struct Modems {
     pub line_name: Option<Spanned<String>>,
     pub modem_manager: Option<Spanned<String>>,
     pub lock_directory: Option<Spanned<PathBuf>>,
+    pub usb_reset: bool,
 }
 
 /// `[[modem]]`
@@ -171,6 +187,16 @@ pub struct Modem {
     pub transcript_numbers: bool,
     #[serde(default)]
     pub physical_device: Option<String>,
+    #[serde(default)]
+    pub usb_reset: Option<Spanned<Switch>>,
+}
+
+/// `usb_reset`: where what switches the device is not where /sys has it.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Switch {
+    On(bool),
+    At(PathBuf),
 }
 
 /// `cellular` of `[[modem]]` and `[modems]`
@@ -198,35 +224,6 @@ pub enum Services {
 pub enum Transcript {
     On(bool),
     At(PathBuf),
-}
-
-/// A PIN in the file. What stands in its place is never repeated in a message.
-#[derive(Clone)]
-pub struct PinText(Pin);
-
-impl fmt::Debug for PinText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for PinText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PinText, D::Error> {
-        struct Digits;
-        impl Visitor<'_> for Digits {
-            type Value = PinText;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("4 to 8 digits in quotation marks")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<PinText, E> {
-                Pin::try_from(text.to_owned()).map(PinText).map_err(|error| E::custom(format_args!("pin: {error}")))
-            }
-            fn visit_i64<E: Error>(self, _: i64) -> Result<PinText, E> {
-                Err(E::custom("pin: expected 4 to 8 digits in quotation marks, so that a 0 at the beginning counts"))
-            }
-        }
-        deserializer.deserialize_any(Digits)
-    }
 }
 
 impl Checker<'_> {
@@ -276,6 +273,7 @@ impl Checker<'_> {
         if let Some(bus) = &modems.modem_manager {
             config.modems.modem_manager = self.bus(bus, "modem_manager").unwrap_or_default();
         }
+        config.modems.usb_reset = modems.usb_reset;
         if let Some(locks) = &modems.lock_directory {
             config.modems.locks = Some(locks.as_ref().clone()).filter(|path| path != Path::new("off"));
             if config.modems.locks.is_some() {
@@ -337,6 +335,7 @@ impl Checker<'_> {
             physical_device: modem.physical_device,
             refused_pins: config.modems.refused_pins.clone(),
             locks: config.modems.locks.clone(),
+            usb_reset: modem.usb_reset.and_then(|switch| self.usb_reset(switch)),
             found: None,
         }));
         Some(ProviderConfig { name, kind, network: NetworkConfig::default() })
@@ -399,6 +398,17 @@ impl Checker<'_> {
             self.wrong(at, format!("office: {error}"));
             Office::default()
         })
+    }
+
+    fn usb_reset(&mut self, switch: Spanned<Switch>) -> Option<UsbReset> {
+        let span = switch.span();
+        match switch.into_inner() {
+            Switch::On(on) => on.then_some(UsbReset::Found),
+            Switch::At(path) => {
+                self.absolute(&Spanned::new(span, path.clone()), "usb_reset");
+                Some(UsbReset::At(path))
+            }
+        }
     }
 
     fn pin<T>(&mut self, at: &Spanned<T>, what: &str, text: &str) -> Option<Pin> {

@@ -64,6 +64,8 @@ pub struct Modem {
     pub device: Option<String>,
     /// Its serial number.
     pub serial: Option<String>,
+    /// What switches its USB device off and on.
+    pub switch: Option<PathBuf>,
 }
 
 /// What comes of the facts.
@@ -299,7 +301,9 @@ impl Groups {
         }
         self.known.remove(name);
         let (group, device, serial) = (name.to_owned(), at.device.clone(), at.serial.clone());
-        self.said.push_back(Said::Plugged(Modem { key: key.clone(), group, ports, clues, profile, device, serial }));
+        let switch = at.switch.clone();
+        let modem = Modem { key: key.clone(), group, ports, clues, profile, device, serial, switch };
+        self.said.push_back(Said::Plugged(modem));
         self.enter(name, State::Plugged { key, used });
     }
 

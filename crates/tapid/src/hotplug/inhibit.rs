@@ -9,16 +9,26 @@
 //!    └─ it was started anew ─────────────────────────────────────────────┘
 //! ```
 
+mod kept;
+
 use crate::dbus::{self, Bus};
+pub use kept::Inhibition;
+use kept::{Holders, Kept};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
+use zbus::address::Transport;
+use zbus::address::transport::UnixSocket;
 use zbus::export::futures_core::Stream;
 use zbus::message::{Message, Type};
-use zbus::{Connection, MessageStream, OwnedObjectPath, OwnedVariant};
+use zbus::{Address, Connection, MessageStream, OwnedObjectPath, OwnedVariant, connection};
 
 const NAME: &str = "org.freedesktop.ModemManager1";
 const PATH: &str = "/org/freedesktop/ModemManager1";
@@ -59,21 +69,29 @@ pub struct Inhibitor {
     bus: Bus,
     wanted: watch::Sender<BTreeSet<String>>,
     standing: watch::Receiver<Standings>,
+    holders: Holders,
     task: Task,
 }
 
 #[derive(Debug)]
 enum Task {
-    /// There was no device yet.
-    Waiting(watch::Sender<Standings>),
+    /// There was no device yet, nor anything that an earlier process held.
+    Waiting(watch::Sender<Standings>, Vec<(Inhibition, OwnedFd)>),
     Running(JoinHandle<()>),
 }
 
 impl Inhibitor {
-    /// On that bus; it is connected to when there is a device.
-    pub fn new(bus: Bus) -> Inhibitor {
+    /// On that bus; it is connected to when there is a device. `inherited`: what an earlier process holds.
+    pub fn new(bus: Bus, inherited: Vec<(Inhibition, OwnedFd)>) -> Inhibitor {
         let (told, standing) = watch::channel(Standings::new());
-        Inhibitor { bus, wanted: watch::Sender::default(), standing, task: Task::Waiting(told) }
+        let inherited = if bus == Bus::Off { Vec::new() } else { inherited };
+        let task = Task::Waiting(told, inherited);
+        Inhibitor { bus, wanted: watch::Sender::default(), standing, holders: Holders::default(), task }
+    }
+
+    /// What is held now, for the next process: its connections to the bus must not end before that one has them.
+    pub fn put_down(&self) -> Vec<(Inhibition, OwnedFd)> {
+        self.holders.take()
     }
 
     /// It is to be kept off these devices, and no others.
@@ -81,11 +99,15 @@ impl Inhibitor {
         if self.bus == Bus::Off {
             return;
         }
-        if let Task::Waiting(told) = &self.task
-            && !devices.is_empty()
+        if let Task::Waiting(told, inherited) = &mut self.task
+            && !(devices.is_empty() && inherited.is_empty())
         {
             let (bus, wanted, told) = (self.bus.clone(), self.wanted.subscribe(), told.clone());
-            self.task = Task::Running(tokio::spawn(keep(bus, wanted, told)));
+            let (inherited, holders) = (std::mem::take(inherited), self.holders.clone());
+            self.task = Task::Running(tokio::spawn(async move {
+                let kept = Kept::take_over(inherited, holders.clone());
+                keep(bus, wanted, told, kept, holders).await;
+            }));
         }
         self.wanted.send_if_modified(|wanted| {
             let differs = *wanted != devices;
@@ -119,12 +141,19 @@ impl Drop for Inhibitor {
 }
 
 /// Connects, and connects again.
-async fn keep(bus: Bus, mut wanted: watch::Receiver<BTreeSet<String>>, told: watch::Sender<Standings>) {
+async fn keep(
+    bus: Bus,
+    mut wanted: watch::Receiver<BTreeSet<String>>,
+    told: watch::Sender<Standings>,
+    mut kept: Kept,
+    holders: Holders,
+) {
     let mut wait = AGAIN.0;
     loop {
         match connect(&bus).await {
-            Ok((connection, stream)) => {
+            Ok((connection, stream, socket)) => {
                 wait = AGAIN.0;
+                let own = socket.map(|socket| holders.add(socket));
                 let keeper = Keeper {
                     connection,
                     owner: None,
@@ -132,18 +161,26 @@ async fn keep(bus: Bus, mut wanted: watch::Receiver<BTreeSet<String>>, told: wat
                     calls: JoinSet::new(),
                     wanted: &mut wanted,
                     told: &told,
+                    kept: &mut kept,
+                    holders: &holders,
+                    own,
                 };
                 keeper.run(stream).await;
+                if let Some(own) = own {
+                    holders.remove(own);
+                }
             }
             Err(error) => tracing::debug!(%error, "ModemManager cannot be reached"),
         }
         let again = Instant::now() + wait;
         wait = (wait * 2).min(AGAIN.1);
         loop {
-            let free = wanted.borrow_and_update().iter().map(|device| (device.clone(), Standing::Free)).collect();
-            tell(&told, free);
+            let standing = |device: &str| if kept.holds(device) { Standing::Inhibited } else { Standing::Free };
+            let all = wanted.borrow_and_update().iter().map(|device| (device.clone(), standing(device))).collect();
+            tell(&told, all);
             tokio::select! {
                 () = sleep_until(again) => break,
+                _ = kept.lost() => {}
                 changed = wanted.changed() => if changed.is_err() { return },
             }
         }
@@ -158,9 +195,17 @@ fn tell(told: &watch::Sender<Standings>, now: Standings) {
     });
 }
 
-async fn connect(bus: &Bus) -> zbus::Result<(Connection, MessageStream)> {
+/// With a second descriptor of the connection, where it is one that can be handed over.
+async fn connect(bus: &Bus) -> zbus::Result<(Connection, MessageStream, Option<OwnedFd>)> {
     let work = async {
-        let connection = dbus::builder(bus).build().await?;
+        let (builder, socket) = match local(bus)? {
+            Some(stream) => {
+                let socket = stream.try_clone().map(OwnedFd::from).ok();
+                (connection::Builder::unix_stream(stream), socket)
+            }
+            None => (dbus::builder(bus), None),
+        };
+        let connection = builder.build().await?;
         let stream = MessageStream::from(&connection);
         let rules = [
             format!("type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{NAME}'"),
@@ -170,9 +215,27 @@ async fn connect(bus: &Bus) -> zbus::Result<(Connection, MessageStream)> {
         for rule in &rules {
             connection.call_method(bus, "/org/freedesktop/DBus", bus, "AddMatch", &(rule,)).await?;
         }
-        Ok((connection, stream))
+        Ok((connection, stream, socket))
     };
     timeout(ANSWER, work).await.unwrap_or(Err(zbus::Error::Failure("no answer in time".into())))
+}
+
+/// The socket of a bus of this machine; none: it is another kind of bus.
+fn local(bus: &Bus) -> zbus::Result<Option<UnixStream>> {
+    let address = match bus {
+        Bus::Session => Address::session()?,
+        Bus::Address(address) => address.parse()?,
+        Bus::SystemIfAny | Bus::System | Bus::Off => Address::system()?,
+    };
+    let Transport::Unix(unix) = address.transport() else { return Ok(None) };
+    let stream = match unix.path() {
+        UnixSocket::File(path) => UnixStream::connect(path),
+        UnixSocket::Abstract(name) => {
+            SocketAddr::from_abstract_name(name.as_bytes()).and_then(|at| UnixStream::connect_addr(&at))
+        }
+        _ => return Ok(None),
+    };
+    stream.map(Some).map_err(|error| zbus::Error::Failure(error.to_string()))
 }
 
 /// One device.
@@ -204,6 +267,11 @@ struct Keeper<'a> {
     calls: JoinSet<(String, String, Answer)>,
     wanted: &'a mut watch::Receiver<BTreeSet<String>>,
     told: &'a watch::Sender<Standings>,
+    /// What earlier processes' connections hold.
+    kept: &'a mut Kept,
+    holders: &'a Holders,
+    /// This connection among those that hold something.
+    own: Option<u64>,
 }
 
 impl Keeper<'_> {
@@ -225,6 +293,7 @@ impl Keeper<'_> {
                 },
                 changed = self.wanted.changed() => if changed.is_err() { return },
                 Some(Ok((owner, device, answer))) = self.calls.join_next() => self.answered(&owner, device, answer),
+                lost = self.kept.lost() => self.lost(&lost),
                 () = sleep_until(due) => {}
             }
         }
@@ -241,8 +310,13 @@ impl Keeper<'_> {
             }
         }
         for device in wanted {
-            self.devices.entry(device).or_insert((State::Due { at: now, wait: AGAIN.0 }, Standing::Free));
+            let begin = match self.kept.holds(&device) {
+                true => (State::Held, Standing::Inhibited),
+                false => (State::Due { at: now, wait: AGAIN.0 }, Standing::Free),
+            };
+            self.devices.entry(device).or_insert(begin);
         }
+        self.remember();
         if let Some(owner) = &self.owner {
             for (device, (state, _)) in &mut self.devices {
                 if let State::Due { at, wait } = *state
@@ -265,6 +339,22 @@ impl Keeper<'_> {
         tell(self.told, known.map(|(device, (_, standing))| (device.clone(), *standing)).collect());
     }
 
+    /// What this connection holds, for the next process.
+    fn remember(&self) {
+        let (Some(own), Some(owner)) = (self.own, &self.owner) else { return };
+        let held = self.devices.iter().filter(|(device, (state, _))| *state == State::Held && !self.kept.holds(device));
+        let devices = held.map(|(device, _)| device.clone()).collect();
+        self.holders.tell(own, Inhibition { owner: owner.clone(), devices });
+    }
+
+    /// A connection of an earlier process ended: nobody keeps off what it held.
+    fn lost(&mut self, devices: &BTreeSet<String>) {
+        for (_, (state, standing)) in self.devices.iter_mut().filter(|(device, _)| devices.contains(*device)) {
+            *state = State::Due { at: Instant::now(), wait: AGAIN.0 };
+            *standing = Standing::Free;
+        }
+    }
+
     fn heard(&mut self, message: &Message) {
         if message.message_type() != Type::Signal {
             return;
@@ -284,6 +374,7 @@ impl Keeper<'_> {
 
     /// It was started or ended: what the one before kept off, nobody does now.
     fn owned(&mut self, owner: Option<String>) {
+        self.kept.owned(owner.as_deref());
         if owner == self.owner {
             return;
         }
@@ -339,6 +430,9 @@ impl Keeper<'_> {
 
     /// It may have the device again.
     fn let_go(&mut self, device: String) {
+        if self.kept.let_go(&device) {
+            return tracing::info!(device, "ModemManager may have it");
+        }
         let Some(owner) = self.owner.clone() else { return };
         let connection = self.connection.clone();
         tokio::spawn(async move {

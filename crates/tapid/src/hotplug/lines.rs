@@ -2,7 +2,9 @@
 
 use super::groups::Modem;
 use super::{Deferred, Hotplug, Line, MOST_FOUND, Plug};
-use crate::config::{Found, Kind, ModemConfig, NetworkConfig, ProfileSource, ProviderConfig, TranscriptConfig, name};
+use crate::config::{
+    Found, Kind, ModemConfig, NetworkConfig, ProfileSource, ProviderConfig, TranscriptConfig, UsbReset, name,
+};
 use crate::provider::{First, Supervised, supervise};
 use std::path::PathBuf;
 use tapi_core::ProviderId;
@@ -96,6 +98,9 @@ impl Hotplug {
             );
             return;
         }
+        if modem.switch.is_some() {
+            line.switch.is_at(modem.switch);
+        }
         let again = matches!(&*line.plug.borrow(), Plug::Present { .. });
         line.turn += u64::from(!again);
         tracing::info!(modem = modem.key, ports = ?modem.ports.values(), "plugged in");
@@ -145,6 +150,7 @@ impl Hotplug {
             physical_device: None,
             refused_pins: self.config.refused_pins.clone(),
             locks: self.config.locks.clone(),
+            usb_reset: self.config.usb_reset.then_some(UsbReset::Found),
             found: Some(Found { key: name.clone(), group: modem.group.clone() }),
         }));
         ProviderConfig { name, kind, network: NetworkConfig::default() }
@@ -160,10 +166,12 @@ impl Hotplug {
         name: Option<String>,
     ) {
         let turn = u64::from(matches!(plug, Plug::Present { .. }));
-        let line = Line { plug: state::Sender::new(plug), turn, name: name.clone() };
+        let switch = self.lines.remove(&config.name).map(|line| line.switch).unwrap_or_default();
+        let line = Line { plug: state::Sender::new(plug), turn, name: name.clone(), switch };
+        let reset = self.reset(&config);
         let plug = Some(line.plug.subscribe());
         self.lines.insert(config.name.clone(), line);
         let core = self.core.clone();
-        self.providers.spawn(supervise(Supervised { id, config, first, core, settled, plug, line_name: name }));
+        self.providers.spawn(supervise(Supervised { id, config, first, core, settled, plug, line_name: name, reset }));
     }
 }

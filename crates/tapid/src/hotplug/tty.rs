@@ -51,6 +51,8 @@ pub struct Tty {
     pub profile: Option<String>,
     /// The serial number of its USB device, whatever it is worth.
     pub serial: Option<String>,
+    /// What switches its USB device off and on (`authorized` in /sys).
+    pub switch: Option<PathBuf>,
     /// How the modem is named.
     pub naming: Naming,
 }
@@ -89,6 +91,7 @@ impl Tty {
             device: get("ID_MM_PHYSDEV_UID").map(str::to_owned).or_else(on_usb),
             profile: get("ID_TAPID_PROFILE").map(str::to_owned),
             serial: get("ID_SERIAL_SHORT").map(str::to_owned),
+            switch: usb_device(&id).map(|device| PathBuf::from(format!("/sys{device}/authorized"))),
             naming: Naming::Device {
                 serial: get("ID_SERIAL_SHORT").filter(|serial| tells(serial)).map(str::to_owned),
                 place,

@@ -184,6 +184,8 @@ pub struct About {
     pub device: Option<String>,
     /// Its serial number.
     pub serial: Option<String>,
+    /// What switches its USB device off and on.
+    pub switch: Option<PathBuf>,
 }
 
 /// Looks at the device behind a path.
@@ -204,6 +206,7 @@ pub fn about(node: &Path, roots: &Roots) -> About {
         usb: usb.and_then(|usb| number(usb.join("idVendor")).zip(number(usb.join("idProduct")))),
         driver,
         device: ruled.or_else(|| usb.and_then(path)),
+        switch: usb.map(|usb| usb.join("authorized")),
         serial: usb.and_then(|usb| Some(std::fs::read_to_string(usb.join("serial")).ok()?.trim().to_owned())),
     }
 }

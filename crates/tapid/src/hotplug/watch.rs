@@ -174,6 +174,7 @@ fn tty(id: String, wanted: Wanted, print: &Print) -> Tty {
         device: wanted.device.or(about.device),
         serial: about.serial,
         profile: None,
+        switch: about.switch,
         naming: Naming::Given(wanted.modem),
     }
 }

@@ -45,6 +45,7 @@ pub async fn farewell(parked: Parked, descriptors: BTreeMap<String, OwnedFd>) {
         through: Through::default(),
         pressure: Default::default(),
         pins,
+        reset: None,
     };
     let _ = orders.send(ToProvider::Command(Command { id: LAST, action: Action::Shutdown })).await;
     let answered = async {

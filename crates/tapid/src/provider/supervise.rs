@@ -6,7 +6,7 @@ use super::ports::{Port, Ports, Serial, Spec};
 use super::{AnyProvider, Driver, Finished, INBOX, Through, ToProvider, Transcript, port_name};
 use crate::config::{Kind, ProfileSource, ProviderConfig};
 use crate::core::Message;
-use crate::hotplug::Plug;
+use crate::hotplug::{Plug, power::Reset};
 use crate::journal::Journal;
 use crate::seed::seed;
 use crate::store;
@@ -45,6 +45,8 @@ pub struct Supervised {
     pub plug: Option<watch::Receiver<Plug>>,
     /// The name of its line, where its modem completed it.
     pub line_name: Option<String>,
+    /// How its device is reset, where that is allowed.
+    pub reset: Option<Reset>,
 }
 
 /// What a run begins with.
@@ -121,7 +123,7 @@ pub struct ParkedPort {
 
 /// Runs a provider until the daemon ends. What is returned is for a new process.
 pub async fn supervise(supervised: Supervised) -> Option<Parked> {
-    let Supervised { id, config, first, core, settled, plug, line_name } = supervised;
+    let Supervised { id, config, first, core, settled, plug, line_name, reset } = supervised;
     let named = with_line(&config, line_name);
     let (mut first, mut settled) = (Some(first), Some(settled));
     let mut back_off = BACK_OFF;
@@ -148,6 +150,7 @@ pub async fn supervise(supervised: Supervised) -> Option<Parked> {
                     through: Through::default(),
                     pressure: Default::default(),
                     pins: Pins::of(&config),
+                    reset: reset.clone(),
                 };
                 driver.plugged();
                 let restored = matches!(beginning, Beginning::Parked(_) | Beginning::Recovered);

@@ -1,13 +1,14 @@
 //! Everything into the service manager's store.
 
 use crate::core::ParkedCore;
+use crate::hotplug::Inhibition;
 use crate::provider::Parked;
 use crate::state::{self, State};
 use crate::store;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use tokio::task::JoinSet;
 
@@ -33,11 +34,14 @@ pub async fn gather(mut providers: JoinSet<Option<Parked>>, mut found: JoinSet<O
 pub fn put_away(
     core: ParkedCore,
     mut providers: Vec<Parked>,
+    inhibitions: Vec<(Inhibition, OwnedFd)>,
     own_listener: Option<&UnixListener>,
     (rtp_address, rtp_ports): (IpAddr, Vec<u16>),
 ) -> io::Result<()> {
     let descriptors: Vec<_> =
         providers.iter_mut().flat_map(|provider| std::mem::take(&mut provider.descriptors)).collect();
+    let name = |at: usize| format!("{}{at}", store::INHIBITION);
+    let kept = inhibitions.iter().enumerate().map(|(at, (inhibition, _))| (name(at), inhibition.clone())).collect();
     let state = State {
         written_by: env!("CARGO_PKG_VERSION").to_string(),
         server: core.server,
@@ -48,6 +52,7 @@ pub fn put_away(
         streams: core.streams,
         outstanding: core.outstanding,
         late: core.late,
+        inhibitions: kept,
     };
     let used: BTreeSet<u16> = state
         .streams
@@ -62,6 +67,9 @@ pub fn put_away(
     store::keep_rtp(&sockets)?;
     for (name, descriptor) in &descriptors {
         store::keep(name, &[descriptor.as_fd()])?;
+    }
+    for (at, (_, connection)) in inhibitions.iter().enumerate() {
+        store::keep(&name(at), &[connection.as_fd()])?;
     }
     if let Some(listener) = own_listener {
         store::keep(store::OWN_LISTENER, &[listener.as_fd()])?;

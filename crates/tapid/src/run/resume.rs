@@ -4,6 +4,7 @@ use super::{MediaEvents, Parts, ToSupervise, bind, engine};
 use crate::clock;
 use crate::config::{Config, Kind, ProviderConfig};
 use crate::core::{Late, Wire};
+use crate::hotplug::Inhibition;
 use crate::provider::{First, Parked, farewell};
 use crate::state::{self, State};
 use crate::store::Inherited;
@@ -24,6 +25,8 @@ pub struct Kept {
     pub outstanding: BTreeSet<(ProviderId, CommandId)>,
     /// What was said too late.
     pub late: Late,
+    /// What ModemManager keeps off, with the connections that it does so for.
+    pub inhibitions: Vec<(Inhibition, OwnedFd)>,
 }
 
 /// Takes over what was left. `None`: nothing was, or it cannot be used, and the start is a clean one.
@@ -52,6 +55,9 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
     server.configure(config.options.clone());
     let mut inputs = vec![Input::Restored, Input::WallClock(wall_offset)];
     let mut late = state.late;
+    let named = state.inhibitions.into_iter();
+    let inhibitions =
+        named.filter_map(|(name, inhibition)| Some((inhibition, inherited.inhibitions.remove(&name)?))).collect();
     let supervised = providers(config, inherited, state.providers, &mut inputs, &mut late)?;
     tracing::info!(written_by = state.written_by, streams = state.streams.len(), "going on after a restart");
     Ok(Parts {
@@ -61,7 +67,7 @@ fn take_over(config: &Config, inherited: &mut Inherited, state: State, media: Ve
         wall_offset,
         first_descriptor: state.first_descriptor,
         inputs,
-        kept: Kept { streams: state.streams, outstanding: state.outstanding, late },
+        kept: Kept { streams: state.streams, outstanding: state.outstanding, late, inhibitions },
         supervised,
         rtp_address: state.rtp_address,
         rtp_ports: state.rtp_ports,

@@ -1,4 +1,4 @@
-"""Runs the daemon under the stand-in for the service manager: `restart` and `reload` on standard input, whose end stops it."""
+"""Runs the daemon under the stand-in for the service manager: `restart`, `reload`, `park`, `start` on standard input, whose end stops it."""
 import os
 import signal
 import sys
@@ -11,10 +11,17 @@ try:
     manager.start()
     print("ready", manager.process.pid, flush=True)
     for order in sys.stdin:
+        if order.strip() == "park":
+            manager.process.send_signal(signal.SIGUSR2)
+            manager.process.wait(15)
+            print("parked", flush=True)
+            continue
         before = manager.process.pid
         if order.strip() == "reload":
             manager.process.send_signal(signal.SIGHUP)
             manager.process.wait(15)
+            manager.start()
+        elif order.strip() == "start":
             manager.start()
         else:
             manager.restart()

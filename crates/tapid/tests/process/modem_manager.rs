@@ -2,11 +2,12 @@
 
 use crate::bus::Bus;
 use crate::daemon::{Daemon, Directory, PATIENCE, Wire};
-use crate::modem::{Exchange, line_of};
+use crate::modem::{Exchange, line_of, until_in_service};
+use crate::restart::Managed;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -36,6 +37,8 @@ enum Manner {
 /// A stand-in for ModemManager that has one modem, and tells what it was asked.
 struct StandIn {
     asked: Receiver<(String, bool)>,
+    /// Who asked last.
+    inhibitor: Arc<Mutex<String>>,
     manner: Arc<Mutex<Manner>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -48,6 +51,8 @@ impl StandIn {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = channel();
         let (address, of) = (bus.address.clone(), Arc::clone(&manner));
+        let inhibitor = Arc::new(Mutex::new(String::new()));
+        let by = Arc::clone(&inhibitor);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -57,17 +62,22 @@ impl StandIn {
                 connection.request_name(NAME).await.unwrap();
                 ready.send(()).unwrap();
                 tokio::select! {
-                    () = serve(&connection, stream, &sender, &of) => {}
+                    () = serve(&connection, stream, (&sender, &by), &of) => {}
                     _ = stopped => {}
                 }
             });
         });
         is_ready.recv_timeout(PATIENCE).unwrap();
-        StandIn { asked, manner, stop: Some(stop), thread: Some(thread) }
+        StandIn { asked, inhibitor, manner, stop: Some(stop), thread: Some(thread) }
     }
 
     fn set(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
+    }
+
+    /// Who asked last, by its name on the bus.
+    fn inhibitor(&self) -> String {
+        self.inhibitor.lock().unwrap().clone()
     }
 
     fn is_asked(&self, inhibit: bool) {
@@ -87,7 +97,7 @@ impl Drop for StandIn {
 async fn serve(
     connection: &Connection,
     mut stream: MessageStream,
-    asked: &Sender<(String, bool)>,
+    asked: (&Sender<(String, bool)>, &Mutex<String>),
     manner: &Mutex<Manner>,
 ) {
     while let Some(Ok(message)) = poll_fn(|context| Pin::new(&mut stream).poll_next(context)).await {
@@ -98,7 +108,12 @@ async fn serve(
     }
 }
 
-async fn answer(connection: &Connection, message: &Message, state: i32, asked: &Sender<(String, bool)>) {
+async fn answer(
+    connection: &Connection,
+    message: &Message,
+    state: i32,
+    (asked, by): (&Sender<(String, bool)>, &Mutex<String>),
+) {
     let header = message.header();
     match header.member().map(zbus::names::MemberName::as_str) {
         Some("GetManagedObjects") => {
@@ -109,11 +124,28 @@ async fn answer(connection: &Connection, message: &Message, state: i32, asked: &
         }
         Some("InhibitDevice") => {
             let (uid, inhibit): (String, bool) = message.body().deserialize().unwrap();
-            connection.reply(&header, &()).await.unwrap();
+            *by.lock().unwrap() = header.sender().unwrap().to_string();
+            if !header.primary().flags().contains(zbus::message::Flags::NO_REPLY_EXPECTED) {
+                connection.reply(&header, &()).await.unwrap();
+            }
             drop(asked.send((uid, inhibit)));
         }
         _ => {}
     }
+}
+
+/// A configuration with one modem that ModemManager knows by this.
+fn config(directory: &Directory, bus: &str, uid: &str) -> PathBuf {
+    let config = format!(
+        "[daemon]\nsocket = {:?}\n[dbus]\nbus = \"off\"\n[modems]\ndiscover = false\nprofiles = []\nsettle_ms = 20\n\
+         modem_manager = {bus:?}\n[[modem]]\nname = \"desk\"\ndevice = {:?}\nprofile = \"v253\"\n\
+         physical_device = {uid:?}\n",
+        directory.path("api.sock"),
+        directory.path("analogue0")
+    );
+    let file = directory.path("tapid.toml");
+    std::fs::write(&file, config).unwrap();
+    file
 }
 
 /// A bus, an exchange with one modem, and a daemon that is told by what ModemManager knows it.
@@ -125,15 +157,7 @@ struct Beside {
 impl Beside {
     fn start(directory: Directory, bus: &str, uid: &str) -> Beside {
         let exchange = Exchange::with(&directory, &["--analogue", "4930100"].map(str::to_owned));
-        let config = format!(
-            "[daemon]\nsocket = {:?}\n[dbus]\nbus = \"off\"\n[modems]\ndiscover = false\nprofiles = []\nsettle_ms = 20\n\
-             modem_manager = {bus:?}\n[[modem]]\nname = \"desk\"\ndevice = {:?}\nprofile = \"v253\"\n\
-             physical_device = {uid:?}\n",
-            directory.path("api.sock"),
-            directory.path("analogue0")
-        );
-        let file = directory.path("tapid.toml");
-        std::fs::write(&file, config).unwrap();
+        let file = config(&directory, bus, uid);
         Beside { daemon: Daemon::start(directory, &file), exchange }
     }
 
@@ -181,6 +205,54 @@ fn modem_manager_keeps_off_a_modem_while_it_is_ours() {
     beside.exchange.order("plug analogue0");
     manager.is_asked(true);
     beside.until_service("in");
+}
+
+/// Whether a connection is on the bus.
+fn is_on(bus: &Bus, name: &str) -> bool {
+    let mut command = Command::new("gdbus");
+    command.args(["call", "--address", &bus.address, "-d", "org.freedesktop.DBus", "-o", "/org/freedesktop/DBus"]);
+    command.args(["-m", "org.freedesktop.DBus.NameHasOwner", name]);
+    let output = command.output().expect("gdbus is missing: apt-get install libglib2.0-bin");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).contains("true")
+}
+
+#[test]
+fn modem_manager_keeps_off_over_restarts_and_lets_go_of_what_is_then_unplugged() {
+    let (directory, place) = (Directory::new(), Directory::new());
+    let (bus, socket) = (Bus::start(&place), directory.path("api.sock"));
+    let manager = StandIn::start(&bus, Manner::Obliging(REGISTERED));
+    let mut exchange = Exchange::with(&directory, &["--analogue", "4930100"].map(str::to_owned));
+    let mut managed = {
+        let file = config(&directory, &bus.address, UID);
+        Managed::start(directory, &file)
+    };
+    manager.is_asked(true);
+    let until_in = || until_in_service(&mut Wire::open(&socket), "modem:desk");
+    until_in();
+    let held = manager.inhibitor();
+    for _ in 0..2 {
+        managed.restart();
+        until_in();
+        // It was not asked again, and who asked is on the bus still.
+        assert!(manager.asked.try_recv().is_err());
+        assert!(is_on(&bus, &held), "{held} is not on the bus any more");
+    }
+    exchange.order("unplug analogue0");
+    manager.is_asked(false);
+    assert_eq!(manager.inhibitor(), held, "who asked for it ended it");
+    exchange.order("plug analogue0");
+    manager.is_asked(true);
+    until_in();
+    let held = manager.inhibitor();
+    let log = managed.stop();
+    assert!(!log.contains("ERROR"), "{log}");
+    // With the daemon its connection ends.
+    let deadline = Instant::now() + PATIENCE;
+    while is_on(&bus, &held) {
+        assert!(Instant::now() < deadline, "{held} is on the bus still");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::daemon::{Daemon, Directory, PATIENCE, Wire};
 use crate::modem::{Exchange, ask};
+use crate::restart::Managed;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,63 @@ fn until(wire: &mut Wire, begins: &str, service: &str) -> Value {
         std::thread::sleep(Duration::from_millis(50));
     }
     unreachable!("the numbers of requests do not end")
+}
+
+#[test]
+fn after_a_restart_another_dongle_in_its_place_is_not_the_line_of_the_one_before() {
+    let directory = Directory::new();
+    let (socket, place) = (directory.path("api.sock"), directory.path("cellular0"));
+    let words = ["--cellular", "4930200", "--cellular", "4930201"].map(str::to_owned);
+    let other = Directory::new();
+    let _second = Exchange::with(&other, &words);
+    let mut exchange = Exchange::with(&directory, &words[..2]);
+    let config = format!(
+        "[daemon]\nsocket = {socket:?}\n[modems]\ndiscover = false\ndirectory = {:?}\nprofiles = []\nsettle_ms = 20\n\
+         line_name = \"gsm:{{imei}}\"\n",
+        directory.path("")
+    );
+    let file = directory.path("tapid.toml");
+    std::fs::write(&file, config).unwrap();
+    let mut managed = Managed::start(directory, &file);
+    let name = until(&mut Wire::open(&socket), &format!("gsm:{}", IMEIS[0]), "in")["name"].as_str().unwrap().to_owned();
+    managed.restart();
+    let mut wire = Wire::open(&socket);
+    until(&mut wire, &name, "in");
+    // Pulled out, and another one plugged in.
+    let exchanged = |exchange: &mut Exchange| {
+        exchange.order("unplug cellular0");
+        exchange.told("unplugged");
+        let deadline = Instant::now() + PATIENCE;
+        while place.symlink_metadata().is_ok() {
+            assert!(Instant::now() < deadline, "the link is there still");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::os::unix::fs::symlink(std::fs::read_link(other.path("cellular1")).unwrap(), &place).unwrap();
+    };
+    let noticed = |managed: &Managed, times: usize| {
+        let deadline = Instant::now() + PATIENCE;
+        while managed.log().matches("another modem is in its place").count() < times {
+            assert!(Instant::now() < deadline, "nobody noticed:\n{}", managed.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    exchanged(&mut exchange);
+    noticed(&managed, 1);
+    until(&mut wire, &name, "out");
+    std::fs::remove_file(&place).unwrap();
+    assert!(exchange.ordered("plug cellular0"));
+    until(&mut wire, &name, "in");
+    // The same while nobody looks.
+    managed.park();
+    exchanged(&mut exchange);
+    managed.go_on();
+    noticed(&managed, 2);
+    let mut wire = Wire::open(&socket);
+    until(&mut wire, &name, "out");
+    std::fs::remove_file(&place).unwrap();
+    assert!(exchange.ordered("plug cellular0"));
+    until(&mut wire, &name, "in");
+    managed.stop();
 }
 
 #[test]

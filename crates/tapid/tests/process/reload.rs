@@ -151,6 +151,51 @@ fn a_reload_adds_modems_and_takes_them_away_and_leaves_the_others_calls_alone() 
     assert!(!log.contains("ERROR"), "{log}");
 }
 
+#[test]
+fn a_reload_that_changes_no_port_and_no_name_leaves_the_call_alone_and_is_taken_up() {
+    let directory = Directory::new();
+    let (root, socket) = (directory.path(""), directory.path("api.sock"));
+    let words = ["--analogue", "4930100", "--cellular", "4930200", "--subscriber", "4930300=tone:440,answer:300ms"];
+    let mut words: Vec<String> = words.map(str::to_owned).into();
+    words.extend(["--subscriber".to_owned(), "4930301=tone:440,answer:300ms".to_owned()]);
+    let exchange = Exchange::with(&directory, &words);
+    let modems = [("desk", "analogue0", ANALOGUE), ("dongle", "cellular0", CELLULAR)];
+    let config = configure(&root, &modems);
+    let mut managed = Managed::start(directory, &config);
+    let mut app = App::open(&socket);
+    let calls = ["modem:desk", "modem:dongle"].map(|line| app.call(line));
+
+    let transcript = root.join("desk.transcript");
+    let analogue = format!("{ANALOGUE}\naddress = \"+4930100\"\noffice = \"etsi\"\ntranscript = {transcript:?}");
+    let cellular = format!("{CELLULAR}\ncellular = {{ allow_emergency = true, pin = \"1234\" }}");
+    configure(&root, &[("desk", "analogue0", &analogue), ("dongle", "cellular0", &cellular)]);
+    managed.reload();
+    app.resume(&socket);
+    for call in &calls {
+        let found = app.ask("call.get", json!({"call": call}));
+        assert_eq!(found["status"]["state"], "connected", "{found}");
+    }
+    app.ask("call.monitor_tones", json!({"call": calls[0], "hz": [440]}));
+    hears_440(&mut app.wire);
+    // What was changed holds for the call that is up.
+    let line = line_of(&mut app.wire, 91, "modem:desk").unwrap();
+    assert!(line.to_string().contains("+4930100"), "{line}");
+    let features = app.ask("call.get", json!({"call": calls[0]}))["status"]["features"].clone();
+    assert!(features.as_array().unwrap().contains(&json!("hold")), "of the office: {features}");
+    for call in &calls {
+        app.ask("call.drop", json!({"call": call}));
+    }
+    exchange.each("hung_up", &["4930100", "4930200"]);
+    let deadline = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(&transcript).is_ok_and(|written| written.contains("> AT")) {
+        assert!(Instant::now() < deadline, "there is no transcript");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    drop(app);
+    let log = managed.stop();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
 /// Reads until `end` was said.
 fn heard(socket: &mut UnixStream, end: &str) {
     let (mut text, mut bytes) = (String::new(), [0; 256]);

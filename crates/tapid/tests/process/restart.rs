@@ -46,6 +46,22 @@ impl Managed {
         self.said("ready");
     }
 
+    /// The first half of a restart.
+    pub fn park(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"park\n").unwrap();
+        self.said("parked");
+    }
+
+    /// The second one.
+    pub fn go_on(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"start\n").unwrap();
+        self.said("ready");
+    }
+
+    pub fn log(&self) -> String {
+        self.directory.read("log")
+    }
+
     pub fn reload(&mut self) {
         self.input.as_mut().unwrap().write_all(b"reload\n").unwrap();
         self.said("ready");

@@ -8,6 +8,9 @@ use tspi::Traced;
 /// Lines of the transcript that are kept for the day on which it fails.
 const TAIL: usize = 20;
 
+/// Ports are opened anew so often before that counts as in vain.
+const REOPENED: u32 = 2;
+
 impl Modem {
     pub(super) fn fail_calls(&mut self, now: Time, reason: &str) {
         let cause = Cause::new(DisconnectMode::Unavail).with_text(reason);
@@ -95,6 +98,13 @@ impl Modem {
             }
             _ => {}
         }
+    }
+
+    /// Whether nothing that can be said to it brought it back, nor its port opened anew twice: what is left is to be done to the
+    /// device itself. The shell asks when the port is closed.
+    pub fn is_past_help(&self) -> bool {
+        let reopened = self.failures.saturating_sub(self.profile.recover.reopen_after);
+        self.failing_since.is_some() && reopened >= REOPENED && self.life != Life::Shut
     }
 
     /// 1, 2, 4 … seconds, up to the profile's limit.

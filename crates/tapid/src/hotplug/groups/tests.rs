@@ -14,6 +14,7 @@ fn tty(device: &str, interface: u8, usb: (u16, u16), serial: Option<&str>) -> Tt
         serial: serial.map(str::to_owned),
         device: Some(format!("/sys/devices/usb1/{device}")),
         profile: None,
+        switch: None,
         naming: Naming::Device { serial: serial.map(str::to_owned), place: format!("pci-usb-{device}") },
     }
 }

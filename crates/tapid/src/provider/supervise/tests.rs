@@ -35,8 +35,16 @@ fn config() -> ProviderConfig {
 fn start(first: First) -> (tokio::task::JoinHandle<Option<Parked>>, mpsc::Receiver<Message>) {
     let (core, messages) = mpsc::channel(64);
     let (settled, _) = oneshot::channel();
-    let supervised =
-        Supervised { id: ProviderId(7), config: config(), first, core, settled, plug: None, line_name: None };
+    let supervised = Supervised {
+        id: ProviderId(7),
+        config: config(),
+        first,
+        core,
+        settled,
+        plug: None,
+        line_name: None,
+        reset: None,
+    };
     (tokio::spawn(supervise(supervised)), messages)
 }
 
