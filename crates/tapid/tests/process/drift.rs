@@ -67,7 +67,20 @@ fn clocks_that_differ_make_no_delay_that_grows() {
     std::thread::sleep(SETTLING);
 
     let length = std::env::var("TAPI_DRIFT_S").ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let (end, mut delays) = (Instant::now() + length.unwrap_or(LENGTH), Vec::new());
+    // What other work on the machine adds does not come back each time; drift does.
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        match grown(&measured(&mut exchange, length.unwrap_or(LENGTH))) {
+            Ok(()) => return,
+            Err(growth) => found.push(growth),
+        }
+    }
+    panic!("{}", found.join("\n"));
+}
+
+/// How long a tone takes there and back, every few seconds.
+fn measured(exchange: &mut Exchange, length: Duration) -> Vec<i64> {
+    let (end, mut delays) = (Instant::now() + length, Vec::new());
     while Instant::now() < end {
         let next = Instant::now() + EVERY;
         exchange.order("tone 4930300 1000 300");
@@ -75,7 +88,7 @@ fn clocks_that_differ_make_no_delay_that_grows() {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     println!("delays in ms: {delays:?}");
-    grown(&delays).unwrap();
+    delays
 }
 
 /// Whether the delay at the end is that of the beginning, each the median of five. One jump may be between them: a process that did not run
