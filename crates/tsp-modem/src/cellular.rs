@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use services::{Joining, Transfer};
 use sms::Sms;
 use std::time::Duration;
-use tapi::{Cause, DisconnectMode, Party, Time};
+use tapi::{CallReason, Cause, DisconnectMode, Party, Time};
 use tspi::{CallRef, CommandId, Event, Frame, ReleasedBy, Report, StreamId};
 use ussd::Ussd;
 
@@ -42,6 +42,7 @@ mod pin;
 mod registration;
 mod services;
 mod sms;
+mod supplementary;
 mod ussd;
 
 /// Errors of the call list that are borne before other evidence counts alone.
@@ -89,6 +90,10 @@ struct CellCall {
     index: Option<u8>,
     stream: Option<StreamId>,
     caller: Option<Party>,
+    /// The number that was called, where it was told.
+    called: Option<Party>,
+    /// What explains its end, where the network gives no reason.
+    why: Option<Cause>,
     since: Time,
     last_ring: Time,
     /// It was dropped before the far end alerted, and must not be released alone until it does, or until then.
@@ -117,6 +122,8 @@ struct Order {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Announced {
     caller: Option<Party>,
+    called: Option<Party>,
+    reason: Option<CallReason>,
     last: Time,
 }
 
@@ -307,7 +314,7 @@ impl Cellular {
         {
             return;
         }
-        self.supplementary(context, line);
+        self.told_beside(context, line);
         let ended = match FinalResult::parse(line) {
             Some(FinalResult::Busy) => Some(DisconnectMode::Busy),
             Some(FinalResult::NoAnswer) => Some(DisconnectMode::NoAnswer),
@@ -366,7 +373,7 @@ impl Cellular {
             announced.last = now;
         } else {
             self.rings = 0;
-            self.announced = Some(Announced { caller: None, last: now });
+            self.announced = Some(Announced { last: now, ..Announced::default() });
             self.poll_by(now + millis(context.profile.timeouts_ms.clip));
         }
         context.out.event(Event::Ringing { line: LINE, count: self.rings, pattern });
@@ -383,7 +390,9 @@ impl Cellular {
         if self.announced.is_none() {
             self.rings = 0;
         }
-        self.announced = Some(Announced { caller: Some(party), last: context.now });
+        let before = self.announced.take().unwrap_or_default();
+        let caller = Some(facts::named_as(party, before.caller.as_ref()));
+        self.announced = Some(Announced { caller, last: context.now, ..before });
         self.poll_by(context.now);
         self.read_list_when_due(context);
     }

@@ -80,6 +80,8 @@ pub(crate) enum Purpose {
     Iccid,
     /// Our own number.
     Number,
+    /// Whether the device carries voice.
+    Voice,
     /// Whether the radio is on.
     Radio,
     /// A digit of a run.

@@ -59,6 +59,13 @@ impl FinalResult {
             "DATA" => FinalResult::Data,
             "ERROR" | "COMMAND NOT SUPPORT" | "NA" | "+FCERROR" => FinalResult::Error(line.to_owned()),
             other if other == "CONNECT" || other.starts_with("CONNECT ") => FinalResult::Connect,
+            other
+                if other
+                    .strip_prefix("^CONNECT")
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ':'])) =>
+            {
+                FinalResult::Connect
+            }
             other if ["+CME ERROR", "+CMS ERROR", "MODEM ERROR"].iter().any(|start| other.starts_with(start)) => {
                 FinalResult::Error(line.to_owned())
             }
@@ -176,6 +183,9 @@ mod tests {
             ("VCON", Some(FinalResult::Vcon)),
             ("#VCON", Some(FinalResult::Vcon)),
             ("CONNECT 115200", Some(FinalResult::Connect)),
+            ("^CONNECT", Some(FinalResult::Connect)),
+            ("^CONNECT: 1", Some(FinalResult::Connect)),
+            ("^CONNECTED", None),
             ("+CME ERROR: 515", error("+CME ERROR: 515")),
             ("+CME ERROR: SIM not inserted", error("+CME ERROR: SIM not inserted")),
             ("COMMAND NOT SUPPORT", error("COMMAND NOT SUPPORT")),

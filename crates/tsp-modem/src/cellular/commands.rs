@@ -405,6 +405,8 @@ impl CellCall {
             not_before: None,
             stream,
             caller: None,
+            called: None,
+            why: None,
             since: now,
             last_ring: now,
             wish: None,

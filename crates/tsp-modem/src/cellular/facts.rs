@@ -6,6 +6,8 @@ use crate::clcc::{Difference, Entry, Status};
 use tapi::{AnswerEvidence, CallOrigin, PartyFlag};
 use tspi::{CallFacts, Direction, RemoteMedia};
 
+/// A call that was dialled is listed after so long.
+const LISTED: Duration = Duration::from_millis(400);
 /// The network is asked why a call ended for so long.
 const CAUSE_WAIT_MS: u32 = 2_000;
 /// A call that we ended and that still stands after this is ended once more.
@@ -92,8 +94,10 @@ impl Cellular {
         let mut known = CellCall::new(call, Stage::Offered, None, context.now);
         known.index = entry.map(|entry| entry.index);
         known.caller.clone_from(&caller);
+        known.called.clone_from(&announced.called);
         self.calls.push(known);
-        let facts = CallFacts { origin: Some(CallOrigin::Inbound), caller, ..CallFacts::default() };
+        let Announced { called, reason, .. } = announced;
+        let facts = CallFacts { origin: Some(CallOrigin::Inbound), caller, called, reason, ..CallFacts::default() };
         context.out.event(Event::NewCall { line: LINE, call, facts: Box::new(facts) });
         context.out.report(call, Report::Offered);
         self.audio.prepare_ahead(context);
@@ -173,15 +177,15 @@ impl Cellular {
     /// What a good list says beyond its differences.
     fn reconcile(&mut self, context: &mut Context<'_>, list: &[Entry]) {
         let now = context.now;
+        let unlisted = |call: &CellCall| call.index.is_none();
         if list.is_empty() {
-            self.hint = None;
             self.joining = None;
+            self.never_listed(context);
             // What was rung for is not there (any more): the next ring asks again.
             if self.announced.as_ref().is_some_and(|announced| now.since(announced.last) > Duration::from_secs(2)) {
                 self.announced = None;
             }
         }
-        let unlisted = |call: &CellCall| call.index.is_none();
         // Dropped before it was ever listed: a list without strays ends it.
         self.calls.retain(|call| {
             !(unlisted(call) && matches!(call.stage, Stage::Releasing { since, .. } if now > since) && list.is_empty())
@@ -200,6 +204,24 @@ impl Cellular {
             .find(|call| matches!(call.stage, Stage::Releasing { since, .. } if now.since(since) >= STILL_THERE));
         if let Some(call) = standing.map(|call| call.call) {
             self.release(context, call, false);
+        }
+    }
+
+    /// The list is empty. A call that was dialled and never listed may have been listed a little later, unless the modem said
+    /// that it ended.
+    fn never_listed(&mut self, context: &mut Context<'_>) {
+        let lone = match self.calls.as_slice() {
+            [CellCall { call, index: None, stage: Stage::Dialled, since, .. }] => Some((*call, *since)),
+            _ => None,
+        };
+        match lone {
+            Some((_, since)) if context.now.since(since) < LISTED => {}
+            Some((call, _)) => {
+                if let Some(hint) = self.hint.take() {
+                    self.ending(context, call, hint.cause.mode);
+                }
+            }
+            None => self.hint = None,
         }
     }
 
@@ -238,6 +260,7 @@ impl Cellular {
     }
 
     pub(super) fn ask_cause(&mut self, context: &mut Context<'_>, call: CallRef, cause: Cause) {
+        self.explain(context, call);
         if let Some(known) = self.find(call) {
             known.stage = Stage::Ending { cause };
         }
@@ -250,9 +273,10 @@ impl Cellular {
     }
 
     pub(super) fn cause_read(&mut self, context: &mut Context<'_>, call: CallRef, lines: &[String]) {
-        let Some(CellCall { stage: Stage::Ending { cause }, .. }) = self.find(call) else { return };
-        let known = cause.clone();
+        let Some(CellCall { stage: Stage::Ending { cause }, why, .. }) = self.find(call) else { return };
+        let (known, why) = (cause.clone(), why.take());
         let cause = lines.iter().fold(known, |cause, line| cause::with_ceer(cause, line));
+        let cause = supplementary::explained(cause, why);
         self.released(context, call, cause);
     }
 
@@ -307,8 +331,23 @@ impl Cellular {
     }
 }
 
+/// The same caller as before, told once more without its name, keeps it.
+pub(super) fn named_as(party: Party, before: Option<&Party>) -> Party {
+    match before {
+        Some(before) if party.name.is_none() && before.name.is_some() => {
+            let mut party = party;
+            party.flags.remove(&PartyFlag::Unknown);
+            party.flags.insert(PartyFlag::Name);
+            party.name.clone_from(&before.name);
+            party
+        }
+        _ => party,
+    }
+}
+
 /// More became known of who calls.
 pub(super) fn name(context: &mut Context<'_>, call: &mut CellCall, party: Party) {
+    let party = named_as(party, call.caller.as_ref());
     let nothing = party.flags.contains(&PartyFlag::Unknown);
     if nothing || call.caller.as_ref() == Some(&party) {
         return;

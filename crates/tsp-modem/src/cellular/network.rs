@@ -18,6 +18,16 @@ const WAKES: u32 = 30;
 /// `+CPIN?` may take long while the SIM wakes up.
 pub(super) const PIN_WAIT_MS: u32 = 15_000;
 
+/// Whether the device carries voice at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Voice {
+    /// It is to be asked.
+    Unknown,
+    /// It does, as far as anybody knows.
+    Able,
+    Unable,
+}
+
 /// What is known of the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Network {
@@ -31,6 +41,9 @@ pub(super) struct Network {
     radio_off: bool,
     signal: Option<u8>,
     operator: Option<String>,
+    /// `<AcT>` of `+COPS`: 7 is LTE.
+    access: Option<u8>,
+    voice: Voice,
     iccid: Option<String>,
     pin: PinEntry,
     next: Option<Time>,
@@ -46,6 +59,8 @@ impl Default for Network {
             radio_off: false,
             signal: None,
             operator: None,
+            access: None,
+            voice: Voice::Unknown,
             iccid: None,
             pin: PinEntry::default(),
             next: None,
@@ -67,6 +82,9 @@ impl Network {
     fn ask(&mut self, context: &mut Context<'_>) {
         let wait = context.profile.timeouts_ms.default;
         self.next = None;
+        if let Some(check) = cell_of(context).voice_check.as_ref().filter(|_| self.voice == Voice::Unknown) {
+            context.ask(Ask::new(&check.ask, Purpose::Voice, wait).expects(&check.prefix));
+        }
         if self.sim != Some(Sim::Ready) {
             context.ask(Ask::new("AT+CPIN?", Purpose::Pin, PIN_WAIT_MS).expects("+CPIN:").informing());
         }
@@ -120,9 +138,12 @@ impl Network {
                 }
                 self.radio_off = off;
             }
+            Purpose::Voice => self.voice = carries_voice(context, lines, outcome),
             Purpose::Signal => self.signal_is(context, rest("+CSQ:")),
             Purpose::Operator => {
-                let name = rest("+COPS:").and_then(|rest| fields(rest).get(2).cloned()).filter(|name| !name.is_empty());
+                let told = rest("+COPS:").map(fields).unwrap_or_default();
+                self.access = told.get(3).and_then(|access| access.parse().ok());
+                let name = told.get(2).cloned().filter(|name| !name.is_empty());
                 if let Some(name) = name
                     && self.operator.as_ref() != Some(&name)
                 {
@@ -240,6 +261,9 @@ impl Network {
 
     /// Why the line is out of service.
     fn reason(&self, context: &Context<'_>) -> Option<String> {
+        if self.voice == Voice::Unable {
+            return Some("the device carries no voice calls".to_owned());
+        }
         let Some(sim) = self.sim.as_ref().filter(|_| self.asked) else { return Some("starting".to_owned()) };
         if let Some(reason) = sim.reason() {
             let card = self.iccid.as_deref().unwrap_or_default();
@@ -258,6 +282,17 @@ impl Network {
         registration::reason(*most).map(str::to_owned)
     }
 
+    /// Why a call ended at once for which no reason is given.
+    pub(super) fn refusal(&self) -> &'static str {
+        match self.access {
+            Some(7 | 9..) => {
+                "ended at once on LTE: voice over LTE is not ready and nothing older is there, or the network does not admit \
+                 the device"
+            }
+            _ => "ended at once: the network admits no calls of this device or card",
+        }
+    }
+
     fn judge(&mut self, context: &mut Context<'_>) {
         let service = self.reason(context).map_or(Service::In, |reason| Service::Out { reason });
         context.out.set_service(service);
@@ -271,6 +306,18 @@ impl Network {
         if self.next.is_some_and(|next| context.now >= next) {
             self.ask(context);
         }
+    }
+}
+
+/// A device without voice refuses the question, or says so; what answers nothing is believed to have it.
+fn carries_voice(context: &Context<'_>, lines: &[String], outcome: &Outcome) -> Voice {
+    let Some(check) = &cell_of(context).voice_check else { return Voice::Able };
+    let told = lines.iter().find_map(|line| after(line, &check.prefix)).map(fields);
+    match (outcome, told.as_ref().and_then(|fields| fields.first())) {
+        (Outcome::Final(result), Some(first)) if result.is_ok() && !check.able.contains(first) => Voice::Unable,
+        (Outcome::Final(FinalResult::Error(text)), _) if crate::init::sim_is_busy(text) => Voice::Unknown,
+        (Outcome::Final(FinalResult::Error(_)), _) => Voice::Unable,
+        _ => Voice::Able,
     }
 }
 

@@ -60,7 +60,7 @@ impl Cellular {
     }
 
     /// The call that news are about: by its number, or the only one that can be meant.
-    fn meant(&self, index: Option<u8>, fits: impl Fn(&Stage) -> bool) -> Option<CallRef> {
+    pub(super) fn meant(&self, index: Option<u8>, fits: impl Fn(&Stage) -> bool) -> Option<CallRef> {
         if let Some(call) = self.calls.iter().find(|call| call.index.is_some() && call.index == index) {
             return fits(&call.stage).then_some(call.call);
         }
@@ -106,7 +106,7 @@ impl Cellular {
         }
     }
 
-    fn far_hold(&mut self, context: &mut Context<'_>, index: Option<u8>, state: NewsState) {
+    pub(super) fn far_hold(&mut self, context: &mut Context<'_>, index: Option<u8>, state: NewsState) {
         if let Some(call) = self.meant(index, |stage| *stage == Stage::Active) {
             let held = state == NewsState::RemoteHeld;
             if let Some(known) = self.find(call)
@@ -114,16 +114,6 @@ impl Cellular {
             {
                 context.out.report(call, if held { Report::PeerHeld } else { Report::PeerRetrieved });
             }
-        }
-    }
-
-    /// `+CSSU` of 27.007 7.17: 2 the far end holds us, 3 no longer.
-    pub(super) fn supplementary(&mut self, context: &mut Context<'_>, line: &str) {
-        let code = after(line, "+CSSU:").and_then(|rest| fields(rest).first().cloned());
-        match code.as_deref() {
-            Some("2") => self.far_hold(context, None, NewsState::RemoteHeld),
-            Some("3") => self.far_hold(context, None, NewsState::RemoteRetrieved),
-            _ => {}
         }
     }
 

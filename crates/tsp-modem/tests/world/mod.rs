@@ -521,11 +521,15 @@ fn show(event: &Event) -> String {
         Event::NewCall { call, facts, .. } => {
             let caller = facts.caller.as_ref().map_or("nobody known".into(), party);
             let called = facts.called.as_ref().map_or(String::new(), |called| format!(" to {}", party(called)));
-            format!("{} new from {caller}{called}", call.0)
+            let reason = facts.reason.as_ref().map_or(String::new(), |reason| format!(" because {reason}"));
+            format!("{} new from {caller}{called}{reason}", call.0)
         }
-        Event::CallInfo { call, facts } => {
-            format!("{} from {}", call.0, facts.caller.as_ref().map_or("nobody known".into(), party))
-        }
+        Event::CallInfo { call, facts } => match (&facts.called, &facts.connected, &facts.redirection) {
+            (Some(called), ..) => format!("{} called {}", call.0, party(called)),
+            (_, Some(connected), _) => format!("{} connected {}", call.0, party(connected)),
+            (.., Some(_)) => format!("{} redirected", call.0),
+            _ => format!("{} from {}", call.0, facts.caller.as_ref().map_or("nobody known".into(), party)),
+        },
         Event::Call { call, report } => format!("{} {}", call.0, show_report(report)),
         Event::Media { call, remote } => format!("{} media {}", call.0, remote.direction().name()),
         Event::Digit { call, digit, duration_ms } => match duration_ms {
