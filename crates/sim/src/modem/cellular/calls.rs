@@ -2,7 +2,7 @@
 
 use super::Cellular;
 use super::command::Final;
-use super::persona::Moment;
+use super::persona::{EarlyRelease, Moment};
 use super::service::Sim;
 use crate::modem::{Act, CallRef, Effect, Hold, Identity, Signal};
 use tapi::Time;
@@ -185,6 +185,10 @@ impl Cellular {
                 active.into_iter().for_each(|call| self.release(now, call, 16));
                 self.take_next(now, &waiting, &held);
             }
+            ("1", Some(call)) if self.dies_of_release(call) => {
+                self.wedged = true;
+                return Err(Final::Silent);
+            }
             ("1", Some(call)) => self.release(now, call, 16),
             ("2", None) if held.is_empty() || waiting.is_empty() => {
                 if active.is_empty() && held.is_empty() && waiting.is_empty() {
@@ -206,6 +210,24 @@ impl Cellular {
             },
             _ => return Err(Final::Error(3)),
         }
+        Ok(())
+    }
+
+    fn dies_of_release(&self, call: CallRef) -> bool {
+        self.persona.early_release == EarlyRelease::Wedges && self.calls.with(&[Stat::Dialling]).contains(&call)
+    }
+
+    /// `<cause>[,<call>]` of a command of its own.
+    pub(super) fn release_with(&mut self, now: Time, value: &str) -> Result<(), Final> {
+        let mut numbers = value.split(',').map(|field| field.trim().parse::<u32>());
+        let cause = numbers.next().and_then(|n| u8::try_from(n.ok()?).ok()).ok_or(Final::Error(50))?;
+        let chosen = match numbers.next() {
+            None => self.calls.legs.iter().map(|leg| leg.call).collect(),
+            Some(index) => {
+                vec![index.ok().and_then(|index| self.calls.by_index(index)).ok_or(Final::Error(3))?]
+            }
+        };
+        chosen.into_iter().for_each(|call| self.release(now, call, cause));
         Ok(())
     }
 

@@ -162,6 +162,7 @@ impl Cellular {
     }
 
     fn extended(&mut self, now: Time, name: &str, ask: &Ask) -> Result<(), Final> {
+        self.card_lets(now, name, ask)?;
         let own = self.message_command(now, name, ask);
         if let Some(result) = own.or_else(|| self.service_command(now, name, ask)) {
             return result;
@@ -214,6 +215,20 @@ impl Cellular {
             ("+VTS", Ask::Set(value)) => self.digits(value),
             ("+CCWA", ask) => self.call_waiting(ask),
             (name, ask) => self.parameter(name, ask),
+        }
+    }
+
+    /// Some commands want the card.
+    fn card_lets(&mut self, now: Time, name: &str, ask: &Ask) -> Result<(), Final> {
+        let awake = *self.awake.get_or_insert(now);
+        let busy = now.since(awake) < self.persona.card_after;
+        let wants = matches!(ask, Ask::Set(_)) && self.persona.needs_card.contains(&name);
+        match self.sim {
+            _ if busy && (wants || name == "+CPIN") => Err(Final::Error(14)),
+            Sim::Locked(_) if wants => Err(Final::Error(11)),
+            Sim::Blocked if wants => Err(Final::Error(12)),
+            Sim::Absent if wants => Err(Final::Error(10)),
+            _ => Ok(()),
         }
     }
 
@@ -359,6 +374,7 @@ fn error_text(number: u32) -> &'static str {
     match number {
         3 => "operation not allowed",
         4 => "operation not supported",
+        14 => "SIM busy",
         11 => "SIM PIN required",
         12 => "SIM PUK required",
         16 => "incorrect password",

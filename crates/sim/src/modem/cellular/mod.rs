@@ -13,7 +13,7 @@ mod persona;
 mod service;
 
 pub use pdu::Part;
-pub use persona::{Audio, Codes, Gate, Lasts, Moment, News, Order, Persona, When};
+pub use persona::{Audio, Codes, EarlyRelease, Gate, Lasts, Moment, News, Order, Persona, When};
 
 use super::at::{Typed, Typist};
 use super::{AUDIO_PORT, Access, Device, Effect, Kind, Signal};
@@ -82,6 +82,12 @@ pub struct Cellular {
     calls: Calls,
     messages: Messages,
     sim: Sim,
+    /// When it was first spoken to.
+    awake: Option<Time>,
+    /// It answers nothing any more.
+    wedged: bool,
+    /// Frames of audio since it was ordered.
+    frames: u32,
     registration: u8,
     level: u8,
     /// Whether audio was ordered, and how often an order will be refused.
@@ -116,6 +122,9 @@ impl Cellular {
             calls: Calls::default(),
             messages: Messages::default(),
             sim: Sim::new(persona.sim),
+            awake: None,
+            wedged: false,
+            frames: 0,
             registration: persona.registration,
             level: persona.signal,
             voice: false,
@@ -159,6 +168,7 @@ impl Cellular {
         if self.settings.line_identity == 1 {
             self.unsolicited(now, &clip);
         }
+        self.beside_the_ring(now);
     }
 
     fn has_call(&self) -> bool {
@@ -181,6 +191,9 @@ impl Device for Cellular {
                 let room = AUDIO.saturating_sub(self.audio.len()).min(bytes.len());
                 self.audio.extend(&bytes[..room]);
             }
+            return;
+        }
+        if self.wedged {
             return;
         }
         let mut echo = Vec::new();
@@ -229,10 +242,11 @@ impl Device for Cellular {
         if let Some(Key::Down(digit)) = self.detector.hear(heard) {
             self.digit_heard(now, digit);
         }
-        if !self.carries() {
+        if !self.carries() || self.persona.audio_frames.is_some_and(|most| self.frames >= most) {
             self.timeout(now);
             return Frame::SILENCE;
         }
+        self.frames = self.frames.saturating_add(1);
         if self.reads_audio {
             let bytes = heard.0.iter().flat_map(|sample| sample.to_le_bytes()).collect();
             self.out.push_back(Effect::Bytes { port: AUDIO_PORT, kind: Kind::Stream, bytes });

@@ -39,6 +39,8 @@ pub enum When {
     Call,
     /// While there is an active call.
     Active,
+    /// While no call is active.
+    BeforeActive,
 }
 
 /// How long ordered audio lasts.
@@ -135,6 +137,25 @@ pub struct Persona {
     pub boot: &'static [(u64, &'static str)],
     /// How `+CUSD` writes its text.
     pub codes: Codes,
+    /// How long the card is busy after the first command.
+    pub card_after: Duration,
+    /// Parameters that are set only while the card is ready.
+    pub needs_card: &'static [&'static str],
+    /// What becomes of it when one call of several is released before it alerts.
+    pub early_release: EarlyRelease,
+    /// A command that releases calls: `<cause>[,<call>]`.
+    pub release_command: &'static str,
+    /// After so many frames ordered audio stops, until it is ordered again.
+    pub audio_frames: Option<u32>,
+}
+
+/// What becomes of a modem when one call of several is released before it alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyRelease {
+    /// The call is over.
+    Taken,
+    /// It answers nothing any more until it is switched off.
+    Wedges,
 }
 
 /// How `+CUSD` writes text.
@@ -181,6 +202,11 @@ impl Persona {
             keeps: &[],
             boot: &[],
             codes: Codes::Text,
+            card_after: Duration::ZERO,
+            needs_card: &["+CLIP", "+CCWA", "+COPS", "+CSSN", "+CNAP", "+CDIP", "+CNMI", "+CPMS"],
+            early_release: EarlyRelease::Taken,
+            release_command: "",
+            audio_frames: None,
         }
     }
 
@@ -212,21 +238,29 @@ impl Persona {
             keeps: &[("^CURC", "1"), ("^USSDMODE", "1"), ("^DDTMFCFG", "0,0"), ("^CVOICE", "0"), ("^SYSCFG", "2")],
             boot: &[(1_500, "^SRVST:2"), (2_000, "^RSSI:20")],
             codes: Codes::Packed,
+            early_release: EarlyRelease::Wedges,
             ..Persona::generic()
         }
     }
 
-    /// An LTE module of Quectel: calls by `+QIND`, audio ordered at any time and until it is stopped.
+    /// An LTE module of Quectel: calls by `+QIND`, audio ordered before a call is active and until it is stopped.
     pub fn ec25() -> Persona {
         const CCINFO: &str = "+QIND: \"ccinfo\",{i},{d},{s},0,0,\"{n}\",{t}";
-        let order =
-            Order { name: "+QPCMV", on: "1,0", off: "0", when: When::Always, lasts: Lasts::UntilStopped, refusals: 0 };
+        let order = Order {
+            name: "+QPCMV",
+            on: "1,0",
+            off: "0",
+            when: When::BeforeActive,
+            lasts: Lasts::UntilStopped,
+            refusals: 0,
+        };
         Persona {
             name: "ec25",
             manufacturer: "Quectel",
             model: "EC25",
             revision: "EC25EFAR06A06M4G",
             iccid: ("+QCCID", "89490200001234567881".into()),
+            release_command: "+QHUP",
             news: &[
                 (Moment::Dialling, CCINFO),
                 (Moment::Alerting, CCINFO),

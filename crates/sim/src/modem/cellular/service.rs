@@ -4,7 +4,7 @@ use super::command::Final;
 use super::persona::{Audio, Codes, Gate, Lasts, Moment, When};
 use super::{Cellular, calls::Leg, calls::Stat, pdu};
 use crate::modem::at::{Ask, fields};
-use crate::modem::{Act, Effect};
+use crate::modem::{Act, Effect, Identity};
 use std::time::Duration;
 use tapi::Time;
 
@@ -120,6 +120,12 @@ impl Cellular {
                 _ => Err(Final::Error(4)),
             });
         }
+        if !name.is_empty() && name == self.persona.release_command {
+            return Some(match ask {
+                Ask::Set(value) => self.release_with(now, value),
+                _ => Err(Final::Error(4)),
+            });
+        }
         Some(match (name, ask) {
             ("+CUSD", Ask::Set(value)) => self.code(now, value),
             ("+CCFC", Ask::Set(value)) => self.forwarding(value),
@@ -145,6 +151,7 @@ impl Cellular {
             When::Always => true,
             When::Call => !self.calls.legs.is_empty(),
             When::Active => self.calls.legs.iter().any(|leg| leg.stat == Stat::Active),
+            When::BeforeActive => self.calls.legs.iter().all(|leg| leg.stat != Stat::Active),
         };
         if value != order.on || !fits {
             return Err(Final::Error(3));
@@ -154,6 +161,7 @@ impl Cellular {
             return Err(Final::Error(3));
         }
         self.voice = true;
+        self.frames = 0;
         Ok(())
     }
 
@@ -174,6 +182,22 @@ impl Cellular {
             Audio::None => false,
             Audio::Always => self.has_call(),
             Audio::Ordered(_) => self.voice && self.has_call(),
+        }
+    }
+
+    /// The caller's name, and the number that was called, where the host wants them told.
+    pub(super) fn beside_the_ring(&mut self, now: Time) {
+        let wanted = |cellular: &Cellular, name| cellular.settings.kept.get(name).is_some_and(|n| n.starts_with('1'));
+        if let (true, Some(number)) = (wanted(self, "+CDIP"), &self.persona.number) {
+            let text = format!("+CDIP: \"{number}\",129");
+            self.unsolicited(now, &text);
+        }
+        let name = self.calls.incoming().and_then(|leg| match &leg.party {
+            Identity::Known { name, .. } => name.clone(),
+            Identity::Private | Identity::OutOfArea => None,
+        });
+        if let (true, Some(name)) = (wanted(self, "+CNAP"), name) {
+            self.unsolicited(now, &format!("+CNAP: \"{name}\",0"));
         }
     }
 
