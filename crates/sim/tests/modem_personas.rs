@@ -259,7 +259,14 @@ fn audio_is_ordered_as_the_family_wants_it() {
         let mut desk = Desk::cellular(cellular::Persona::named(name).unwrap());
         desk.ask("ATD4930300;", 4_000);
         assert_eq!(audio(&mut desk), 0, "{name}");
-        assert!(desk.ask(order, 100).contains("OK"), "{name}");
+        let late = name == "ec25";
+        assert_eq!(desk.ask(order, 100).contains("OK"), !late, "{name}");
+        if late {
+            // It wants the order before the call is active.
+            desk.ask("AT+CHUP", 1_000);
+            assert!(desk.ask(order, 100).contains("OK"), "{name}");
+            desk.ask("ATD4930300;", 4_000);
+        }
         assert_eq!(audio(&mut desk), 8_000, "{name}");
         desk.ask("AT+CHUP", 1_000);
         assert_eq!(audio(&mut desk), 0, "{name}: no call, no audio");
@@ -268,8 +275,8 @@ fn audio_is_ordered_as_the_family_wants_it() {
         assert_eq!(audio(&mut desk) > 0, lasting, "{name}");
         assert_eq!(
             desk.ask(order, 100).contains("OK"),
-            name != "sim7600",
-            "{name}: refused at first in its second call"
+            name == "e1550",
+            "{name}: refused at first in its second call, or too late"
         );
     }
 }

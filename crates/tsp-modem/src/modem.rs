@@ -294,22 +294,7 @@ impl Modem {
                 Calls::Analogue(analogue) => analogue.answer(context, id, call, &media),
                 Calls::Cellular(cellular) => cellular.answer(context, id, call, &media),
             }),
-            // Dropping a call that is over already is done. Its runs of digits end before the reply, since nothing may
-            // come between that and the release.
-            Action::Drop { call, .. } => {
-                if let Calls::Cellular(cellular) = &mut self.calls {
-                    cellular.stop_digits(&mut self.out, call);
-                }
-                let kept = self.with(now, |calls, context| match calls {
-                    Calls::Analogue(analogue) => analogue.cannot_drop(context, call),
-                    Calls::Cellular(_) => None,
-                });
-                if let Some(text) = kept {
-                    return self.out.refuse(id, ErrorCode::OperationUnavail, text);
-                }
-                self.out.done(id);
-                self.drop_call(now, call);
-            }
+            Action::Drop { call, .. } => self.drop_asked(now, id, call),
             Action::CloseCall { call } => {
                 self.drop_call(now, call);
                 self.out.done(id);

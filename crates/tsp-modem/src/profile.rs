@@ -11,6 +11,7 @@ mod catalogue;
 mod cell;
 mod identify;
 mod inherit;
+mod lint;
 mod recover;
 
 pub use catalogue::{Catalogue, CatalogueError};
@@ -411,9 +412,8 @@ impl Profile {
 
     /// The first thing in it that cannot be: the key, and why.
     fn fault(&self) -> Option<(&'static str, String)> {
-        let commands = self.init.seq.iter().flat_map(|step| step.split('|'));
-        if let Some(bad) = commands.into_iter().find(|command| !command.starts_with("AT")) {
-            return Some(("init.seq", format!("the command {bad:?} does not begin with AT")));
+        if let Some(fault) = self.lint() {
+            return Some(fault);
         }
         if let Some(number) = self.init.optional.iter().find(|number| !(1..=self.init.seq.len()).contains(number)) {
             return Some(("init.optional", format!("there is no command {number} in init.seq")));

@@ -95,6 +95,7 @@ pub const DEVICES: &[Device] = &[
         driver: "ti_usb_3410_5052",
         ..analogue("MultiTech MT9234ZBA", 0x06e0, 0xf115, "multitech")
     },
+    analogue("ZyXEL Omni 56K Plus", 0x0ace, 0x1611, "zyxel-omni"),
     Device { serial: "HUAWEI_MOBILE", ..dongle("Huawei E1550", 0x12d1, 0x1001, "huawei-e1550", &[0, 1, 2]) },
     dongle("Huawei E173", 0x12d1, 0x140c, "huawei-e1550", &[0, 1, 2, 3]),
     dongle("Huawei K3770", 0x12d1, 0x14ac, "huawei-e1550", &[0, 1, 2, 3, 4]),
@@ -116,6 +117,12 @@ pub const DEVICES: &[Device] = &[
         ..dongle("u-blox SARA-U270", 0x1546, 0x1104, "ublox-sara", &[0, 2, 4])
     },
     Device { driver: "sierra", ..dongle("Sierra MC8790", 0x1199, 0x683c, "sierra-mc", &[0, 1, 2, 3]) },
+    Device {
+        place: Place::Acm,
+        driver: "cdc_acm",
+        ..dongle("Cinterion PLS8", 0x1e2d, 0x0061, "cinterion", &[0, 2, 4])
+    },
+    dongle("Fibocom NL668", 0x1508, 0x1001, "fibocom", &[0, 1, 2, 3]),
     dongle("ZTE MF637", 0x19d2, 0x0117, "zte-connect", &[0, 1, 2]),
     // What is no modem, or may hide one, is nobody's business.
     Device { name: "Arduino Uno", vendor: 0x2341, product: 0x0043, serial: "55639303235351A0", ..NONE },

@@ -41,6 +41,23 @@ impl Modem {
         });
     }
 
+    /// Dropping a call that is over already is done. Its runs of digits end before the reply, since nothing may come between
+    /// that and the release.
+    pub(super) fn drop_asked(&mut self, now: Time, id: CommandId, call: CallRef) {
+        if let Calls::Cellular(cellular) = &mut self.calls {
+            cellular.stop_digits(&mut self.out, call);
+        }
+        let kept = self.with(now, |calls, context| match calls {
+            Calls::Analogue(analogue) => analogue.cannot_drop(context, call),
+            Calls::Cellular(_) => None,
+        });
+        if let Some(text) = kept {
+            return self.out.refuse(id, ErrorCode::OperationUnavail, text);
+        }
+        self.out.done(id);
+        self.drop_call(now, call);
+    }
+
     pub(super) fn hold(&mut self, now: Time, id: CommandId, call: CallRef, held: bool) {
         self.with(now, |calls, context| match calls {
             Calls::Cellular(cellular) => cellular.hold(context, id, call, held),

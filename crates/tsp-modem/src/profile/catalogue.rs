@@ -30,6 +30,9 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
     ("ublox-sara", include_str!("../../profiles/ublox-sara.toml")),
     ("telit-le910", include_str!("../../profiles/telit-le910.toml")),
     ("sierra-mc", include_str!("../../profiles/sierra-mc.toml")),
+    ("option-hso", include_str!("../../profiles/option-hso.toml")),
+    ("cinterion", include_str!("../../profiles/cinterion.toml")),
+    ("fibocom", include_str!("../../profiles/fibocom.toml")),
     ("phonesim", include_str!("../../profiles/phonesim.toml")),
 ];
 

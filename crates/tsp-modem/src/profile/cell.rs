@@ -284,21 +284,8 @@ pub struct CallNews {
 impl Cell {
     /// The first thing in it that cannot be: the key, and why.
     pub(super) fn fault(&self) -> Option<(&'static str, String)> {
-        let hole =
-            |key, text: &str, hole: &str| (!text.contains(hole)).then(|| (key, format!("{text:?} has no {hole}")));
-        let optional = |key, text: &Option<String>, wanted| text.as_ref().and_then(|text| hole(key, text, wanted));
-        let commands = [&self.audio_ready, &self.audio_start, &self.audio_stop, &self.iccid, &self.hangup];
-        let bad = commands.into_iter().flatten().find(|command| !command.starts_with("AT"));
-        hole("cell.dial", &self.dial, "{n}")
-            .or_else(|| optional("cell.dial_withheld", &self.dial_withheld, "{n}"))
-            .or_else(|| optional("cell.split", &self.split, "{i}"))
-            .or_else(|| optional("cell.deflect", &self.deflect, "{n}"))
-            .or_else(|| hole("cell.dtmf", &self.dtmf, "{c}"))
-            .or_else(|| hole("cell.release_one", &self.release_one, "{i}"))
-            .or_else(|| self.hangup.is_empty().then(|| ("cell.hangup", "no command hangs up".to_owned())))
-            .or_else(|| bad.map(|bad| ("cell", format!("the command {bad:?} does not begin with AT"))))
-            .or_else(|| self.news_fault())
-            .or_else(|| self.poll_fault())
+        let none = self.hangup.is_empty().then(|| ("cell.hangup", "no command hangs up".to_owned()));
+        none.or_else(|| self.news_fault()).or_else(|| self.poll_fault())
     }
 
     fn news_fault(&self) -> Option<(&'static str, String)> {

@@ -202,41 +202,42 @@ fn every_profile_keeps_to_the_rules() {
         );
         assert!(profile.matches.iter().all(|one| !one.0.is_empty()), "{id}: an empty match holds for everything");
         assert!(id == "phonesim" || !profile.matches.is_empty(), "{id}: nothing picks it");
-        let times = &profile.timeouts_ms;
-        for (name, ms, bounds) in [
-            ("default", times.default, 1_000..=30_000),
-            ("probe", times.probe, 500..=10_000),
-            ("dial", times.dial, 10_000..=180_000),
-            ("answer", times.answer, 3_000..=60_000),
-            ("hangup", times.hangup, 2_000..=30_000),
-            ("abort", times.abort, 200..=5_000),
-            ("inter_cmd", times.inter_cmd, 20..=500),
-            ("ring_gone", times.ring_gone, 6_500..=20_000),
-        ] {
-            assert!(bounds.contains(&ms), "{id}: timeouts_ms.{name} = {ms}");
-        }
-        let voice = profile.voice.iter().flat_map(|voice| {
-            let own = [&voice.enter, &voice.leave, &voice.answer, &voice.dial];
-            let recall = [&voice.flash, &voice.blind_on, &voice.blind_off].into_iter().filter(|one| !one.is_empty());
-            own.into_iter().chain(&voice.setup).chain(&voice.hangup).chain(recall)
-        });
-        let audio = profile.audio.iter().flat_map(|audio| {
-            let own =
-                [&audio.list, &audio.duplex, &audio.record, &audio.play].into_iter().filter(|one| !one.is_empty());
-            own.chain(audio.methods.iter().map(|method| &method.vsm))
-        });
-        for command in voice.chain(audio) {
-            let plain = command.replace("{n}", "");
-            assert!(
-                plain.starts_with("AT") && plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
-                "{id}: {command:?}"
-            );
-            assert!(!plain.contains(['{', '}']) && plain.len() <= 60, "{id}: {command:?}");
-        }
-        let mut labels = std::collections::BTreeMap::new();
-        for method in profile.audio.iter().flat_map(|audio| &audio.methods) {
-            let label = method.vsm.split(',').next();
-            assert_eq!(*labels.entry(label).or_insert(method.fmt), method.fmt, "{id}: {label:?} means two things");
-        }
     }
+}
+
+/// What a user writes is checked as much as what comes with the crate.
+#[test]
+fn a_users_profile_is_held_to_the_rules_too() {
+    let read = |section: &str, line: &str| {
+        let base = if section.starts_with("cell") || section == "recover" { "27007" } else { "v253" };
+        let text = format!("inherits = \"{base}\"\nid = \"x\"\ndescription = \"x\"\n[{section}]\n{line}\n");
+        Profile::parse(&text)
+    };
+    for (section, line, wrong) in [
+        ("cell", "dial = \"ATD{number};\"", "has no {n}"),
+        ("cell", "dial = \"ATD{n}{x};\"", "nobody fills: known are {n}"),
+        ("cell", "answer = \"A\"", "does not begin with AT"),
+        ("cell", "answer = \"\"", "must not be empty"),
+        ("cell", "swap = \"AT+CHLD=2{i}\"", "known are none"),
+        ("cell", "split = \"AT+CHLD=2\"", "has no {i}"),
+        ("cell", "audio_start = [\"AT+CPCMREG=1\", \"CPCM\"]", "does not begin with AT"),
+        (
+            "cell",
+            "voice_check = { ask = \"^CVOICE?\", prefix = \"^CVOICE:\", able = [\"0\"] }",
+            "does not begin with AT",
+        ),
+        ("cell.sms", "setup = [\"CMGF=0\"]", "does not begin with AT"),
+        ("recover", "reset = [\"CFUN\"]", "does not begin with AT"),
+        ("recover", "reset_ms = 10", "must be between 1000 and 120000"),
+        ("timeouts_ms", "dial = 900", "must be between 10000 and 180000"),
+        ("timeouts_ms", "ring_gone = 900", "must be between 6500 and 20000"),
+        ("voice", "answer = \"AT+VLS={1}\"", "nobody fills"),
+        ("voice", "setup = [\"AT+VIT=0\\u0007\"]", "characters of ASCII"),
+        ("audio", "duplex = \"VTR\"", "does not begin with AT"),
+    ] {
+        let error = read(section, line).expect_err(line);
+        assert!(error.message.contains(wrong), "{section} {line}: {error}");
+        assert!(section == "cell.sms" || error.line == 5, "{section} {line}: {error}");
+    }
+    assert_eq!(read("cell", "own_number = \"\"").map(|profile| profile.id), Ok("x".to_owned()));
 }
