@@ -39,6 +39,7 @@ pub mod country;
 pub mod deed;
 pub mod fault;
 mod feature;
+mod identity;
 pub mod link;
 pub mod meter;
 mod plant;

@@ -2,12 +2,13 @@
 
 use super::call::{Call, Party, State};
 use super::country::IdentitySent;
+use super::identity::tell_by_tones;
 use super::meter::DtmfDetector;
 use super::plant::{ClearStep, Exchange, Loop, Owner, RingStep, Waiting};
 use super::robot::Answering;
-use super::tone::{Cadence, Player};
+use super::tone::Cadence;
 use super::{Clearing, Event};
-use crate::modem::{Act, CallRef, Hold, Identity, Signal};
+use crate::modem::{Act, CallRef, Hold, Signal};
 use std::time::Duration;
 use tapi::Time;
 
@@ -30,21 +31,6 @@ fn millis(millis: u32) -> Duration {
 /// Digits of a number: what separates them, and a leading `+`, is left out.
 pub(super) fn digits(number: &str) -> String {
     number.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '#')).collect()
-}
-
-/// Milliseconds of each digit of an identity, and of the silence behind it.
-const TONE_MS: u32 = 70;
-
-/// Plays an identity as DTMF; how long it takes.
-fn tell_by_tones(player: &mut Player, identity: &Identity) -> Duration {
-    let told = match identity {
-        Identity::Known { number, .. } => format!("A{number}#"),
-        Identity::Private => "D1#".to_string(),
-        Identity::OutOfArea => "D2#".to_string(),
-    };
-    player.clear();
-    told.chars().for_each(|digit| player.digit(digit, TONE_MS, TONE_MS));
-    millis(2 * TONE_MS * u32::try_from(told.len()).unwrap_or(0))
 }
 
 impl Exchange {
@@ -262,17 +248,6 @@ impl Exchange {
         }
     }
 
-    pub(super) fn identity(&self, line: usize, withheld: bool) -> Identity {
-        if withheld {
-            return Identity::Private;
-        }
-        let name = match &self.lines[line].owner {
-            Owner::Robot { robot, .. } => robot.behaviour.name.clone(),
-            _ => None,
-        };
-        Identity::Known { number: self.lines[line].number.clone(), name }
-    }
-
     pub(super) fn alert(&mut self, now: Time, id: u32, called: usize, withheld: bool) {
         let Some(caller) = self.calls.get(&id).map(|call| call.caller.line) else { return };
         let from = self.identity(caller, withheld);
@@ -349,14 +324,6 @@ impl Exchange {
             }
         };
         self.signal(now, line, signal);
-    }
-
-    /// Month, day, hour and minute now; within a month it stays the same month.
-    pub(super) fn date(&self, now: Time) -> (u8, u8, u8, u8) {
-        let (month, day, hour, minute) = self.config.date;
-        let minutes = u64::from(hour) * 60 + u64::from(minute) + now.as_millis() / 60_000;
-        let day = (u64::from(day) - 1 + minutes / 1_440) % 28 + 1;
-        (month, day as u8, (minutes / 60 % 24) as u8, (minutes % 60) as u8)
     }
 
     pub(super) fn answer(&mut self, now: Time, id: u32) {

@@ -91,7 +91,7 @@ impl World {
 
     /// The clock leaps ahead: all that would have been due meanwhile is due now.
     pub fn jump(&mut self, by: Duration) {
-        self.now = self.now + by;
+        self.now += by;
     }
 
     /// Does everything that waits, without letting time go on.
