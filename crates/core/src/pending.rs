@@ -293,14 +293,9 @@ impl Server {
             called.truncate(begun);
             called.push_str(to);
         }
-        let (before, dials) = (call.control.dials, Dials::of(to));
-        call.control.dials = dials;
-        let dialing = call.state == CallState::Dialing;
+        call.control.dials = Dials::of(to);
+        // What can be done with it follows from that: no state is told twice.
         self.emit_info(now, id, Names::from([InfoKind::CalledId]), None);
-        if dialing && before != dials {
-            // What can be done with it changed.
-            self.emit_state(now, id, |_| true);
-        }
     }
 
     fn drop_completed(&mut self, now: Time, asker: Option<Asker>, id: CallId, error: Option<Error>) {
