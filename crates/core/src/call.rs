@@ -261,8 +261,8 @@ impl Call {
         (self.info.owners, self.info.monitors) = (count(Privilege::Owner), count(Privilege::Monitor));
     }
 
-    /// Takes what became known. Tells what changed.
-    pub(crate) fn learn(&mut self, facts: CallFacts) -> Names<InfoKind> {
+    /// Takes what became known, at this wall clock time in microseconds. Tells what changed.
+    pub(crate) fn learn(&mut self, wall: u64, facts: CallFacts) -> Names<InfoKind> {
         let mut changed = Names::new();
         let info = &mut self.info;
         let parties = [
@@ -281,6 +281,11 @@ impl Call {
         if facts.network_id.is_some() && facts.network_id != info.network_id {
             info.network_id = facts.network_id;
             changed.insert(InfoKind::NetworkId);
+        }
+        let told = facts.network_time.map(|time| crate::stamp::with_year(wall, &time));
+        if told.is_some() && told != info.network_time {
+            info.network_time = told;
+            changed.insert(InfoKind::Rest);
         }
         if let Some(origin) = facts.origin.filter(|origin| *origin != info.origin) {
             info.origin = origin;

@@ -1,6 +1,6 @@
 //! What can be done with a call now: a table by state, cut to what the line can do and to what the session may do.
 
-use tapi::{CallState, ConnectedMode, Feature, Names, Privilege};
+use tapi::{CallState, ConnectedMode, Feature, LineCaps, LineFlag, Names, Privilege};
 use tspi::{DigitsBy, MediaWire};
 
 /// Whether audio can be sent and received: a call with a stream that is connected, or whose far end already sends
@@ -55,6 +55,12 @@ pub fn with_media(mut provider: Names<Feature>, wire: MediaWire, digits: DigitsB
         provider.insert(Feature::SwapHold);
     }
     provider
+}
+
+/// The same, for a line whose provider says what it can do.
+pub fn add_media(caps: &mut LineCaps, wire: MediaWire, digits: DigitsBy) {
+    let wire = if caps.flags.contains(&LineFlag::Silent) { MediaWire::None } else { wire };
+    caps.call_features = with_media(std::mem::take(&mut caps.call_features), wire, digits);
 }
 
 /// What can be done with a conference that this server mixes.
@@ -229,5 +235,19 @@ mod tests {
         assert_eq!(row(&connected, digits, Privilege::Owner), "..xx.x.xx....");
         let caps = with_media(Names::from([Feature::Drop]), MediaWire::None, DigitsBy::Provider);
         assert_eq!(caps, Names::from([Feature::Drop]));
+        // One whose modem carries no audio is such a line, until it does again.
+        let own = Names::from([Feature::Drop]);
+        for (flags, plays) in [(Names::from([LineFlag::Silent]), false), (Names::new(), true)] {
+            let mut caps = LineCaps {
+                bearer_modes: Names::new(),
+                media_modes: Names::new(),
+                call_features: own.clone(),
+                flags,
+                max_calls: 1,
+                max_held_calls: 0,
+            };
+            add_media(&mut caps, MediaWire::Frames, DigitsBy::Media);
+            assert_eq!(caps.call_features.contains(&Feature::Play), plays);
+        }
     }
 }

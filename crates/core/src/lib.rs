@@ -37,6 +37,7 @@ mod request;
 mod rights;
 mod server;
 mod session;
+mod stamp;
 mod table;
 mod transfer;
 

@@ -182,9 +182,7 @@ impl Server {
         reference: LineRef,
         mut description: LineDescription,
     ) {
-        let caps = &mut description.caps;
-        let features = std::mem::take(&mut caps.call_features);
-        caps.call_features = features::with_media(features, description.media, description.digits);
+        features::add_media(&mut description.caps, description.media, description.digits);
         let Some(known) = self.providers.get(&provider) else { return };
         if let Some(id) = known.lines.get(&reference).copied() {
             return self.line_told_again(now, id, description);
@@ -270,9 +268,7 @@ impl Server {
                 (line.message_waiting.replace(waits) != Some(waits)).then_some(LineStateKind::MessageWaiting)
             }
             LineChange::Caps(mut caps) => {
-                let features = std::mem::take(&mut caps.call_features);
-                let (media, digits) = (line.description.media, line.description.digits);
-                caps.call_features = features::with_media(features, media, digits);
+                features::add_media(&mut caps, line.description.media, line.description.digits);
                 let before = std::mem::replace(&mut line.description.caps, *caps);
                 (before != line.description.caps).then_some(LineStateKind::CapsChange)
             }

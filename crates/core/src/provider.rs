@@ -105,7 +105,8 @@ impl Server {
         match event {
             Event::Call { report, .. } => self.report(now, id, report),
             Event::CallInfo { facts, .. } => {
-                if let Some(changed) = self.calls.get_mut(&id).map(|call| call.learn(*facts)) {
+                let wall = self.wall(now);
+                if let Some(changed) = self.calls.get_mut(&id).map(|call| call.learn(wall, *facts)) {
                     self.emit_info(now, id, changed, None);
                 }
             }
@@ -201,7 +202,7 @@ impl Server {
         info.conversation.clone_from(&info.uid);
         let id = info.call;
         let mut call = Call::new(now, self.wall(now), info, (provider, reference), Presence::Found);
-        call.learn(facts);
+        call.learn(self.wall(now), facts);
         let line = call.info.line;
         self.insert_call(call);
         self.emit_line_state(now, line, LineStateKind::NumCalls, None);
@@ -230,6 +231,7 @@ pub(crate) fn blank(line: LineId, line_name: String) -> CallInfo {
         redirection: Party::unavailable(),
         redirecting: Party::unavailable(),
         network_id: None,
+        network_time: None,
         related: None,
         conversation: String::new(),
         conference: None,

@@ -391,6 +391,10 @@ pub struct CallInfo {
     /// The provider's own name for the call, the same for everyone (a SIP Call-ID; LINECALLINFO.dwCallID).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_id: Option<String>,
+    /// When the network says that the call came, by its own clock and without a zone: `2026-08-01T18:01` (date and time of
+    /// caller id, whose year is the one that brings it nearest to our clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_time: Option<String>,
     /// Another call that this one came from or belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub related: Option<CallId>,

@@ -30,6 +30,8 @@ open_names! {
         AnswerGuessed = "answer_guessed",
         /// A call can be accepted with audio: the caller hears us before it is answered.
         EarlyMedia = "early_media",
+        /// Its calls carry no audio, as things are.
+        Silent = "silent",
     }
 }
 

@@ -92,7 +92,12 @@ pub fn call(call: &Call, now: u64, paint: Paint) -> String {
     if let Some(why) = &info.cause {
         rows.push(("cause", Tone::Notice, cause(why)));
     }
-    for (what, text) in [("network id", &info.network_id), ("application", &info.app), ("comment", &info.comment)] {
+    for (what, text) in [
+        ("network id", &info.network_id),
+        ("came at", &info.network_time),
+        ("application", &info.app),
+        ("comment", &info.comment),
+    ] {
         rows.extend(text.as_ref().map(|text| (what, Tone::Plain, text.clone())));
     }
     rows.push(("sessions", Tone::Plain, format!("{} own it, {} monitor it", info.owners, info.monitors)));

@@ -287,6 +287,7 @@ impl Driver {
             Output::Lookup { query } => self.ports.look_up(query),
             Output::Raw { call, bytes } => self.through.write(call, &bytes),
             Output::Dtr { port, up } => self.ports.set_dtr(port, up),
+            Output::SoftFlow { port, on } => self.ports.soft_flow(port, on),
         }
     }
 }

@@ -323,6 +323,11 @@ impl Analogue {
         match &mut self.duplex {
             Duplex::Open(flow) | Duplex::Ending { flow, .. } if flow.way() != Way::Play => {
                 let heard = flow.hear(context.now, context.out, byte);
+                if let (Some(format), Some(method)) = (flow.found(), &mut self.method) {
+                    method.fmt = format;
+                    let summary = format!("samples of {} are {format:?}: the line's silence says so", method.vsm);
+                    context.out.trace(None, false, context.name, &summary);
+                }
                 if let (Some(frame), Phase::Connected { talk }) = (heard, &mut self.phase)
                     && context.office.silence_ends_ms > 0
                     && audio_of(context).loud(&frame)
@@ -465,8 +470,11 @@ impl Phase {
 /// What a caller id tells of a call.
 fn facts_of(caller: &CallerId) -> CallFacts {
     let number = |number: &str| Party::new(Some(number.to_owned()), None);
+    let party = caller.party();
     CallFacts {
-        caller: caller.party(),
+        // Alone it is no news.
+        network_time: party.as_ref().and_then(|_| caller.when()),
+        caller: party,
         called: caller.called().map(number),
         redirecting: caller.diverting().map(number),
         ..CallFacts::default()

@@ -25,6 +25,11 @@ pub(crate) struct CallerId {
     called: Option<String>,
     /// Who sent the call on.
     diverting: Option<String>,
+    /// When the exchange sent it: month and day, hour and minute, of four digits each.
+    #[serde(default)]
+    date: Option<String>,
+    #[serde(default)]
+    time: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +47,7 @@ pub(crate) struct Words<'a> {
 }
 
 impl CallerId {
-    /// Takes a line; whether it belonged to a caller id at all (date and time do, and are not kept: the clock knows).
+    /// Takes a line; whether it belonged to a caller id at all.
     pub(crate) fn line(&mut self, line: &str, words: Words<'_>) -> bool {
         if let Some((from, to)) = from_to(line) {
             self.number = told(from, words);
@@ -61,7 +66,9 @@ impl CallerId {
             "DIVERTING NUMBER" => self.diverting = (!value.is_empty()).then(|| clean(value)),
             // A message whose sum is wrong tells nothing; one that is none is a text for people.
             "MESG" => drop(unformatted::read(self, value)),
-            "DATE" | "TIME" | "ERRM" => {}
+            "DATE" => self.date = stamp(value, 4).or(self.date.take()),
+            "TIME" => self.stamped(value),
+            "ERRM" => {}
             _ => return false,
         }
         true
@@ -85,6 +92,25 @@ impl CallerId {
     /// Who sent the call on, where it was told.
     pub(crate) fn diverting(&self) -> Option<&str> {
         self.diverting.as_deref()
+    }
+
+    /// `1801`, or with month and day before it.
+    fn stamped(&mut self, text: &str) {
+        if let Some(whole) = stamp(text, 8) {
+            let (date, time) = whole.split_at(4);
+            (self.date, self.time) = (Some(date.to_owned()), Some(time.to_owned()));
+        } else {
+            self.time = stamp(text, 4).or(self.time.take());
+        }
+    }
+
+    /// When the exchange says that the call came, by its own clock: `08-01T18:01`. It tells no year.
+    pub(crate) fn when(&self) -> Option<String> {
+        let (month, day) = self.date.as_deref()?.split_at_checked(2)?;
+        let (hour, minute) = self.time.as_deref()?.split_at_checked(2)?;
+        let within = |text: &str, low: u32, high: u32| text.parse().is_ok_and(|n: u32| (low..=high).contains(&n));
+        let good = within(month, 1, 12) && within(day, 1, 31) && within(hour, 0, 23) && within(minute, 0, 59);
+        good.then(|| format!("{month}-{day}T{hour}:{minute}"))
     }
 
     /// What came on the ring's own line.
@@ -125,6 +151,12 @@ fn from_to(line: &str) -> Option<(&str, Option<&str>)> {
     let rest = after(line, "FM:")?;
     let (from, to) = rest.split_once("TO:").map_or((rest, None), |(from, to)| (from, Some(to.trim())));
     Some((from.trim(), to.filter(|to| !to.is_empty())))
+}
+
+/// The digits of a text, where there are so many.
+fn stamp(text: &str, digits: usize) -> Option<String> {
+    let found: String = text.chars().filter(char::is_ascii_digit).take(digits + 1).collect();
+    (found.len() == digits).then_some(found)
 }
 
 /// Text of the network, bounded and without control characters.
@@ -203,6 +235,27 @@ mod tests {
             (&["NMBR="], None),
         ] {
             assert_eq!(read(lines), party, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_the_exchange() {
+        let words = Words { private: &[], outside: &[] };
+        for (lines, when) in [
+            (&["DATE=0801", "TIME=1801"][..], Some("08-01T18:01")),
+            (&["DATE = 1203", "TIME = 0000"], Some("12-03T00:00")),
+            (&["DATE=08/01", "TIME=18:01"], Some("08-01T18:01")),
+            (&["TIME: 08011801"], Some("08-01T18:01")),
+            (&["MESG=800A01083038303131383031"], Some("08-01T18:01")),
+            (&["MESG=040A30383031313830313132"], Some("08-01T18:01")),
+            (&["DATE=1301", "TIME=1801"], None),
+            (&["DATE=0801", "TIME=2401"], None),
+            (&["DATE=0801"], None),
+            (&["TIME=1801"], None),
+        ] {
+            let mut id = CallerId::default();
+            lines.iter().for_each(|line| assert!(id.line(line, words), "{line}"));
+            assert_eq!(id.when().as_deref(), when, "{lines:?}");
         }
     }
 

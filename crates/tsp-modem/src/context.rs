@@ -123,6 +123,9 @@ pub(crate) struct Out {
     service: Option<Service>,
     /// Whether the line was told to take no call for a while.
     unable: bool,
+    /// Whether XON and XOFF pass as data of the AT port.
+    #[serde(default)]
+    raw: bool,
     next_call: u64,
     /// What the shell is to keep for good.
     #[serde(default)]
@@ -206,6 +209,13 @@ impl Out {
         if std::mem::replace(&mut self.unable, !able) == able {
             let features: Names<LineFeature> = able.then_some(LineFeature::MakeCall).into_iter().collect();
             self.event(Event::LineChanged { line: LINE, change: LineChange::Features(features) });
+        }
+    }
+
+    /// XON and XOFF of the AT port are data, or flow control again.
+    pub(crate) fn set_raw(&mut self, raw: bool) {
+        if std::mem::replace(&mut self.raw, raw) != raw {
+            self.push(Output::SoftFlow { port: crate::AT_PORT, on: !raw });
         }
     }
 

@@ -29,8 +29,12 @@ pub(crate) fn caps(profile: &Profile, office: &Office, audible: bool) -> LineCap
     if audible || profile.kind == Kind::Cellular {
         features.extend([Feature::GenerateDigits]);
     }
+    // A voice modem tells digits by its codes, too.
+    if audible || profile.kind == Kind::Analogue {
+        features.extend([Feature::MonitorDigits]);
+    }
     if audible {
-        features.extend([Feature::MonitorDigits, Feature::Play, Feature::Record, Feature::Bridge, Feature::Part]);
+        features.extend([Feature::Play, Feature::Record, Feature::Bridge, Feature::Part]);
     }
     let mut flags = Names::new();
     let analogue = profile.kind == Kind::Analogue;
@@ -39,6 +43,7 @@ pub(crate) fn caps(profile: &Profile, office: &Office, audible: bool) -> LineCap
         (profile.line.quiet, LineFlag::DialQuiet),
         (profile.line.billing, LineFlag::DialBilling),
         (analogue, LineFlag::AnswerGuessed),
+        (analogue && !audible, LineFlag::Silent),
     ] {
         if able {
             flags.insert(flag);

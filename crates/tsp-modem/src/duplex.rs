@@ -8,8 +8,11 @@
 //! frames that come while it turns wait. When nothing loud came for `turn_ms` it plays out and listens again.
 
 use crate::AT_PORT;
+use crate::agc::Agc;
+use crate::calibrate::Calibration;
 use crate::coder::Coder;
 use crate::context::{Context, Out};
+use crate::pcm::SampleFormat;
 use crate::profile::{Audio, Method};
 use crate::voice;
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,8 @@ const SPARE: u64 = 2 * FRAME;
 /// Frames over which the least is taken, and how many of them may be awaited for a quiet one.
 const WINDOW: u32 = 100;
 const PATIENCE: u32 = 50;
+/// An XON is taken for lost after so long.
+const XON_LOST: Duration = Duration::from_secs(2);
 /// The most frames that wait while the modem turns round.
 const LONGEST_WAIT: usize = 50;
 
@@ -105,7 +110,12 @@ impl Lead {
 pub(crate) struct Flow {
     stream: Option<StreamId>,
     way: Way,
+    method: Method,
     coder: Coder,
+    calibration: Calibration,
+    /// The samples were found to be other ones than the method says.
+    found: Option<SampleFormat>,
+    agc: Option<Agc>,
     partial: Vec<i16>,
     /// Bytes heard, for the trace.
     bytes: u64,
@@ -116,6 +126,8 @@ pub(crate) struct Flow {
     last_heard: Time,
     /// Something loud was last to be played at.
     loud: Time,
+    /// The modem can take no more since then (XOFF).
+    full: Option<Time>,
     lead: Lead,
     /// Frames that came too early, frames of silence that filled in, and frames left out to be sooner.
     dropped: u64,
@@ -135,10 +147,15 @@ impl Flow {
         way: Way,
         call: CallRef,
     ) -> Flow {
+        let audio = context.profile.audio.as_ref();
         let mut flow = Flow {
             stream,
             way,
+            method: method.clone(),
             coder: Coder::new(method.fmt, method.rate),
+            calibration: Calibration::of(method.fmt, audio.is_some_and(|audio| audio.calibrate)),
+            found: None,
+            agc: audio.filter(|audio| audio.agc).map(|_| Agc::new()),
             partial: Vec::with_capacity(FRAME_SAMPLES),
             bytes: 0,
             heard: 0,
@@ -146,6 +163,7 @@ impl Flow {
             begun: context.now,
             last_heard: context.now,
             loud: context.now,
+            full: None,
             lead: Lead::AFRESH,
             dropped: 0,
             filled: 0,
@@ -190,6 +208,25 @@ impl Flow {
         *count += 1;
     }
 
+    /// The modem can take no more (XOFF), or it can again: what came meanwhile is left out.
+    pub(crate) fn hold_back(&mut self, now: Time, full: bool) {
+        self.full = full.then_some(now);
+        self.written = self.written.max(self.heard);
+    }
+
+    /// Whether the modem takes what is written.
+    fn takes(&mut self, now: Time) -> bool {
+        if self.full.is_some_and(|since| now.since(since) >= XON_LOST) {
+            self.hold_back(now, false);
+        }
+        self.full.is_none()
+    }
+
+    /// The format of its samples, once it was found to be another one than was said.
+    pub(crate) fn found(&mut self) -> Option<SampleFormat> {
+        self.found.take()
+    }
+
     /// Which way it goes.
     pub(crate) fn way(&self) -> Way {
         self.way
@@ -203,18 +240,26 @@ impl Flow {
         if self.bytes == 1 && byte == b'\n' {
             return None;
         }
+        if let Some(format) = self.calibration.push(self.method.fmt, byte) {
+            self.method.fmt = format;
+            self.coder = Coder::new(format, self.method.rate);
+            self.found = Some(format);
+        }
         self.coder.decode(byte, &mut self.partial);
         if self.partial.len() < FRAME_SAMPLES {
             return None;
         }
         let rest = self.partial.split_off(FRAME_SAMPLES);
-        let samples = std::mem::replace(&mut self.partial, rest);
+        let mut samples = std::mem::replace(&mut self.partial, rest);
+        if let Some(agc) = &mut self.agc {
+            agc.lift(&mut samples);
+        }
         self.heard += FRAME;
         let frame = Frame(<[i16; FRAME_SAMPLES]>::try_from(samples).ok()?);
         if let Some(stream) = self.stream {
             out.push(Output::Frame { stream, frame });
         }
-        while self.way == Way::Both && self.written < self.heard + FRAME {
+        while self.way == Way::Both && self.written < self.heard + FRAME && self.takes(now) {
             self.filled += 1;
             self.write(out, &Frame::SILENCE.0);
         }
@@ -239,6 +284,10 @@ impl Flow {
             Way::Play => now.since(self.begun).as_millis() as u64 * 8,
             Way::Both | Way::Listen => self.heard,
         };
+        if !self.takes(now) {
+            self.dropped += 1;
+            return;
+        }
         let ahead = (self.written + FRAME).saturating_sub(clock);
         let kept = if self.way == Way::Play { LONGEST_WAIT as u64 * FRAME } else { 0 };
         if ahead > u64::from(audio.max_queue_ms) * 8 + kept {

@@ -139,6 +139,10 @@ impl Step {
             // Without a way to carry samples calls have no audio, and can be had all the same.
             let must = |alternatives, kind| Command { alternatives, optional: kind != Kind::Plain, kind };
             commands.push(must(vec![voice.enter.as_str()], Kind::Plain));
+            if !voice.distinctive.is_empty() {
+                let alternatives = voice.distinctive.split('|').collect();
+                commands.push(Command { alternatives, optional: true, kind: Kind::Plain });
+            }
             if !audio.list.is_empty() {
                 commands.push(must(vec![audio.list.as_str()], Kind::List));
             }

@@ -14,8 +14,10 @@
 
 #![forbid(unsafe_code)]
 
+mod agc;
 mod alphabet;
 mod analogue;
+mod calibrate;
 mod caller_id;
 mod cause;
 mod cellular;
@@ -37,6 +39,7 @@ mod pace;
 mod pcm;
 mod pdu;
 pub mod profile;
+mod redact;
 mod resample;
 mod response;
 pub mod transcript;

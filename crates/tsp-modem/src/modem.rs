@@ -390,6 +390,7 @@ impl Modem {
             self.recover(now, &reason);
         }
         self.tell_able();
+        self.tell_raw();
         self.leave_when_idle();
     }
 

@@ -7,6 +7,7 @@ use crate::{SampleFormat, VoiceEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod analogue;
 mod catalogue;
 mod cell;
 mod identify;
@@ -203,6 +204,10 @@ pub struct Voice {
     /// After entering, before anything else; each may be refused.
     #[serde(default)]
     pub setup: Vec<String>,
+    /// In voice mode, when the modem is made ready: has rings told with their bursts (`DRON=`, `DROF=`), or their patterns in
+    /// the vendor's words. `|` separates alternatives, all may be refused; empty: it is not asked.
+    #[serde(default)]
+    pub distinctive: String,
     /// Goes off hook and answers.
     pub answer: String,
     /// Which final results mean that it did.
@@ -303,6 +308,12 @@ pub struct Audio {
     pub max_queue_ms: u32,
     /// A stream that is silent on the serial port for so long is dead; 0: never.
     pub dead_ms: u32,
+    /// Samples of eight bits are what the silence of the line says, whatever the label is called.
+    #[serde(default = "calibrate")]
+    pub calibrate: bool,
+    /// What is heard is lifted where it is quiet: eight linear bits leave little of it.
+    #[serde(default)]
+    pub agc: bool,
 }
 
 impl Audio {
@@ -314,6 +325,10 @@ impl Audio {
 
 fn loud_level() -> u16 {
     400
+}
+
+fn calibrate() -> bool {
+    true
 }
 
 fn turn_ms() -> u32 {
@@ -423,52 +438,6 @@ impl Profile {
             Kind::Cellular if self.cell.is_none() => Some(("kind", "a cellular profile needs [cell]".to_owned())),
             Kind::Cellular => self.cell.as_ref()?.fault(),
         }
-    }
-
-    fn analogue_fault(&self) -> Option<(&'static str, String)> {
-        let (Some(voice), Some(audio)) = (&self.voice, &self.audio) else {
-            return Some(("kind", "an analogue profile needs [voice] and [audio]".to_owned()));
-        };
-        if !voice.dial.contains("{n}") {
-            return Some(("voice.dial", format!("{:?} has no {{n}}", voice.dial)));
-        }
-        let dialable = |prefix: &String| prefix.chars().all(|c| c.is_ascii_digit() || "*#,W!".contains(c));
-        if voice.block_prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || !dialable(prefix)) {
-            return Some(("voice.block_prefix", "must be dialable: digits, *, #, comma, W, !".to_owned()));
-        }
-        if voice.blind_on.is_empty() != voice.blind_off.is_empty() {
-            return Some(("voice.blind_off", "blind_on and blind_off need one another".to_owned()));
-        }
-        if let Some(bad) = [&voice.flash, &voice.blind_on, &voice.blind_off]
-            .into_iter()
-            .find(|c| !c.is_empty() && !c.starts_with("AT"))
-        {
-            return Some(("voice.flash", format!("the command {bad:?} does not begin with AT")));
-        }
-        if voice.hangup.is_empty() {
-            return Some(("voice.hangup", "no command hangs up".to_owned()));
-        }
-        if audio.methods.is_empty() {
-            return Some(("audio.methods", "no way to carry samples".to_owned()));
-        }
-        const RATES: [u32; 5] = [7_200, 8_000, 9_600, 11_025, 16_000];
-        if let Some(method) = audio.methods.iter().find(|method| !RATES.contains(&method.rate)) {
-            return Some(("audio.methods", format!("{} samples a second cannot be carried", method.rate)));
-        }
-        for (key, start, ends) in [
-            ("audio.end_duplex", &audio.duplex, &audio.end_duplex),
-            ("audio.end_record", &audio.record, &audio.end_record),
-            ("audio.end_play", &audio.play, &audio.end_play),
-        ] {
-            if !start.is_empty() && ends.0.is_empty() {
-                return Some((key, format!("nothing ends what {start:?} begins")));
-            }
-        }
-        if audio.duplex.is_empty() && audio.record.is_empty() {
-            return Some(("audio.duplex", "neither duplex nor record: nothing can be heard".to_owned()));
-        }
-        (!(40..=1_000).contains(&audio.max_queue_ms))
-            .then(|| ("audio.max_queue_ms", "must be between 40 and 1000".to_owned()))
     }
 }
 

@@ -2,30 +2,20 @@
 //! replay. docs/adding-a-modem.md has the format.
 
 use crate::AT_PORT;
+use crate::redact::Private;
 use crate::voice::{Decoder, Heard};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 use tapi::Time;
 use tspi::{Action, Event, Input, Output};
 
-/// Numbers that are told apart in one transcript.
-const MOST_NUMBERS: usize = 999;
 /// Samples are written this often, where nothing else is.
 const SAMPLES_WAIT: Duration = Duration::from_secs(1);
 /// A sample of a frame that may turn a modem round which carries one direction at a time (of 32767).
 const LOUD: u16 = 400;
 /// The longest line that is put together.
 const LONGEST: usize = 4_096;
-/// A run of digits so long is hidden wherever it stands: subscribers, IMSI, IMEI, ICCID.
-const LONG_RUN: usize = 7;
-/// What is followed by somebody's number or by a PIN: there, shorter runs are hidden too.
-const PRIVATE: [&str; 15] = [
-    "ATD", "MAKE ", "NMBR", "NDID", "FM:", "RING;", "RING/", "RING:", "+CLIP", "+CLCC", "+CCWA", "+CNUM", "+CPIN=",
-    "+CPWD=", "+CLCK=",
-];
-
 /// Whether numbers, names and PINs are written as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Numbers {
@@ -38,10 +28,9 @@ pub enum Numbers {
 /// Writes a transcript: give it every input before the modem has it, and every output of the modem.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    numbers: Numbers,
+    private: Private,
     /// When the last line was written.
     last: Option<Time>,
-    known: BTreeMap<String, String>,
     decoder: Decoder,
     place: Place,
     line: String,
@@ -75,9 +64,8 @@ impl Recorder {
     /// A recorder.
     pub fn new(numbers: Numbers) -> Recorder {
         Recorder {
-            numbers,
+            private: Private::new(numbers),
             last: None,
-            known: BTreeMap::new(),
             decoder: Decoder::new(),
             place: Place::Lines,
             line: String::new(),
@@ -112,7 +100,7 @@ impl Recorder {
             Input::Timeout if self.last.is_none() => self.entry(now, "= timeout", &mut text),
             Input::Command(command) => {
                 if let Some(words) = words(&command.action) {
-                    let words = self.hide(&words);
+                    let words = self.private.hide(&words);
                     self.entry(now, &format!("$ {words}"), &mut text);
                 }
             }
@@ -126,7 +114,7 @@ impl Recorder {
     pub fn output(&mut self, now: Time, output: &Output) -> String {
         let mut text = String::new();
         match output {
-            Output::Event(Event::Trace { .. }) | Output::Frame { .. } => {}
+            Output::Event(Event::Trace { .. }) | Output::Frame { .. } | Output::SoftFlow { .. } => {}
             Output::Event(_) | Output::Open { .. } | Output::Close { .. } | Output::Dtr { .. } => {
                 self.entry(now, "! *", &mut text);
             }
@@ -150,7 +138,7 @@ impl Recorder {
                     _ => self.ways,
                 };
                 self.marked = line.starts_with("ATS10=") && line.ends_with("S10?");
-                if self.marked { "mark".to_owned() } else { self.hide(&line) }
+                if self.marked { "mark".to_owned() } else { self.private.hide(&line) }
             }
             [0x10, code, rest @ ..] if *code != 0x10 && rest.len() <= 2 => {
                 bytes.iter().map(|byte| shown(*byte)).collect()
@@ -187,7 +175,7 @@ impl Recorder {
         }
         let line = std::mem::take(&mut self.line);
         if !line.is_empty() {
-            let hidden = self.hide(&line);
+            let hidden = self.private.hide(&line);
             let bytes: Vec<String> = hidden.bytes().map(|byte| format!("{byte:02X}")).collect();
             self.entry(now, &format!("<< 10 58 {} 0D 0A 10 2E", bytes.join(" ")), text);
         }
@@ -210,7 +198,7 @@ impl Recorder {
             self.place = Place::Stream;
         }
         let mark = self.marked && line.bytes().all(|byte| byte.is_ascii_digit());
-        let shown = if mark { "mark".to_owned() } else { self.hide(line) };
+        let shown = if mark { "mark".to_owned() } else { self.private.hide(line) };
         self.entry(now, &format!("< {shown}"), text);
     }
 
@@ -233,39 +221,6 @@ impl Recorder {
         if !entry.is_empty() {
             let _ = writeln!(text, "{entry}");
         }
-    }
-
-    /// The line with every number in it another one.
-    fn hide(&mut self, line: &str) -> String {
-        let upper = line.to_ascii_uppercase();
-        if self.numbers == Numbers::Kept {
-            return line.to_owned();
-        }
-        for (key, value) in [("MESG", ""), ("NAME", "SOMEBODY")] {
-            if upper.starts_with(key) && upper.contains('=') {
-                return format!("{key}={value}");
-            }
-        }
-        let shortest = if PRIVATE.iter().any(|word| upper.contains(word)) { 4 } else { LONG_RUN };
-        let (mut hidden, mut run) = (String::new(), String::new());
-        for character in line.chars().chain(['\n']) {
-            if character.is_ascii_digit() {
-                run.push(character);
-                continue;
-            }
-            hidden.push_str(&if run.len() >= shortest { self.other(&run) } else { run.clone() });
-            run.clear();
-            hidden.push(character);
-        }
-        hidden.trim_end_matches('\n').to_owned()
-    }
-
-    fn other(&mut self, number: &str) -> String {
-        if !self.known.contains_key(number) && self.known.len() < MOST_NUMBERS {
-            let next = self.known.len() + 1;
-            self.known.insert(number.to_owned(), format!("{next:0>width$}", width = number.len()));
-        }
-        self.known.get(number).cloned().unwrap_or_else(|| "0".repeat(number.len()))
     }
 }
 
@@ -302,25 +257,5 @@ fn shown(byte: u8) -> String {
         0x18 => "<CAN>".to_owned(),
         0x1B => "<ESC>".to_owned(),
         other => char::from(other).to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_hidden_and_stay_the_same_ones() {
-        let mut recorder = Recorder::new(Numbers::Hidden);
-        let mut hide = |line: &str| recorder.hide(line);
-        assert_eq!(hide("make 8055554567"), "make 0000000001");
-        assert_eq!(hide("ATDT8055554567;"), "ATDT0000000001;");
-        assert_eq!(hide("+CLIP: \"49170123\",145"), "+CLIP: \"00000002\",145");
-        assert_eq!(hide("262011234567890"), "000000000000003");
-        assert_eq!(hide("NAME = SMITH JOHN"), "NAME=SOMEBODY");
-        assert_eq!(hide("AT+CPIN=\"1234\""), "AT+CPIN=\"0004\"");
-        assert_eq!(hide("CONNECT 115200"), "CONNECT 115200");
-        let mut open = Recorder::new(Numbers::Kept);
-        assert_eq!(open.hide("ATDT8055554567;"), "ATDT8055554567;");
     }
 }

@@ -224,6 +224,9 @@ pub struct CallFacts {
     pub redirection: Option<Party>,
     /// The network's own name for it (a SIP Call-ID).
     pub network_id: Option<String>,
+    /// When the network says that it came, by its own clock: `MM-DDTHH:MM`, with a year before it or (caller id of analogue
+    /// lines) without.
+    pub network_time: Option<String>,
     /// Why it was made.
     pub reason: Option<CallReason>,
     /// The call whose place it takes (an INVITE with Replaces): the server answers the new one in the old one's stead.

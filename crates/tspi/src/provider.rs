@@ -258,6 +258,13 @@ pub enum Output {
         /// Whether DTR is up.
         up: bool,
     },
+    /// Bytes 0x11 and 0x13 are data from now on, or XON and XOFF again. A port without software flow control ignores it.
+    SoftFlow {
+        /// Which.
+        port: PortId,
+        /// Whether they are XON and XOFF.
+        on: bool,
+    },
     /// Connect to somewhere; answered by [`Input::Connected`] or [`Input::Closed`]. The provider names the connection, below
     /// [`PortId::ACCEPTED`]; it is written to and closed as any stream-like port.
     Connect {

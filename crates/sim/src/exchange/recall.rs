@@ -29,6 +29,11 @@ impl Exchange {
         self.config.recall = recall;
     }
 
+    /// Two-wire lines ring so from now on: bursts and pauses in milliseconds, by turns.
+    pub fn ringing(&mut self, cadence: &'static [u32]) {
+        self.config.country.ringing = cadence;
+    }
+
     /// A recall where a digit is to follow. Whether it is one.
     pub(super) fn begins_recall(&mut self, line: usize, current: Option<u32>) -> bool {
         let other = self.lines[line].aside.or(self.lines[line].knocking);

@@ -343,7 +343,7 @@ impl World {
                 self.broken(&format!("provider {} wants what this world does not have", id.0));
             }
             // The simulated modems have no modem lines.
-            tspi::Output::Dtr { .. } | tspi::Output::Raw { .. } => (),
+            tspi::Output::Dtr { .. } | tspi::Output::SoftFlow { .. } | tspi::Output::Raw { .. } => (),
             tspi::Output::Lookup { query } => {
                 let result = self.zone.answer(&query);
                 let input = ProviderInput::Found { query, result };

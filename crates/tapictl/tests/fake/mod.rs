@@ -187,6 +187,7 @@ pub fn call() -> Call {
         redirection: Party::unavailable(),
         redirecting: Party::unavailable(),
         network_id: Some("a84b4c76e66710".into()),
+        network_time: None,
         related: None,
         conversation: "node-1-1017".into(),
         conference: None,

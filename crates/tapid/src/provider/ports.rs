@@ -309,6 +309,16 @@ impl Ports {
         }
     }
 
+    /// Lets XON and XOFF pass as data, or not any more, where the port is configured to have them.
+    pub fn soft_flow(&mut self, port: PortId, on: bool) {
+        let soft = matches!(self.specs.get(&port), Some(Spec::Serial { flow: tsp_modem::profile::Flow::Xonxoff, .. }));
+        if let Some(Port::Serial(serial)) = self.open.get(&port).filter(|_| soft)
+            && let Err(error) = serial.soft_flow(on)
+        {
+            tracing::warn!(%error, port = port.0, "XON/XOFF cannot be set: audio may be cut");
+        }
+    }
+
     /// Asks the domain name system.
     pub fn look_up(&mut self, query: Query) {
         if self.resolving.len() >= MAX_LOOKUPS {

@@ -11,6 +11,11 @@ impl Analogue {
         self.sound == Sound::Duplex
     }
 
+    /// Whether samples come over the AT port, or are about to.
+    pub(crate) fn hears_samples(&self) -> bool {
+        !matches!(self.duplex, Duplex::Closed) && self.way != Way::Play
+    }
+
     /// Has the audio listened to, where the modem does not tell what is heard.
     pub(super) fn listen(&self, context: &mut Context<'_>, call: CallRef, on: bool) {
         if voice_of(context).supervise.listen != Listen::Never {

@@ -50,6 +50,11 @@ impl Analogue {
                     flow.starved(event == VoiceEvent::Underrun);
                 }
             }
+            VoiceEvent::Xoff | VoiceEvent::Xon => {
+                if let Duplex::Open(flow) = &mut self.duplex {
+                    flow.hold_back(context.now, event == VoiceEvent::Xoff);
+                }
+            }
             _ => {}
         }
     }

@@ -41,6 +41,7 @@ fn message(id: &mut CallerId, text: &str) -> Result<(), Fault> {
     }
     match *kind {
         SDMF => {
+            id.stamped(&body.iter().take(DATE).copied().map(char::from).collect::<String>());
             id.number = value(body.get(DATE..).unwrap_or_default()).or(id.number.take());
             Ok(())
         }
@@ -53,6 +54,7 @@ fn parameters(id: &mut CallerId, mut rest: &[u8]) -> Result<(), Fault> {
     while let [tag, length, tail @ ..] = rest {
         let (data, after) = tail.split_at_checked(usize::from(*length)).ok_or(Fault::Form)?;
         match tag {
+            0x01 => id.stamped(&data.iter().copied().map(char::from).collect::<String>()),
             0x02 => caller = value(data).or(caller),
             0x03 => dialled = value(data),
             0x04 => caller = caller.or(reason(data)),

@@ -76,6 +76,15 @@ impl Modem {
         self.out.set_able(able);
     }
 
+    /// Samples may look like XON and XOFF.
+    pub(super) fn tell_raw(&mut self) {
+        let raw = match &self.calls {
+            Calls::Analogue(analogue) => analogue.hears_samples(),
+            Calls::Cellular(_) => false,
+        };
+        self.out.set_raw(raw);
+    }
+
     /// Whether calls can be placed; refused with the reason where not.
     pub(super) fn usable(&mut self, id: CommandId) -> bool {
         if let (Life::Ready, Some(Service::In)) = (&self.life, self.out.service()) {

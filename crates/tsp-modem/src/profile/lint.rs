@@ -29,7 +29,8 @@ impl Profile {
             let hangup = voice.hangup.iter().map(|command| ("voice.hangup", command));
             let plain = own.into_iter().chain(setup).chain(hangup).map(|(key, text)| (key, text.as_str(), NONE, NONE));
             let dial: Row<'_> = ("voice.dial", &voice.dial, &["{n}"], NONE);
-            plain.chain([dial])
+            let distinctive = voice.distinctive.split('|').map(|command| ("voice.distinctive", command, NONE, NONE));
+            plain.chain(distinctive).chain([dial])
         });
         let audio = self.audio.iter().flat_map(|audio| {
             let own = [

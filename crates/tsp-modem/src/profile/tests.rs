@@ -241,3 +241,27 @@ fn a_users_profile_is_held_to_the_rules_too() {
     }
     assert_eq!(read("cell", "own_number = \"\"").map(|profile| profile.id), Ok("x".to_owned()));
 }
+
+/// What would only show when a call is made is told when the profile is read, with its place.
+#[test]
+fn a_profile_that_cannot_work_is_told_when_it_is_read() {
+    for (section, line, why) in [
+        ("voice", "enter = \"FCLASS=8\"", "does not begin with AT"),
+        ("voice", "answer = \"AT+VLS={label}\"", "nobody fills"),
+        ("voice", "dial = \"ATDT{n}{x};\"", "nobody fills: known are {n}"),
+        ("voice", "hangup = [\"ATH\", \"AT\\u0007\"]", "characters of ASCII"),
+        ("voice", "distinctive = \"AT+VDR=1,1|VDR\"", "does not begin with AT"),
+        ("voice", "answer_ok = []", "no result would ever mean that it worked"),
+        ("audio", "record = \"+VRX\"", "does not begin with AT"),
+        ("audio", "methods = [{ vsm = \"AT+VSM={n}\", fmt = \"u8\", rate = 8000 }]", "has a hole"),
+        ("audio", "turn_ms = 10", "must be between 100 and 10000"),
+        ("timeouts_ms", "default = 50", "must be between"),
+        ("timeouts_ms", "dial = 4000000", "must be between"),
+        ("init", "seq = [\"ATZ\", \"AT{x}\"]\noptional = []", "has a hole"),
+    ] {
+        let text = format!("inherits = \"v253\"\nid = \"own\"\n[{section}]\n{line}\n");
+        let error = Profile::parse(&text).unwrap_err();
+        assert!(error.message.contains(why), "{line}: {error}");
+        assert_eq!((error.line, error.column), (4, 1), "{line}: {error}");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! profile v253             which profile; `audio` after it: with an audio port, `pin=1234`: with this PIN (`refused` after it: once refused), `office=etsi`: with
-//!                          these services of the exchange, `polarity=ends`: and reversals that say so, `without=end_held`: but for this one, `features`: what the line can do now is told too
+//!                          these services of the exchange, `polarity=ends`: and reversals that say so, `without=end_held`: but for this one, `features`: what the line can do now is told too, `soft`: whether 0x11 and 0x13 are flow control too
 //! ready                    from the beginning until the modem, which takes everything, is asked no more
 //! include NAME             the steps of another transcript
 //! > ATDT5551234            the modem must be sent this line (deadlines up to a second ahead may pass first)
@@ -21,15 +21,15 @@
 //! = opened 0               a port is open; `= closed 0 unplugged`: it is gone
 //! = frame                  20 ms of audio are to be sent; `= quiet`: of next to nothing
 //! = number +491701         the network told this number of ours, while the modem was made ready
-//! = heard 2                so many frames were heard since the last time; `= wrote 320`: audio bytes written
+//! = heard 2                so many frames were heard since the last time; `= silent 1`: the last one of them is silence; `= wrote 320`: audio bytes written
 //! ```
 
 use std::collections::VecDeque;
 use tapi::{DeviceEvent, DeviceRequest, Feature, ForwardRule, OperationId, Party, PartyFlag, Service, Time};
 use tsp_modem::{AT_PORT, Catalogue, Clues, Config, Modem, Office, Profile, RefusedPin};
 use tspi::{
-    Action, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output, PortId,
-    Provider, ReleasedBy, Report, StreamId, Taken,
+    Action, CallFacts, CallParams, CallRef, Command, CommandId, Event, Frame, Input, LineChange, LocalMedia, Output,
+    PortId, Provider, ReleasedBy, Report, StreamId, Taken,
 };
 
 /// How a transcript is run.
@@ -58,6 +58,7 @@ pub struct World<'a> {
     pub told: VecDeque<String>,
     pub traces: Vec<String>,
     pub heard: Vec<Frame>,
+    last: Vec<Frame>,
     pub wrote: Vec<u8>,
     commands: u64,
     turn: usize,
@@ -66,6 +67,7 @@ pub struct World<'a> {
     mark: String,
     step: String,
     features: bool,
+    soft: bool,
     number: String,
 }
 
@@ -129,6 +131,7 @@ impl<'a> World<'a> {
             told: VecDeque::new(),
             traces: Vec::new(),
             heard: Vec::new(),
+            last: Vec::new(),
             wrote: Vec::new(),
             commands: 0,
             turn: 0,
@@ -137,6 +140,7 @@ impl<'a> World<'a> {
             mark: String::new(),
             step: String::new(),
             features: options.contains("features"),
+            soft: options.contains("soft"),
             number: String::new(),
         }
     }
@@ -164,6 +168,10 @@ impl<'a> World<'a> {
                     self.traces.push(format!("{} {}", if entry.sent { ">" } else { "<" }, entry.summary));
                 }
                 Output::Event(Event::LineChanged { change: LineChange::Features(_), .. }) if !self.features => {}
+                Output::SoftFlow { .. } if !self.soft => {}
+                Output::SoftFlow { on, .. } => {
+                    self.told.push_back(if on { "xon/xoff".into() } else { "0x11 and 0x13 are data".into() })
+                }
                 Output::Event(event) => {
                     // What the news that come in between say by themselves.
                     let told = show(&event);
@@ -347,7 +355,15 @@ impl<'a> World<'a> {
             "frame" => self.give(Input::Frame { stream: self.stream, frame: &Frame([0x1000; 160]) }),
             "quiet" => self.give(Input::Frame { stream: self.stream, frame: &Frame([0x40; 160]) }),
             "number" => assert_eq!(self.number, rest, "{}", self.step),
-            "heard" => assert_eq!(std::mem::take(&mut self.heard).len() as u32, count(), "{}", self.step),
+            "heard" => {
+                self.last = std::mem::take(&mut self.heard);
+                assert_eq!(self.last.len() as u32, count(), "{}", self.step);
+            }
+            // Since the last time, so many of the frames that were heard last are silence.
+            "silent" => {
+                let silent = self.last.iter().rev().take_while(|frame| frame.0.iter().all(|sample| sample.abs() < 600));
+                assert!(silent.count() as u32 >= count(), "{}: {:?}", self.step, self.last.last());
+            }
             "wrote" => assert_eq!(std::mem::take(&mut self.wrote).len() as u32, count(), "{}", self.step),
             "audio" => self.say(tsp_modem::AUDIO_PORT, &vec![0; count() as usize]),
             "raw" => {
@@ -522,13 +538,13 @@ fn show(event: &Event) -> String {
             let caller = facts.caller.as_ref().map_or("nobody known".into(), party);
             let called = facts.called.as_ref().map_or(String::new(), |called| format!(" to {}", party(called)));
             let reason = facts.reason.as_ref().map_or(String::new(), |reason| format!(" because {reason}"));
-            format!("{} new from {caller}{called}{reason}", call.0)
+            format!("{} new from {caller}{called}{reason}{}", call.0, at(facts))
         }
         Event::CallInfo { call, facts } => match (&facts.called, &facts.connected, &facts.redirection) {
             (Some(called), ..) => format!("{} called {}", call.0, party(called)),
             (_, Some(connected), _) => format!("{} connected {}", call.0, party(connected)),
             (.., Some(_)) => format!("{} redirected", call.0),
-            _ => format!("{} from {}", call.0, facts.caller.as_ref().map_or("nobody known".into(), party)),
+            _ => format!("{} from {}{}", call.0, facts.caller.as_ref().map_or("nobody known".into(), party), at(facts)),
         },
         Event::Call { call, report } => format!("{} {}", call.0, show_report(report)),
         Event::Media { call, remote } => format!("{} media {}", call.0, remote.direction().name()),
@@ -553,6 +569,10 @@ fn show(event: &Event) -> String {
         },
         other => format!("{other:?}"),
     }
+}
+
+fn at(facts: &CallFacts) -> String {
+    facts.network_time.as_ref().map_or(String::new(), |time| format!(" at {time}"))
 }
 
 fn service(service: &Service) -> String {

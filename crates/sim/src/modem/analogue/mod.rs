@@ -7,6 +7,7 @@
 //! States: `Command` (taking commands) → `Responding` (a result is on its way) → `Command` or `Streaming`;
 //! `Command` → `Dialling`, `Toning`, `Training` (a data handshake that nobody answers) → `Responding`.
 
+mod burst;
 mod command;
 mod dial;
 mod identity;
@@ -23,6 +24,7 @@ use super::at::{Command, Typed, Typist};
 use super::{Access, Act, Device, Effect, Kind, Signal};
 use crate::exchange::meter::DtmfDetector;
 use crate::exchange::tone::Player;
+use burst::Bursts;
 use dial::Dial;
 use settings::Settings;
 use std::collections::VecDeque;
@@ -91,6 +93,7 @@ pub struct Analogue {
     /// Tones of a caller's identity, and what they told so far.
     on_hook: DtmfDetector,
     told: String,
+    bursts: Bursts,
     last_dialled: String,
     reads: bool,
     active: Time,
@@ -116,6 +119,7 @@ impl Analogue {
             rings: 0,
             on_hook: DtmfDetector::default(),
             told: String::new(),
+            bursts: Bursts::default(),
             last_dialled: String::new(),
             reads: true,
             active: Time::ZERO,
@@ -345,7 +349,9 @@ impl Device for Analogue {
 
     fn signal(&mut self, now: Time, signal: Signal) {
         match signal {
+            Signal::RingBegins if self.burst_begins(now) => {}
             Signal::RingBegins => self.ring(now),
+            Signal::RingEnds => self.burst_ends(now),
             Signal::CallerId { message, date, identity } => self.caller(message, date, &identity),
             Signal::LoopBreak if matches!(self.mode, Mode::Dialling(_) | Mode::Training { .. }) => {
                 self.hang_up();
@@ -389,6 +395,7 @@ impl Device for Analogue {
     }
 
     fn timeout(&mut self, now: Time) {
+        self.burst_due(now);
         let idle = self.idle_until().is_some_and(|due| due <= now);
         match &mut self.mode {
             Mode::Responding { due, text, then } if *due <= now => {
@@ -420,12 +427,13 @@ impl Device for Analogue {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        match &self.mode {
+        let mode = match &self.mode {
             Mode::Responding { due, .. } => Some(*due),
             Mode::Training { until, .. } => Some(*until),
             Mode::Command => self.idle_until(),
             _ => None,
-        }
+        };
+        [mode, self.bursts.due].into_iter().flatten().min()
     }
 }
 

@@ -140,6 +140,8 @@ pub struct Persona {
     pub waiting_identity: bool,
     /// Whether it understands an identity that is sent as DTMF.
     pub tone_identity: bool,
+    /// Whether it tells the bursts of a ring (`+VDR`); others take the command, and tell none.
+    pub distinctive: bool,
     /// Event codes that it never tells, whatever the mask.
     pub never: &'static [u8],
     /// Framing of read-backs.
@@ -191,6 +193,7 @@ impl Persona {
             identity: IdentityStyle::Spaced,
             waiting_identity: true,
             tone_identity: false,
+            distinctive: false,
             never: b"",
             framing: Framing::Paired,
             lead: "\r\n",

@@ -56,6 +56,7 @@ pub const CALL_INFO: &[Field] = &[
     one("redirection", Dict(PARTY)),
     one("redirecting", Dict(PARTY)),
     maybe("network_id", Text),
+    maybe("network_time", Text),
     maybe("related", Call),
     one("conversation", Text),
     maybe("conference", Call),

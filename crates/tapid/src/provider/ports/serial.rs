@@ -4,7 +4,7 @@ use super::lock::Lock;
 use crate::sys;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
-use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr, ttyname};
+use rustix::termios::{Action, ControlModes, InputModes, OptionalActions, tcflow, tcgetattr, tcsetattr, ttyname};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
@@ -73,6 +73,15 @@ impl Serial {
         Ok(Serial { port: sys::watched(port)?, unwritten: unwritten.into(), _lock: lock })
     }
 
+    /// Takes 0x11 and 0x13 for XON and XOFF, both ways, or lets them pass as any other byte.
+    pub fn soft_flow(&self, on: bool) -> io::Result<()> {
+        let mut modes = tcgetattr(&self.port)?;
+        modes.input_modes.set(InputModes::IXON | InputModes::IXOFF, on);
+        tcsetattr(&self.port, OptionalActions::Now, &modes)?;
+        // What an XOFF stopped before would wait for an XON that is data now.
+        if on { Ok(()) } else { Ok(tcflow(&self.port, Action::OOn)?) }
+    }
+
     /// How much is not yet written, in bytes.
     pub fn waiting(&self) -> usize {
         self.unwritten.len()
@@ -133,4 +142,48 @@ fn hang_up_on_close(port: &OwnedFd) -> io::Result<()> {
     let mut modes = tcgetattr(port)?;
     modes.control_modes |= ControlModes::HUPCL;
     Ok(tcsetattr(port, OptionalActions::Now, &modes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may")]
+
+    use super::*;
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::time::Duration;
+
+    async fn heard(serial: &mut Serial, count: usize) -> Vec<u8> {
+        let (mut heard, mut buffer) = (Vec::new(), [0; 64]);
+        while heard.len() < count {
+            let read = std::future::poll_fn(|context| serial.poll(context, &mut buffer));
+            let Ok(read) = tokio::time::timeout(Duration::from_millis(500), read).await else { break };
+            heard.extend(&buffer[..read.unwrap()]);
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn samples_that_look_like_xon_and_xoff_pass_while_a_stream_runs() {
+        let modem = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&modem).unwrap();
+        unlockpt(&modem).unwrap();
+        let device = PathBuf::from(ptsname(&modem, Vec::new()).unwrap().into_string().unwrap());
+        let mut serial = Serial::open(device, 115_200, Flow::Xonxoff, None).await.unwrap();
+        let said = [1, 0x11, 2, 0x13, 3, 0x11, 4];
+        write(&modem, &said).unwrap();
+        assert_eq!(heard(&mut serial, 4).await, [1, 2, 3, 4], "between commands they are flow control");
+        write(&modem, &[0x13]).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        serial.soft_flow(false).unwrap();
+        write(&modem, &said).unwrap();
+        assert_eq!(heard(&mut serial, said.len()).await, said);
+        // 0x13 among samples stops nothing that we say.
+        serial.write(b"data").unwrap();
+        let mut taken = [0; 8];
+        fcntl_setfl(&modem, fcntl_getfl(&modem).unwrap() | OFlags::NONBLOCK).unwrap();
+        assert_eq!(read(&modem, &mut taken), Ok(4));
+        serial.soft_flow(true).unwrap();
+        write(&modem, &said).unwrap();
+        assert_eq!(heard(&mut serial, 4).await, [1, 2, 3, 4]);
+    }
 }
