@@ -171,7 +171,9 @@ fn no_service(desk: &mut Desk) {
     news(desk, 2);
     desk.exchange(|now, exchange| exchange.registration(now, NUMBER, 2).unwrap());
     desk.world.run_for(Duration::from_secs(40));
-    assert!(desk.world.make_call(desk.app, desk.line, "4930300").is_err(), "there is no network");
+    if desk.world.make_call(desk.app, desk.line, "4930300").is_ok() {
+        desk.world.broken("a call was placed without a network");
+    }
     desk.exchange(|now, exchange| exchange.registration(now, NUMBER, 1).unwrap());
     news(desk, 1);
     desk.world.run_for(Duration::from_secs(40));
@@ -225,21 +227,26 @@ fn digits(desk: &mut Desk) {
     let operation = desk.world.started(desk.app, Request::CallSendDigits(request), None).unwrap();
     let is_end = |body: &EventBody| matches!(body, EventBody::CallGenerated { operation: of, .. } if *of == operation);
     desk.world.await_event(desk.app, "the end of its digits", is_end);
-    desk.world.run_for(Duration::from_secs(1));
+    // A modem that turns round plays them afterwards.
+    let late = desk.faults.late.permille > 0;
+    desk.world.run_for(Duration::from_secs(if late { 15 } else { 5 }));
     let sent: String = desk
         .world
         .exchange_log
         .iter()
         .filter_map(|(_, event)| if let Event::Digit { digit, .. } = event { Some(*digit) } else { None })
         .collect();
-    assert_eq!(sent, "159#");
+    if sent != "159#" {
+        desk.world.broken(&format!("`159#` was sent as `{sent}`"));
+    }
     let monitor = Request::CallMonitorDigits(CallMonitorDigits { call, on: true });
     if HEARS_NO_DIGITS.contains(&desk.family) {
         let error = desk.world.ask(desk.app, monitor).unwrap_err();
         assert_eq!(error.code, tapi::ErrorCode::OperationUnavail, "{error}");
     } else {
         desk.world.expect(desk.app, monitor);
-        desk.world.run_for(Duration::from_secs(2));
+        // Until a late answer began the audio nobody hears what is pressed.
+        desk.world.run_for(Duration::from_secs(if late { 30 } else { 2 }));
         desk.exchange(|now, exchange| exchange.dtmf(now, "4930304", "73").unwrap());
         desk.world.run_for(Duration::from_secs(6));
         assert_eq!(desk.world.digits(desk.app, call), "73");
@@ -547,7 +554,7 @@ fn family(name: &'static str) {
     }
     assert!(runs.iter().all(|runs| *runs > 5), "a line was left out: {LINES:?} {runs:?}");
     println!("{name}: {runs:?} runs over {LINES:?}, {given_up} late ones given up");
-    assert!(given_up * 2 <= runs[4], "{given_up} of {} runs over a late line were given up", runs[4]);
+    assert!(given_up * 3 <= runs[4], "{given_up} of {} runs over a late line were given up", runs[4]);
     let all: u32 = runs.iter().sum();
     assert!(failed.is_empty(), "{} of {all} runs failed:\n{}", failed.len(), failed.join("\n"));
 }

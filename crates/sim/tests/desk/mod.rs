@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that fails shows why")]
 
 use std::time::Duration;
-use tapi::request::{CallDrop, LineSelector, LineTrace};
+use tapi::request::{CallDrop, CallTrace, LineSelector, LineTrace};
 use tapi::{CallId, CallState, DisconnectMode, End, EventBody, LineId, PartyFlag, Reply, Request};
 use tapi_sim::exchange::{BoxedDevice, Direction, Event, Faults, ModemId};
 use tapi_sim::modem::{analogue, cellular};
@@ -149,6 +149,19 @@ impl Desk {
         else {
             return None;
         };
+        // A stream that was begun again: what was to be played or heard meanwhile is lost.
+        let calls = self.world.snapshot(self.app).calls.into_iter().map(|known| known.info.call);
+        let traces: Vec<Reply> = calls
+            .filter_map(|call| self.world.ask(self.app, Request::CallTrace(CallTrace { call, full: false })).ok())
+            .collect();
+        let begun_late = traces.into_iter().find_map(|reply| match reply {
+            Reply::Trace(trace) => trace
+                .entries
+                .into_iter()
+                .map(|entry| entry.summary)
+                .find(|summary| summary.starts_with("AT+V") && summary.ends_with("no answer in time")),
+            _ => None,
+        });
         let app = self.world.app(self.app);
         let out = trace.entries.into_iter().map(|entry| entry.summary).find(|summary| {
             let reason = summary.strip_prefix("out of service: ");
@@ -168,7 +181,7 @@ impl Desk {
             .events
             .iter()
             .any(|told| matches!(told.event.body, EventBody::CallGenerated { ref end, .. } if *end != End::Done));
-        out.or(refused).or(ended).or(unsent.then(|| "digits were not sent".to_string()))
+        out.or(refused).or(ended).or(begun_late).or(unsent.then(|| "digits were not sent".to_string()))
     }
 
     fn drop_all(&mut self) {

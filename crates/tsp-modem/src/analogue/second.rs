@@ -315,6 +315,7 @@ impl Analogue {
             }
             Wish::Hold | Wish::Back | Wish::Swap | Wish::AnswerWaiting(_) | Wish::Join => {
                 for call in [self.call(), self.other.call()].into_iter().flatten() {
+                    context.out.trace(Some(call), false, context.name, reason);
                     context.out.report(call, Report::Unchanged { reason: reason.to_owned() });
                 }
                 return;

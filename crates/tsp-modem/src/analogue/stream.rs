@@ -91,6 +91,7 @@ impl Analogue {
     /// `CONNECT` did not come in time. It may still come, and then bytes are samples and no command is heard any more: the
     /// stream is ended before anything else is asked, whether it began or not.
     fn late_stream(&mut self, context: &mut Context<'_>, text: &str) {
+        context.out.trace(self.call(), false, context.name, &format!("{text}: no answer in time"));
         if let Phase::Connected { talk } | Phase::Supervising { talk } = &mut self.phase {
             talk.restarts += 1;
             if talk.restarts > RESTARTS {

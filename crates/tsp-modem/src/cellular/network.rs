@@ -124,6 +124,10 @@ impl Network {
             }
             Purpose::Registration => {
                 self.asked = true;
+                // What comes late is nobody's, news of the same name too: it is asked for again before long.
+                if *outcome == Outcome::TimedOut {
+                    self.next = Some(context.now + SEARCHING);
+                }
                 for name in &cell_of(context).registration {
                     if let Some(stat) = rest(&format!("{name}:")).and_then(registration::answered) {
                         self.registrations.insert(name.clone(), stat);
