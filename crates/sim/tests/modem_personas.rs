@@ -353,3 +353,29 @@ fn a_modem_that_is_told_to_starts_anew() {
     assert!(desk.saw(|event| matches!(event, Event::Plugged { .. })));
     assert!(desk.take().contains("RDY"));
 }
+
+#[test]
+fn cards_firmware_and_audio_fail_as_they_do_in_the_field() {
+    use std::time::Duration;
+    let slow = cellular::Persona { card_after: Duration::from_secs(5), ..cellular::Persona::generic() };
+    let mut desk = Desk::cellular(slow);
+    assert_eq!(desk.ask("AT+CLIP=1", 100), "\r\n+CME ERROR: 14\r\n");
+    assert_eq!(desk.ask("AT+CPIN?", 100), "\r\n+CME ERROR: 14\r\n");
+    desk.run(5_000);
+    assert_eq!(desk.ask("AT+CLIP=1", 100), "\r\nOK\r\n");
+    let locked = cellular::Persona { sim: "SIM PIN", ..cellular::Persona::generic() };
+    assert_eq!(Desk::cellular(locked).ask("AT+CCWA=1", 100), "\r\n+CME ERROR: 11\r\n");
+    // One of two calls is released before it alerts.
+    let mut desk = Desk::cellular(cellular::Persona::e1550());
+    desk.ask("ATD4930300;", 4_000);
+    assert!(desk.ask("AT+CHLD=2", 200).contains("OK"));
+    assert!(desk.ask("ATD4930302;", 100).contains("OK"));
+    assert_eq!(desk.ask("AT+CHLD=12", 3_000).matches("OK").count(), 0);
+    assert_eq!(desk.ask("AT", 1_000), "", "it answers nothing any more");
+    // A call is refused with a cause.
+    let mut desk = Desk::cellular(cellular::Persona::ec25());
+    desk.exchange.call(desk.time(), "4930303", NUMBER).unwrap();
+    desk.run(1_000);
+    assert!(desk.ask("AT+QHUP=17,1", 500).contains("OK"));
+    assert!(desk.saw(|event| matches!(event, Event::Failed { cause: 17, .. })), "{:?}", desk.events);
+}
