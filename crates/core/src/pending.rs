@@ -281,8 +281,6 @@ impl Server {
         }
     }
 
-    /// What its owner wanted gone is gone, whether the far end or we were first; and what nobody owns may not stay
-    /// because its provider will not let go.
     /// A part of a number was dialled, or was not.
     fn part_taken(&mut self, now: Time, asker: Option<Asker>, (id, to): (CallId, &str), error: Option<Error>) {
         let taken = error.is_none();
@@ -298,6 +296,8 @@ impl Server {
         self.emit_info(now, id, Names::from([InfoKind::CalledId]), None);
     }
 
+    /// What its owner wanted gone is gone, whether the far end or we were first; and what nobody owns may not stay
+    /// because its provider will not let go.
     fn drop_completed(&mut self, now: Time, asker: Option<Asker>, id: CallId, error: Option<Error>) {
         let call = self.calls.get(&id);
         let ownerless = call.is_some_and(|call| call.info.owners == 0);

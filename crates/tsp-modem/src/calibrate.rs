@@ -50,9 +50,9 @@ impl Calibration {
         let silent = |at: &usize| near.get(*at).is_some_and(|count| *count >= SILENT);
         let fit: Vec<SampleFormat> =
             (0..FORMATS.len()).filter(silent).filter_map(|at| FORMATS.get(at).copied()).collect();
-        // Both may be 0xFF throughout; a signed line has positive samples too.
-        let fit: Vec<SampleFormat> =
-            fit.into_iter().filter(|fit| *fit != SampleFormat::S8 || above >= WINDOW / 20).collect();
+        // µ-law may be 0xFF throughout, and what lost its eighth bit 0x00: a signed line has samples of either sign.
+        let either = (WINDOW / 20..=SILENT).contains(&above);
+        let fit: Vec<SampleFormat> = fit.into_iter().filter(|fit| *fit != SampleFormat::S8 || either).collect();
         match fit.as_slice() {
             [] => None,
             fit if fit.contains(&format) => {
@@ -118,6 +118,8 @@ mod tests {
         // A modem that idles at 0x7F.
         assert_eq!(found(U8, std::iter::repeat_n(0x7F, 2_000)), None);
         assert_eq!(found(Ulaw, std::iter::repeat_n(0x7F, 2_000)), None);
+        // The silence of unsigned samples on a link of seven bits.
+        assert_eq!(found(U8, std::iter::repeat_n(0x80 & 0x7F, 2_000)), None);
         assert_eq!(Calibration::of(S16le, true), Calibration::Done);
         assert_eq!(Calibration::of(S8, false), Calibration::Done);
         let speech = |n: usize| (128.0 + 100.0 * (n as f64 / 7.3).sin()) as u8;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tapi::{
-    Call, CallId, CallState, Delivered, Error, Event, EventBody, Feature, LineId, LineSelector, Names, OperationId,
-    Privilege, Reply, Request, RequestId, reply,
+    Call, CallId, CallState, Delivered, Error, Event, EventBody, LineId, LineSelector, OperationId, Privilege, Reply,
+    Request, RequestId, reply,
 };
 use tapi_core::ClientId;
 
@@ -58,8 +58,6 @@ pub struct View {
     pub state: Option<CallState>,
     /// What it may do.
     pub privilege: Privilege,
-    /// What can be done with it now, as an event told last.
-    pub features: Option<Names<Feature>>,
 }
 
 impl App {
@@ -170,7 +168,7 @@ impl App {
             }
             (Request::CallSetPrivilege(params), Reply::Done(_)) => {
                 self.void.remove(&params.call);
-                let view = View { line: None, state: None, privilege: Privilege::Monitor, features: None };
+                let view = View { line: None, state: None, privilege: Privilege::Monitor };
                 self.calls.entry(params.call).or_insert(view).privilege = params.privilege.clone();
             }
             (Request::CallList(_), Reply::Calls(calls)) => calls.calls.iter().for_each(|call| self.see(call)),
@@ -187,7 +185,7 @@ impl App {
 
     /// A reply makes a call.
     fn made(&mut self, call: CallId) -> Result<(), String> {
-        let view = View { line: None, state: None, privilege: Privilege::Owner, features: None };
+        let view = View { line: None, state: None, privilege: Privilege::Owner };
         if self.void.contains(&call) || self.calls.insert(call, view).is_some() {
             return Err(format!("call {call} was told of before the reply that made it"));
         }
@@ -198,8 +196,7 @@ impl App {
     fn see(&mut self, call: &Call) {
         self.void.remove(&call.info.call);
         let line = Some(call.info.line);
-        let (state, privilege) = (Some(call.status.state.clone()), call.status.privilege.clone());
-        let view = View { line, state, privilege, features: None };
+        let view = View { line, state: Some(call.status.state.clone()), privilege: call.status.privilege.clone() };
         self.calls.insert(call.info.call, view);
     }
 
@@ -259,9 +256,8 @@ impl App {
         }
         match &event.body {
             EventBody::CallNew { call } => self.new_call(call),
-            EventBody::CallState { call, line, state, privilege, features, .. } => {
-                let first = expected.is_some() || self.can_do(*call, features);
-                self.call_state(*call, *line, state, privilege.as_ref(), first)
+            EventBody::CallState { call, line, state, privilege, .. } => {
+                self.call_state(*call, *line, state, privilege.as_ref(), expected.is_some())
             }
             EventBody::LineClosed { line, .. } => {
                 self.closed_line(*line);
@@ -304,14 +300,6 @@ impl App {
             Some(CallState::Idle) => Err(format!("after call {call} was idle came {body:?}")),
             _ => Ok(()),
         }
-    }
-
-    /// Whether what can be done with a call changed, which is told with its state.
-    fn can_do(&mut self, call: CallId, features: &Names<Feature>) -> bool {
-        let Some(view) = self.calls.get_mut(&call).filter(|view| view.state != Some(CallState::Idle)) else {
-            return false;
-        };
-        view.features.replace(features.clone()).is_some_and(|before| before != *features)
     }
 
     fn call_state(
