@@ -9,6 +9,7 @@
 //! ```
 
 use crate::Office;
+use crate::calibrate::Suspect;
 use crate::caller_id::{Cadence, CallerId, RingLine, Words, ring};
 use crate::cause;
 use crate::chat::{Ask, Outcome};
@@ -191,6 +192,7 @@ pub(crate) struct Analogue {
     decoder: Decoder,
     /// How the modem carries samples; `None`: it took none of the ways that are known, and calls have no audio.
     method: Option<Method>,
+    suspect: Suspect,
     /// Which ways the stream goes, or will next.
     way: Way,
     /// What is to be played once the modem turned round.
@@ -215,6 +217,7 @@ impl Analogue {
             duplex: Duplex::Closed,
             decoder: Decoder::new(),
             method: None,
+            suspect: Suspect::None,
             way: Way::Both,
             waiting: Waiting::default(),
             deaf_to_play: false,
@@ -323,11 +326,8 @@ impl Analogue {
         match &mut self.duplex {
             Duplex::Open(flow) | Duplex::Ending { flow, .. } if flow.way() != Way::Play => {
                 let heard = flow.hear(context.now, context.out, byte);
-                if let (Some(format), Some(method)) = (flow.found(), &mut self.method) {
-                    method.fmt = format;
-                    let summary = format!("samples of {} are {format:?}: the line's silence says so", method.vsm);
-                    context.out.trace(None, false, context.name, &summary);
-                }
+                let found = flow.found();
+                self.format_found(context, found);
                 if let (Some(frame), Phase::Connected { talk }) = (heard, &mut self.phase)
                     && context.office.silence_ends_ms > 0
                     && audio_of(context).loud(&frame)

@@ -3,6 +3,7 @@
 
 use crate::SampleFormat;
 use serde::{Deserialize, Serialize};
+use tspi::CallRef;
 
 /// Bytes that are looked at together: 100 ms.
 const WINDOW: u32 = 800;
@@ -68,6 +69,42 @@ impl Calibration {
     }
 }
 
+/// A format that one call's silence told and no other call's yet: samples may have been damaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Suspect {
+    #[default]
+    None,
+    /// It holds for this call.
+    Of(CallRef, SampleFormat),
+}
+
+impl Suspect {
+    /// The format of a stream of this call on a line of that format.
+    pub(crate) fn in_call(self, call: CallRef, line: SampleFormat) -> SampleFormat {
+        match self {
+            Suspect::Of(known, format) if known == call => format,
+            _ => line,
+        }
+    }
+
+    /// The silence of this call told a format. That of the line from now on.
+    pub(crate) fn found(&mut self, call: CallRef, format: SampleFormat, line: SampleFormat) -> SampleFormat {
+        let before = std::mem::take(self);
+        match before {
+            _ if format == line => line,
+            Suspect::Of(known, same) if known != call && same == format => format,
+            Suspect::Of(known, same) if known == call && same == format => {
+                *self = before;
+                line
+            }
+            _ => {
+                *self = Suspect::Of(call, format);
+                line
+            }
+        }
+    }
+}
+
 /// Whether a byte is about zero in this format.
 fn is_near(format: SampleFormat, byte: u8) -> bool {
     match format {
@@ -110,6 +147,25 @@ mod tests {
                 assert_eq!(told, expected, "{is:?} said to be {declared:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_one_call_told_holds_for_it_and_what_two_told_for_the_line() {
+        use SampleFormat::{S8, U8, Ulaw};
+        let [one, two, three] = [1, 2, 3].map(CallRef);
+        let mut suspect = Suspect::default();
+        assert_eq!(suspect.found(one, Ulaw, U8), U8);
+        assert_eq!((suspect.in_call(one, U8), suspect.in_call(two, U8)), (Ulaw, U8));
+        // The next stream of the same call is no second witness.
+        assert_eq!(suspect.found(one, Ulaw, U8), U8);
+        assert_eq!(suspect.found(two, S8, U8), U8);
+        assert_eq!((suspect.in_call(two, U8), suspect.in_call(three, U8)), (S8, U8));
+        assert_eq!(suspect.found(three, S8, U8), S8);
+        assert_eq!(suspect, Suspect::None);
+        // It was nothing.
+        assert_eq!(suspect.found(one, Ulaw, S8), S8);
+        assert_eq!(suspect.found(one, S8, S8), S8);
+        assert_eq!(suspect.in_call(one, S8), S8);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// A modem that is given up soon.
 const PROFILE: &str = "id = \"quick\"\ndescription = \"a modem in a hurry\"\ninherits = \"v253\"\n\
-                       [timeouts_ms]\ndefault = 300\nprobe = 100\n\
-                       [recover]\ndtr_ms = 20\nreopen_after = 1\nmax_wait_ms = 100\n";
+                       [timeouts_ms]\ndefault = 1000\nprobe = 500\n\
+                       [recover]\ndtr_ms = 100\nreopen_after = 1\nmax_wait_ms = 1000\n";
 
 #[test]
 fn a_modem_that_nothing_brings_back_is_taken_from_the_usb_bus_and_given_back_where_that_is_allowed() {

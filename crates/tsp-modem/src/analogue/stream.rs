@@ -1,6 +1,7 @@
 //! The voice stream of the call: begun, turned round, ended.
 
 use super::*;
+use crate::SampleFormat;
 
 /// A stream to the line has no time of its own: it lasts as long as something is played.
 const PLAY_MS: u32 = 3_600_000;
@@ -126,8 +127,18 @@ impl Analogue {
 
     fn new_flow(&self, context: &mut Context<'_>, stream: Option<StreamId>, call: CallRef) -> Flow {
         let method = self.method.clone().or_else(|| audio_of(context).methods.first().cloned());
-        let method = method.expect("an analogue profile has a method");
+        let mut method = method.expect("an analogue profile has a method");
+        method.fmt = self.suspect.in_call(call, method.fmt);
         Flow::begin(context, stream, &method, self.way, call)
+    }
+
+    /// The line's silence told that samples are of another format than was said.
+    pub(super) fn format_found(&mut self, context: &mut Context<'_>, found: Option<SampleFormat>) {
+        let call = self.call();
+        let (Some(format), Some(call), Some(method)) = (found, call, &mut self.method) else { return };
+        method.fmt = self.suspect.found(call, format, method.fmt);
+        let summary = format!("samples of {} are {format:?}: the line's silence says so", method.vsm);
+        context.out.trace(None, false, context.name, &summary);
     }
 
     pub(super) fn tell_media(&self, context: &mut Context<'_>, call: CallRef, direction: Direction) {
